@@ -1,0 +1,227 @@
+"""One run's folder under results/runs/: its names, its manifest, its provenance.
+
+    manifest.json               what was asked, from which inputs, by which code, and how it ended
+    scenario.json               every input resolved, with unit, source and evidence
+    projection.json             the adoption path and the demand along it
+    level-43/                   one folder for each adoption level
+        casework.parquet        status events of the dossiers simulated
+        traffic.json            requests a second through the busiest day
+        plan.parquet            what was executed
+        simulated/  replayed/   observations.parquet, components.parquet
+    summary.json  verdict.json  report.html  plots/
+
+Files are written beside their final names and renamed, so that a reader never meets half a file.
+"""
+
+import importlib.metadata
+import json
+import os
+import platform
+import subprocess
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from caodiem.errors import UsageError
+
+SCHEMA_VERSION = 1
+RUNS = Path("results/runs")
+_PACKAGES = ("caodiem", "locust", "simpy", "numpy", "pyarrow", "matplotlib", "starlette", "granian", "psycopg", "pyhanko")
+
+
+@dataclass(frozen=True, slots=True)
+class Level:
+    """One adoption level's folder: `level-43` holds what belongs to 43%."""
+
+    folder: Path
+
+    @property
+    def percent(self) -> float:
+        return float(self.folder.name.removeprefix("level-"))
+
+    @property
+    def plan(self) -> Path:
+        return self.folder / "plan.parquet"
+
+    @property
+    def casework(self) -> Path:
+        return self.folder / "casework.parquet"
+
+    @property
+    def traffic(self) -> Path:
+        return self.folder / "traffic.json"
+
+    def executed(self, how: str) -> "Execution":
+        """`how` is "simulated" or "replayed"."""
+        return Execution(self.folder / how)
+
+
+@dataclass(frozen=True, slots=True)
+class Execution:
+    """The tables that one executor left: simulated or replayed."""
+
+    folder: Path
+
+    @property
+    def observations(self) -> Path:
+        return self.folder / "observations.parquet"
+
+    @property
+    def components(self) -> Path:
+        return self.folder / "components.parquet"
+
+    @property
+    def parts(self) -> Path:
+        return self.folder / "parts"
+
+    @property
+    def info(self) -> Path:
+        """What the executor says of itself: target, pool, Locust's own statistics."""
+        return self.folder / "info.json"
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """A run's folder."""
+
+    folder: Path
+
+    @property
+    def manifest(self) -> Path:
+        return self.folder / "manifest.json"
+
+    @property
+    def scenario(self) -> Path:
+        return self.folder / "scenario.json"
+
+    @property
+    def projection(self) -> Path:
+        return self.folder / "projection.json"
+
+    @property
+    def summary(self) -> Path:
+        return self.folder / "summary.json"
+
+    @property
+    def verdict(self) -> Path:
+        return self.folder / "verdict.json"
+
+    @property
+    def report(self) -> Path:
+        return self.folder / "report.html"
+
+    @property
+    def plots(self) -> Path:
+        return self.folder / "plots"
+
+    def level(self, percent: float) -> Level:
+        return Level(self.folder / f"level-{percent:g}")
+
+    @property
+    def levels(self) -> list[Level]:
+        """The levels that have a folder, the lowest adoption first."""
+        return sorted((Level(path) for path in self.folder.glob("level-*")), key=lambda level: level.percent)
+
+
+def create(name: str, scenario_hash: str, options: dict[str, Any], runs: Path = RUNS) -> Run:
+    """Make the folder of a new run and write its manifest with state `running`."""
+    started = datetime.now(UTC)
+    stem = f"{started:%Y%m%dT%H%M%SZ}_{name}_{scenario_hash[:7]}"
+    for suffix in ["", *(f"-{n}" for n in range(2, 100))]:
+        folder = runs / f"{stem}{suffix}"
+        try:
+            folder.mkdir(parents=True)
+            break
+        except FileExistsError:
+            continue
+    run = Run(folder)
+    write_json(
+        run.manifest,
+        {
+            "schema_version": SCHEMA_VERSION,
+            "state": "running",
+            "scenario": name,
+            "scenario_hash": scenario_hash,
+            "options": options,
+            "started_at": started.isoformat(timespec="seconds"),
+            **provenance(),
+        },
+    )
+    return run
+
+
+def finish(run: Run, state: str, exit_code: int) -> None:
+    """Say in the manifest how the run ended: `finished`, `interrupted` or `failed`."""
+    ended = datetime.now(UTC).isoformat(timespec="seconds")
+    write_json(run.manifest, {**read_json(run.manifest), "state": state, "exit_code": exit_code, "ended_at": ended})
+
+
+def open_run(folder: Path) -> Run:
+    """The run in `folder`; UsageError when it is none."""
+    run = Run(folder)
+    if not run.manifest.is_file():
+        raise UsageError(f"{folder}: no manifest.json; expected a folder that `caodiem run` or `simulate` made")
+    return run
+
+
+def latest(runs: Path = RUNS) -> Run | None:
+    """The newest run that has a plan, by its name's time."""
+    folders = sorted((path for path in runs.glob("*Z_*") if list(path.glob("level-*/plan.parquet"))), reverse=True)
+    return Run(folders[0]) if folders else None
+
+
+def provenance() -> dict[str, Any]:
+    """Which code on what machine: commit, dirty flag, versions, cores; no names or addresses of the machine."""
+    return {
+        "commit": _git("rev-parse", "HEAD"),
+        "dirty": bool(_git("status", "--porcelain")),
+        "versions": {"python": platform.python_version(), **_versions()},
+        "machine": {"system": platform.system(), "processor": platform.machine(), "cores": os.cpu_count()},
+    }
+
+
+def write_json(path: Path, content: Any) -> None:
+    """Indented UTF-8 JSON, renamed into place; NaN and infinity become null, since JSON has neither."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    partial = path.with_name(f".{path.name}")
+    partial.write_text(json.dumps(_plain(content), indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+    partial.rename(path)
+
+
+def read_json(path: Path) -> Any:
+    """UsageError when the file is missing or no JSON."""
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError as error:
+        raise UsageError(f"{path}: no such file; the run did not get that far") from error
+    except ValueError as error:
+        raise UsageError(f"{path}: {error}; expected JSON") from error
+
+
+def _plain(content: Any) -> Any:
+    if isinstance(content, float):
+        return content if abs(content) < float("inf") else None
+    if isinstance(content, dict):
+        return {str(key): _plain(value) for key, value in content.items()}
+    if isinstance(content, list | tuple):
+        return [_plain(value) for value in content]
+    return content
+
+
+def _git(*words: str) -> str:
+    try:
+        found = subprocess.run(["git", *words], capture_output=True, text=True, check=False, timeout=10)
+    except (OSError, subprocess.TimeoutExpired):
+        return ""
+    return found.stdout.strip()
+
+
+def _versions() -> dict[str, str]:
+    found = {}
+    for package in _PACKAGES:
+        try:
+            found[package] = importlib.metadata.version(package)
+        except importlib.metadata.PackageNotFoundError:
+            continue
+    return found

@@ -1,0 +1,81 @@
+"""Which hosts may be loaded, how hard, until when. Everything not allowed here is refused by name.
+
+The check runs before a run starts, on every request and on every redirect.
+"""
+
+import tomllib
+from dataclasses import dataclass
+from datetime import date
+from ipaddress import ip_address
+from pathlib import Path
+from urllib.parse import urlsplit
+
+from caodiem.errors import SafetyError, UsageError
+
+FILE = Path("targets.toml")
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """One permission: the host's name as it stands in addresses, its top rate, the last day."""
+
+    host: str
+    top_rate_per_s: float
+    until: date
+
+
+@dataclass(frozen=True, slots=True)
+class Targets:
+    """The permissions in force. Loopback is always among them."""
+
+    listed: tuple[Target, ...]
+    today: date
+    where: str = str(FILE)
+
+    def check(self, url: str, rate_per_s: float = 0.0) -> None:
+        """SafetyError unless `url` may be loaded today with `rate_per_s` in its highest second."""
+        host = (urlsplit(url).hostname or "").lower()
+        if is_loopback(host):
+            return
+        found = next((target for target in self.listed if target.host == host), None)
+        if found is None:
+            allowed = ", ".join(["loopback", *(target.host for target in self.listed)])
+            raise SafetyError(f"host {host!r} ({url}) may not be loaded: {self.where} allows {allowed}")
+        if self.today > found.until:
+            raise SafetyError(f"host {host!r}: the permission in {self.where} ended on {found.until}")
+        if rate_per_s > found.top_rate_per_s:
+            raise SafetyError(
+                f"host {host!r}: the plan's highest second asks {rate_per_s:g} steps/s; "
+                f"{self.where} allows {found.top_rate_per_s:g}"
+            )
+
+
+def is_loopback(host: str) -> bool:
+    """Whether a host as written in an address is this machine. Names other than localhost are not resolved."""
+    if host == "localhost":
+        return True
+    try:
+        return ip_address(host).is_loopback
+    except ValueError:
+        return False
+
+
+def load(path: Path = FILE, today: date | None = None) -> Targets:
+    """Read the permissions; no file means loopback only. UsageError names entry, key and what is accepted."""
+    if not path.exists():
+        return Targets((), today or date.today(), str(path))
+    try:
+        entries = tomllib.loads(path.read_text(encoding="utf-8")).get("target", [])
+    except tomllib.TOMLDecodeError as error:
+        raise UsageError(f"{path}: {error}; expected TOML") from error
+    return Targets(tuple(_target(path, n, entry) for n, entry in enumerate(entries)), today or date.today(), str(path))
+
+
+def _target(path: Path, number: int, entry: dict[str, object]) -> Target:
+    where = f"{path}: target[{number}]"
+    expected: dict[str, type | tuple[type, ...]] = {"host": str, "top_rate_per_s": (int, float), "until": date}
+    for key, kind in expected.items():
+        if not isinstance(entry.get(key), kind):
+            form = {"host": "a host name", "top_rate_per_s": "a number", "until": "a date like 2026-12-31"}[key]
+            raise UsageError(f"{where}.{key} = {entry.get(key)!r}: expected {form}")
+    return Target(str(entry["host"]).lower(), float(str(entry["top_rate_per_s"])), entry["until"])  # type: ignore[arg-type]
