@@ -1,0 +1,270 @@
+"""The portal class for our own staging portal: every operation of a plan as one request of its HTTP contract.
+
+Bodies are put together from bytes encoded before the clock starts: the hot path encodes no documents.
+"""
+
+import json
+from collections.abc import Callable, Iterable, Iterator
+from datetime import datetime, timedelta
+from typing import Any
+from urllib.parse import quote
+
+import numpy as np
+
+from caodiem.dossier import STATUS_AFTER, STATUS_BEFORE, Status, dossier_code
+from caodiem.errors import InvalidRun
+from caodiem.plan import Plan
+from loadtests.journeys import Journey
+from loadtests.portals import Request, Send
+
+# A dossier belongs to citizen `dossier % CITIZENS` in every journey, so whoever filed it may look it up.
+CITIZENS = 1000
+_DOCUMENTS = 24
+_DOSSIERS_A_CALL = 2000
+_ACTIONS = {
+    "receive_dossier": "receive",
+    "refuse_dossier": "refuse",
+    "start_handling": "handle",
+    "ask_supplement": "ask-supplement",
+    "finish_dossier": "finish",
+    "return_result": "return",
+}
+# The events of a sync batch walk each dossier through a whole life, in legal transitions.
+_LIFE = (Status.REGISTERED, Status.RECEIVED, Status.IN_PROCESS, Status.FINISHED, Status.RETURNED)
+_SERIALS_PER_DAY = 10_000_000
+
+
+class ReferencePortal:
+    """See `loadtests.portals.Portal`. The admin token is used by `prepare` alone and kept nowhere else."""
+
+    def __init__(self, admin_token: str = "") -> None:
+        self._admin_token = admin_token
+        self._asks: dict[str, Callable[[Journey], Request]] = {
+            "sign_in": self._sign_in,
+            "search_catalogue": self._search_catalogue,
+            "file_dossier": self._file_dossier,
+            "pay_fee": self._pay_fee,
+            "look_up_status": self._look_up_status,
+            "supplement_dossier": self._supplement_dossier,
+            "push_sync": self._push_sync,
+            **dict.fromkeys(_ACTIONS, self._act),
+        }
+
+    def prepare(self, plan: Plan, send: Send) -> dict[str, Any]:
+        """Dossiers in the status that their first step expects, accounts, tokens of staff, documents to file."""
+        agencies = sorted(plan.table["agency"].unique().to_pylist())
+        secret = ""
+        for dossiers in _chunks(opening_statuses(plan), _DOSSIERS_A_CALL):
+            wanted = {"agencies": agencies, "citizens": CITIZENS, "dossiers": dossiers}
+            secret = _ask(send, "POST", "/admin/prepare", wanted, self._admin_token)["secret"]
+        documents = _ask(send, "GET", f"/admin/documents?count={_DOCUMENTS}", None, self._admin_token)["documents"]
+        return {
+            "secret": secret,
+            "documents": [json.dumps({"name": d["name"], "content": d["content"]}) for d in documents],
+            "procedures": {agency: _procedures(send, agency) for agency in agencies},
+            "officers": {agency: _token(send, f"officer-{agency}", secret) for agency in agencies},
+            "systems": {agency: _token(send, f"agency-{agency}", secret) for agency in agencies},
+            "plan_hash": plan.meta.plan_hash,
+            "starts_at": plan.meta.starts_at,
+        }
+
+    def use(self, prepared: dict[str, Any]) -> None:
+        """Encode what does not change from request to request."""
+        self._secret: str = prepared["secret"]
+        self._documents = [document.encode() for document in prepared["documents"]]
+        self._procedures: dict[str, list[list[Any]]] = prepared["procedures"]
+        self._officers = {agency: _bearer(token) for agency, token in prepared["officers"].items()}
+        self._systems = {agency: _bearer(token) for agency, token in prepared["systems"].items()}
+        self._plan_hash: str = prepared["plan_hash"]
+        self._starts_at = datetime.fromisoformat(prepared["starts_at"])
+
+    def request(self, journey: Journey) -> Request:
+        """What the step that is due asks; KeyError for an operation that the contract does not have."""
+        return self._asks[journey.step.operation](journey)
+
+    def _sign_in(self, journey: Journey) -> Request:
+        def check(status: int, body: bytes) -> str | None:
+            if status == 200:
+                journey.token = _parsed(body).get("token", "")
+            return None if journey.token else _unexpected(status, body, "200 with a token")
+
+        account = f"citizen-{journey.dossier % CITIZENS:06d}"
+        return _post("/accounts/sign-in", {"account": account, "secret": self._secret}, check, {})
+
+    def _search_catalogue(self, journey: Journey) -> Request:
+        def check(status: int, body: bytes) -> str | None:
+            found = status == 200 and _parsed(body).get("procedures")
+            return None if found else _unexpected(status, body, "200 with at least one procedure")
+
+        path = f"/catalogue?q={quote(self._procedure(journey)[1])}&agency={journey.agency}"
+        return Request("GET", path, check, headers=self._citizen(journey))
+
+    def _file_dossier(self, journey: Journey) -> Request:
+        code = _code(journey)
+        head = json.dumps({"code": code, "procedure": self._procedure(journey)[0]})[:-1].encode()
+        body = head + b', "components": [' + self._components(journey) + b"]}"
+
+        def check(status: int, body: bytes) -> str | None:
+            # 200 answers a filing that the portal has already: a replay may be repeated.
+            answer = _parsed(body)
+            valid = all(component.get("verdict") == "valid" for component in answer.get("components", ()))
+            right = status in (200, 201) and answer.get("code") == code and valid
+            return None if right else _unexpected(status, body, f"201 for {code}, every component valid")
+
+        return Request("POST", "/dossiers", check, body, self._citizen(journey))
+
+    def _pay_fee(self, journey: Journey) -> Request:
+        def check(status: int, body: bytes) -> str | None:
+            right = status in (200, 201) and _parsed(body).get("transaction")
+            return None if right else _unexpected(status, body, "201 with a transaction")
+
+        amount = {"amount_vnd": self._procedure(journey)[2]}
+        return _post(f"/dossiers/{_code(journey)}/payment", amount, check, self._citizen(journey))
+
+    def _look_up_status(self, journey: Journey) -> Request:
+        code = _code(journey)
+
+        def check(status: int, body: bytes) -> str | None:
+            right = status == 200 and _parsed(body).get("code") == code
+            return None if right else _unexpected(status, body, f"200 for {code}")
+
+        return Request("GET", f"/dossiers/{code}", check, headers=self._citizen(journey))
+
+    def _supplement_dossier(self, journey: Journey) -> Request:
+        body = b'{"components": [' + self._components(journey) + b"]}"
+        path = f"/dossiers/{_code(journey)}/components"
+        return Request("POST", path, _check_status(journey), body, self._citizen(journey))
+
+    def _act(self, journey: Journey) -> Request:
+        path = f"/cases/{_code(journey)}/{_ACTIONS[journey.step.operation]}"
+        return Request("POST", path, _check_status(journey), b"{}", self._officers[journey.agency])
+
+    def _push_sync(self, journey: Journey) -> Request:
+        items = journey.step.items
+
+        def check(status: int, body: bytes) -> str | None:
+            answer = _parsed(body)
+            taken = answer.get("accepted", 0) + answer.get("stale", 0)
+            right = status == 200 and taken == items and not answer.get("rejected")
+            return None if right else _unexpected(status, body, f"200, {items} events taken, none rejected")
+
+        batch = {"batch": f"{self._plan_hash[:16]}-{journey.arrival}", "events": list(self._events(journey))}
+        return _post("/sync", batch, check, self._systems[journey.agency])
+
+    def _events(self, journey: Journey) -> Iterator[dict[str, Any]]:
+        day = journey.dossier // _SERIALS_PER_DAY
+        for event in range(journey.step.items):
+            # Far enough apart that two batches seldom speak of one dossier: 61 dossiers, 305 events.
+            serial = (journey.arrival * 61 + event // len(_LIFE)) % _SERIALS_PER_DAY
+            happened = self._starts_at + timedelta(seconds=int(journey.due_s) + event)
+            yield {
+                "code": dossier_code(journey.agency, day * _SERIALS_PER_DAY + serial),
+                "status": int(_LIFE[event % len(_LIFE)]),
+                "sequence": event % len(_LIFE) + 1,
+                "at": f"{happened:%Y%m%d%H%M%S}",
+            }
+
+    def _components(self, journey: Journey) -> bytes:
+        documents = self._documents
+        return b", ".join(documents[(journey.dossier + n) % len(documents)] for n in range(journey.step.items))
+
+    def _procedure(self, journey: Journey) -> list[Any]:
+        offered = self._procedures[journey.agency]
+        return offered[journey.dossier % len(offered)]
+
+    def _citizen(self, journey: Journey) -> dict[str, str]:
+        return _bearer(journey.token)
+
+
+def opening_statuses(plan: Plan) -> Iterator[dict[str, Any]]:
+    """Each dossier that must exist when the clock starts, in the status that its first step expects.
+
+    A dossier whose first step files it does not stand here, nor do those of sync batches.
+    """
+    dossier = plan.table["dossier"].to_numpy()
+    rows = _first_rows(plan, dossier)
+    operations = plan.table["operation"].take(rows).to_pylist()
+    agencies = plan.table["agency"].take(rows).to_pylist()
+    for number, operation, agency in zip(dossier[rows].tolist(), operations, agencies, strict=True):
+        status = STATUS_BEFORE.get(operation)
+        if status is not None:
+            yield {"code": dossier_code(agency, number), "status": int(status), "citizen": number % CITIZENS}
+
+
+def _first_rows(plan: Plan, dossier: np.ndarray) -> np.ndarray:
+    """The row of each dossier's first step that expects something of it; the plan stands in order of due."""
+    touching = [*STATUS_BEFORE, "file_dossier"]
+    touches = np.isin(np.array(plan.table["operation"].to_pylist(), dtype=object).astype(str), touching)
+    rows = np.flatnonzero(touches)
+    _, first = np.unique(dossier[rows], return_index=True)
+    return np.asarray(rows[np.sort(first)])
+
+
+def _check_status(journey: Journey) -> Callable[[int, bytes], str | None]:
+    code, after = _code(journey), int(STATUS_AFTER[journey.step.operation])
+
+    def check(status: int, body: bytes) -> str | None:
+        answer = _parsed(body)
+        right = status == 200 and answer.get("code") == code and answer.get("status") == after
+        return None if right else _unexpected(status, body, f"200, {code} with status {after}")
+
+    return check
+
+
+def _code(journey: Journey) -> str:
+    return dossier_code(journey.agency, journey.dossier)
+
+
+def _post(path: str, content: dict[str, Any], check: Callable[..., str | None], headers: dict[str, str]) -> Request:
+    return Request("POST", path, check, json.dumps(content).encode(), headers)
+
+
+def _bearer(token: str) -> dict[str, str]:
+    return {"Authorization": f"Bearer {token}"}
+
+
+def _parsed(body: bytes) -> dict[str, Any]:
+    try:
+        content = json.loads(body)
+    except ValueError:
+        return {}
+    return content if isinstance(content, dict) else {}
+
+
+def _unexpected(status: int, body: bytes, expected: str) -> str:
+    # Locust counts failures by their text: no codes or tokens of one step in it, or each would be a kind of its own.
+    reason = _parsed(body).get("error") if status >= 300 else None
+    return f"answer {status}{f' ({reason})' if isinstance(reason, str) else ''}: expected {expected.split(' for ')[0]}"
+
+
+def _ask(send: Send, method: str, path: str, content: dict[str, Any] | None, token: str) -> dict[str, Any]:
+    """One request of the preparation; InvalidRun when it is not answered well."""
+    body = b"" if content is None else json.dumps(content).encode()
+    answer = send(Request(method, path, lambda status, body: None, body, _bearer(token) if token else {}))
+    if not 200 <= answer.status < 300:
+        said = answer.error or answer.body[:200].decode(errors="replace")
+        raise InvalidRun(f"{method} {path.split('?')[0]}: {answer.status} {said}; expected the portal to prepare itself")
+    return _parsed(answer.body)
+
+
+def _token(send: Send, account: str, secret: str) -> str:
+    return str(_ask(send, "POST", "/accounts/sign-in", {"account": account, "secret": secret}, "")["token"])
+
+
+def _procedures(send: Send, agency: str) -> list[list[Any]]:
+    """(code, name, fee in VND) of what an agency offers."""
+    offered = _ask(send, "GET", f"/catalogue?q=&agency={agency}", None, "")["procedures"]
+    if not offered:
+        raise InvalidRun(f"GET /catalogue?agency={agency}: no procedure; expected at least one to file dossiers for")
+    return [[procedure["code"], procedure["name"], procedure["fee_vnd"]] for procedure in offered]
+
+
+def _chunks(entries: Iterable[dict[str, Any]], size: int) -> Iterator[list[dict[str, Any]]]:
+    """Lists of at most `size`; one empty list when there is nothing, since accounts are wanted all the same."""
+    chunk: list[dict[str, Any]] = []
+    for entry in entries:
+        if len(chunk) == size:
+            yield chunk
+            chunk = []
+        chunk.append(entry)
+    yield chunk
