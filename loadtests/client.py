@@ -18,7 +18,7 @@ from caodiem.targets import Targets
 from loadtests.portals import Answer, Request
 
 REQUEST_TIMEOUT_S = 30.0
-_CONNECT_TIMEOUT_S = 10.0
+CONNECT_TIMEOUT_S = 10.0
 _REFUSED = (429, 503)
 _REDIRECTS = (301, 302, 303, 307, 308)
 _MOST_SHOWN = 120
@@ -39,7 +39,7 @@ class Client:
         self._prefix = parts.path.rstrip("/")
         port = parts.port or (443 if parts.scheme == "https" else 80)
         kind: type[ConnectionPool] = SSLConnectionPool if parts.scheme == "https" else ConnectionPool
-        limits = {"size": pool, "connection_timeout": _CONNECT_TIMEOUT_S, "network_timeout": timeout_s}
+        limits = {"size": pool, "connection_timeout": CONNECT_TIMEOUT_S, "network_timeout": timeout_s}
         self._connections = kind(parts.hostname, port, parts.hostname, port, **limits)
         self._common = f" HTTP/1.1\r\nHost: {parts.netloc.rpartition('@')[2]}\r\nUser-Agent: caodiem\r\n"
 
@@ -88,7 +88,10 @@ class Client:
             location = urljoin(self.host, _joined(response.get("location")))
             self._targets.check(location)
             return Answer(Outcome.FAILED, status, body, f"answer {status}: redirects are not followed", components)
-        wrong = request.check(status, body)
+        try:
+            wrong = request.check(status, body)
+        except (AttributeError, KeyError, TypeError, ValueError) as error:
+            wrong = f"answer {status}: a body of another form ({type(error).__name__})"
         if wrong is None and not 200 <= status < 300:
             wrong = f"answer {status}"
         outcome = Outcome.OK if wrong is None else Outcome.FAILED

@@ -243,7 +243,9 @@ def _ask(send: Send, method: str, path: str, content: dict[str, Any] | None, tok
     answer = send(Request(method, path, lambda status, body: None, body, _bearer(token) if token else {}))
     if not 200 <= answer.status < 300:
         said = answer.error or answer.body[:200].decode(errors="replace")
-        raise InvalidRun(f"{method} {path.split('?')[0]}: {answer.status} {said}; expected the portal to prepare itself")
+        raise InvalidRun(
+            f"{method} {path.split('?')[0]}: {answer.status} {said}; expected the portal to prepare itself"
+        )
     return _parsed(answer.body)
 
 

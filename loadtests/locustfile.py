@@ -1,0 +1,97 @@
+"""What Locust loads: its events, its users, its shape and our arguments. Thin: see conductor.py and share.py.
+
+locust                                  everything by default, with the web UI on http://localhost:8089
+locust --headless --plan RUN --host URL
+"""
+
+import signal
+import sys
+from typing import Any
+
+import gevent
+from locust import LoadTestShape, User, events, task
+from locust.argument_parser import LocustArgumentParser
+from locust.env import Environment
+from locust.runners import WorkerRunner
+
+from caodiem.errors import CaodiemError, ExitCode
+from loadtests.conductor import Conductor
+from loadtests.share import Share
+from loadtests.swarm import Released
+
+# One Locust process runs one environment.
+_conductor: Conductor | None = None
+_share: Share | None = None
+
+
+@events.init_command_line_parser.add_listener
+def add_arguments(parser: LocustArgumentParser, **_: Any) -> None:
+    """Primitives only: they travel to workers. None can be changed in the web UI, where nothing is checked."""
+    parser.add_argument(
+        "--plan", default="", include_in_web_ui=False, help="plan.parquet, or a run's folder (its highest level)"
+    )
+    parser.add_argument(
+        "--greatest-lateness",
+        type=float,
+        default=1.0,
+        metavar="S",
+        include_in_web_ui=False,
+        help="drop a step, and count it, that could not be sent within S seconds of its due time",
+    )
+    parser.add_argument(
+        "--observations", default="", metavar="DIR", include_in_web_ui=False, help="where the observations go"
+    )
+
+
+@events.init.add_listener
+def begin(environment: Environment, **_: Any) -> None:
+    """Check everything that can be checked before the first packet; end with the error's exit code."""
+    global _conductor, _share
+    assert environment.parsed_options is not None
+    _share = Share(environment)
+    if isinstance(environment.runner, WorkerRunner):
+        return
+    try:
+        _conductor = Conductor(environment)
+    except CaodiemError as error:
+        print(f"error: {error}", file=sys.stderr)
+        sys.exit(int(error.exit_code))
+    if environment.parsed_options.headless:
+        # Under a shape Locust would die of SIGTERM without any of its closing events.
+        for number in (signal.SIGTERM, signal.SIGINT):
+            reason = f"stopped by {number.name}"
+            gevent.signal_handler(number, _conductor.conclude, ExitCode.INVALID, reason)
+
+
+class Visitor(User):
+    """One of the pool: takes a due step, sends it, waits for the next. Whose step it is changes each time."""
+
+    _released: Released
+
+    def on_start(self) -> None:
+        # Waiting at once, in wait_time, makes Locust see the user as idle, so it stops without delay.
+        self.wait()
+
+    def wait_time(self) -> float:
+        """Blocks until the pacer has released a step."""
+        assert _share is not None
+        self._released = _share.take()
+        return 0
+
+    @task
+    def perform(self) -> None:
+        assert _share is not None
+        _share.perform(self._released)
+
+
+class Pool(LoadTestShape):
+    """A pool of constant size (`-u`) until the plan has ended and every worker is through."""
+
+    use_common_options = True
+
+    def tick(self) -> tuple[int, float] | None:
+        if _conductor is None or self.runner is None or _conductor.is_over():
+            return None
+        options = self.runner.environment.parsed_options
+        assert options is not None
+        return options.num_users or 1, options.spawn_rate or 1

@@ -1,0 +1,178 @@
+"""One worker's share of a replay at work: a greenlet that paces, a pool that sends, a recorder that writes.
+
+This is where the clock and the sleeping are; what is due and what is too late is the pacer's business. Knows gevent,
+but not Locust: the pool's users are handed in by locustfile.py, and what they did is told to `on_request`.
+"""
+
+import time
+from collections.abc import Callable
+from typing import NamedTuple
+
+import gevent
+from gevent.event import Event
+from gevent.queue import SimpleQueue
+
+from caodiem.dossier import Outcome
+from caodiem.errors import SafetyError
+from caodiem.observations import Recorder, Row
+from loadtests.client import CONNECT_TIMEOUT_S, REQUEST_TIMEOUT_S, Client
+from loadtests.journeys import Journey
+from loadtests.pacer import Pacer, is_too_late
+from loadtests.portals import Answer, Portal
+
+_NAN = float("nan")
+_WRITE_EVERY_S = 1.0
+# How long after the end of the draining an answer may still come: a connect and a request time-out.
+_GRACE_S = CONNECT_TIMEOUT_S + REQUEST_TIMEOUT_S
+# (method, operation, service time in seconds, bytes of the body, what went wrong or "")
+OnRequest = Callable[[str, str, float, int, str], None]
+
+
+class Released(NamedTuple):
+    """A step that the pacer has handed out, waiting for one of the pool."""
+
+    due_s: float
+    released_s: float
+    journey: Journey
+
+
+class Swarm:
+    """Seconds are counted from `epoch_s`, the moment of the monotonic clock that is the window's start.
+
+    `until_s` ends the draining: steps that fall due later are never sent, and the accounts call them lost.
+    """
+
+    def __init__(
+        self,
+        pacer: Pacer[Journey],
+        portal: Portal,
+        client: Client,
+        recorder: Recorder,
+        worker: str,
+        until_s: float,
+        on_request: OnRequest,
+    ) -> None:
+        self._pacer, self._portal, self._client = pacer, portal, client
+        self._recorder, self._worker, self._until_s = recorder, worker, until_s
+        self._on_request = on_request
+        self._epoch_s = _NAN
+        self._queue: SimpleQueue[Released] = SimpleQueue()
+        self._outstanding = 0
+        self._wake = Event()
+        self._asleep_until_s = 0.0
+        self._rows: list[tuple[Row, list[Row]]] = []
+        self._pacing: gevent.Greenlet | None = None
+        self._writing: gevent.Greenlet | None = None
+        self._ended = Event()
+        self.drained = Event()
+        self.halted: SafetyError | None = None
+
+    @property
+    def now_s(self) -> float:
+        return time.monotonic() - self._epoch_s
+
+    @property
+    def is_begun(self) -> bool:
+        return self._pacing is not None
+
+    def begin(self, epoch_s: float) -> None:
+        """Start the clock: second 0 is when time.monotonic() says `epoch_s`."""
+        self._epoch_s = epoch_s
+        self._pacing = gevent.spawn(self._pace)
+        self._writing = gevent.spawn(self._write_now_and_then)
+
+    def take(self) -> Released:
+        """The next released step; blocks until there is one."""
+        return self._queue.get()
+
+    def perform(self, released: Released, host: str) -> None:
+        """Send one step, which was meant for `host`, and record what came of it."""
+        try:
+            if self.halted is None:
+                self._attempt(released, host)
+        except SafetyError as error:
+            self.halted = error
+        finally:
+            self._outstanding -= 1
+            if self._outstanding == 0 or self.halted:
+                self._wake.set()
+
+    def end(self) -> None:
+        """Stop pacing and write what is held; steps still under way are left to the accounts."""
+        self._ended.set()
+        if self._pacing is not None and self._writing is not None:
+            self._pacing.kill()
+            self._writing.join()
+        self._client.close()
+        self._write(self._held())
+
+    def _attempt(self, released: Released, host: str) -> None:
+        if host != self._client.host:
+            raise SafetyError(f"host {host!r}: the run was checked for and started against {self._client.host}")
+        due_s, released_s, journey = released
+        started_s = self.now_s
+        if is_too_late(due_s, started_s, self._pacer.greatest_lateness_s):
+            self._drop(journey, due_s, released_s)
+            return
+        request = self._portal.request(journey)
+        started_s = self.now_s
+        answer = self._client.send(request)
+        finished_s = self.now_s
+        self._record(journey, (due_s, released_s, started_s, finished_s), answer)
+        operation = journey.step.operation
+        self._on_request(request.method, operation, finished_s - started_s, len(answer.body), answer.error)
+        if answer.outcome is Outcome.OK:
+            self._go_on(journey, finished_s)
+
+    def _go_on(self, journey: Journey, finished_s: float) -> None:
+        following = journey.following
+        if following is None:
+            return
+        journey.position += 1
+        if self._pacer.put_back(finished_s, following.think_s, journey) < self._asleep_until_s:
+            self._wake.set()
+
+    def _pace(self) -> None:
+        """Release what is due, sleep until the next deadline; deadlines are absolute, so lateness never adds up."""
+        while self.halted is None:
+            now_s = self.now_s
+            release, drop = self._pacer.take(min(now_s, self._until_s))
+            for due in release:
+                self._outstanding += 1
+                self._queue.put(Released(due.due_s, now_s, due.state))
+            for due in drop:
+                self._drop(due.state, due.due_s, _NAN)
+            nothing_left = self._outstanding == 0 and self._pacer.next_due_s > self._until_s
+            if nothing_left or now_s > self._until_s + _GRACE_S:
+                break
+            self._asleep_until_s = self._pacer.next_due_s
+            self._wake.clear()
+            self._wake.wait(max(min(self._asleep_until_s - self.now_s, 1.0), 0))
+        self.drained.set()
+
+    def _drop(self, journey: Journey, due_s: float, released_s: float) -> None:
+        self._record(journey, (due_s, released_s, _NAN, _NAN), Answer(Outcome.DROPPED, 0))
+
+    def _record(self, journey: Journey, times_s: tuple[float, float, float, float], answer: Answer) -> None:
+        step = journey.step
+        attempt = 0 if answer.outcome is Outcome.DROPPED else 1
+        who = (journey.arrival, step.number, journey.name, step.operation, journey.agency, step.system)
+        row: Row = (
+            *who, journey.dossier, step.items, *times_s, answer.outcome.value, answer.status, attempt, self._worker
+        )  # fmt: skip
+        components: list[Row] = [(journey.arrival, step.number, *component) for component in answer.components]
+        self._rows.append((row, components))
+
+    def _write_now_and_then(self) -> None:
+        # In a thread of the hub's pool, so that encoding and the disk do not hold the pacer up.
+        while not self._ended.wait(_WRITE_EVERY_S):
+            gevent.get_hub().threadpool.apply(self._write, (self._held(),))
+
+    def _held(self) -> list[tuple[Row, list[Row]]]:
+        rows, self._rows = self._rows, []
+        return rows
+
+    def _write(self, rows: list[tuple[Row, list[Row]]]) -> None:
+        for row, components in rows:
+            self._recorder.add(row, components)
+        self._recorder.flush()
