@@ -1,0 +1,58 @@
+"""What goes over the wire: JSON in, JSON out, and refusals that say what would have been right.
+
+Knows HTTP, and nothing of dossiers or databases.
+"""
+
+from typing import TypeVar
+
+import msgspec
+from starlette.requests import Request
+from starlette.responses import Response
+
+BODY_BYTES_MAX = 10 * 1024 * 1024
+RETRY_AFTER_S = 1
+
+T = TypeVar("T")
+
+
+class Refusal(Exception):
+    """An answer other than success. `fields` stand beside `error` in the body."""
+
+    def __init__(self, status: int, message: str, **fields: object) -> None:
+        super().__init__(message)
+        self.status = status
+        self.message = message
+        self.fields = fields
+
+
+def answer(content: object, status: int = 200) -> Response:
+    """A JSON response."""
+    return Response(msgspec.json.encode(content), status, media_type="application/json")
+
+
+async def refuse(_: Request, refusal: Exception) -> Response:
+    """The response to a `Refusal`; 503 asks the client to come back."""
+    assert isinstance(refusal, Refusal)
+    response = answer({"error": refusal.message, **refusal.fields}, refusal.status)
+    if refusal.status == 503:
+        response.headers["retry-after"] = str(RETRY_AFTER_S)
+    return response
+
+
+async def read_body(request: Request, shape: type[T]) -> T:
+    """The body as a `shape`; Refusal 413 beyond BODY_BYTES_MAX, 400 when it is not JSON of that shape."""
+    chunks: list[bytes] = []
+    size = 0
+    # An oversized body is read to its end and thrown away: a client that is still writing would miss the answer.
+    async for chunk in request.stream():
+        size += len(chunk)
+        if size <= BODY_BYTES_MAX:
+            chunks.append(chunk)
+    if size > BODY_BYTES_MAX:
+        raise Refusal(413, f"body of {size} bytes: expected at most {BODY_BYTES_MAX}")
+    try:
+        return msgspec.json.decode(b"".join(chunks), type=shape)
+    except msgspec.MsgspecError as error:
+        raise Refusal(400, f"body of {request.method} {request.url.path}: {error}") from error
+    except UnicodeDecodeError as error:
+        raise Refusal(400, f"body of {request.method} {request.url.path}: not UTF-8 ({error})") from error

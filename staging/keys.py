@@ -1,0 +1,35 @@
+"""The secrets of one portal, made at start-up and shared by its workers through a file that only they can read.
+
+They live as long as the portal's folder. Nothing here is ever logged.
+"""
+
+import secrets
+from pathlib import Path
+
+import msgspec
+
+FILE = "keys.json"
+PKI_FOLDER = "pki"
+
+
+class Keys(msgspec.Struct, frozen=True):
+    """`conninfo` stands with them because it may hold a password."""
+
+    token_key: bytes
+    admin_token: str
+    account_secret: str
+    conninfo: str
+
+
+def make(conninfo: str) -> Keys:
+    return Keys(secrets.token_bytes(32), secrets.token_urlsafe(24), secrets.token_urlsafe(12), conninfo)
+
+
+def write(keys: Keys, folder: Path) -> None:
+    path = folder / FILE
+    path.touch(mode=0o600)
+    path.write_bytes(msgspec.json.encode(keys))
+
+
+def read(folder: Path) -> Keys:
+    return msgspec.json.decode((folder / FILE).read_bytes(), type=Keys)

@@ -1,0 +1,46 @@
+"""What the request handlers of one worker share: the database, the verifier, tokens, signed documents.
+
+Made once when a worker starts, handed to each handler with its request.
+"""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from starlette.requests import Request
+
+from staging import keys, pki
+from staging.corpus import Corpus
+from staging.database import Database
+from staging.signatures import Verifier
+from staging.tokens import Tokens
+
+
+@dataclass(frozen=True)
+class Parts:
+    """The parts of one worker."""
+
+    database: Database
+    tokens: Tokens
+    verifier: Verifier
+    corpus: Corpus
+    keys: keys.Keys
+
+
+def make(folder: Path) -> Parts:
+    """From the portal's folder, as service.py laid it out."""
+    known = keys.read(folder)
+    root = pki.read_certificate(folder / keys.PKI_FOLDER / "root.pem")
+    issuing = pki.read_certificate(folder / keys.PKI_FOLDER / "issuing.pem")
+    return Parts(
+        Database(known.conninfo),
+        Tokens(known.token_key),
+        Verifier(root, (issuing,)),
+        Corpus(folder / keys.PKI_FOLDER),
+        known,
+    )
+
+
+def parts_of(request: Request) -> Parts:
+    parts = request.app.state.parts
+    assert isinstance(parts, Parts)
+    return parts

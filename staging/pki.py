@@ -1,0 +1,143 @@
+"""A certificate hierarchy made at start-up: root, issuing authority, signers. Nothing in it outlives the portal.
+
+Knows X.509 and files; knows no PDF and no request. The authorities' keys are never written down.
+"""
+
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec, rsa
+from cryptography.x509.oid import NameOID
+
+PrivateKey = rsa.RSAPrivateKey | ec.EllipticCurvePrivateKey
+
+RSA_BITS = 2048
+SIGNERS = 2
+_VALID_FOR = timedelta(days=365)
+
+
+@dataclass(frozen=True)
+class Issued:
+    """A certificate and the key it certifies."""
+
+    certificate: x509.Certificate
+    key: PrivateKey
+
+
+@dataclass(frozen=True)
+class Window:
+    """When a certificate is valid."""
+
+    start: datetime
+    end: datetime
+
+
+def new_key() -> rsa.RSAPrivateKey:
+    return rsa.generate_private_key(public_exponent=65537, key_size=RSA_BITS)
+
+
+def window_from_now() -> Window:
+    """From yesterday, so that clocks may differ, for a year."""
+    now = datetime.now(UTC)
+    return Window(now - timedelta(days=1), now + _VALID_FOR)
+
+
+def make_authority(name: str, issuer: Issued | None, path_length: int, window: Window | None = None) -> Issued:
+    """A certificate authority that allows `path_length` further ones below it; self-signed without an issuer."""
+    key = new_key()
+    builder = _builder(name, issuer.certificate.subject if issuer else _name(name), key, window or window_from_now())
+    builder = builder.add_extension(x509.BasicConstraints(ca=True, path_length=path_length), critical=True)
+    builder = builder.add_extension(_usage(key_cert_sign=True, crl_sign=True), critical=True)
+    return _sign(builder, key, issuer)
+
+
+def make_signer(
+    name: str, issuer: Issued, *, window: Window | None = None, key: PrivateKey | None = None, may_sign: bool = True
+) -> Issued:
+    """A citizen's signing certificate; without `may_sign` its key usage is for encipherment only."""
+    key = key or new_key()
+    builder = _builder(name, issuer.certificate.subject, key, window or window_from_now())
+    builder = builder.add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
+    usage = _usage(digital_signature=True, content_commitment=True) if may_sign else _usage(key_encipherment=True)
+    return _sign(builder.add_extension(usage, critical=True), key, issuer)
+
+
+def make_hierarchy(folder: Path) -> None:
+    """Write root.pem, issuing.pem and the signers' certificates and keys to `folder`."""
+    root = make_authority("Caodiem Staging Root", None, path_length=1)
+    issuing = make_authority("Caodiem Staging Issuing", root, path_length=0)
+    folder.mkdir(mode=0o700)
+    _write_certificate(folder / "root.pem", root.certificate)
+    _write_certificate(folder / "issuing.pem", issuing.certificate)
+    for number in range(SIGNERS):
+        signer = make_signer(f"Công dân thử nghiệm {number}", issuing)
+        _write_certificate(folder / f"signer-{number}.pem", signer.certificate)
+        _write_key(folder / f"signer-{number}.key", signer.key)
+
+
+def read_certificate(path: Path) -> x509.Certificate:
+    return x509.load_pem_x509_certificate(path.read_bytes())
+
+
+def read_signer(folder: Path, number: int) -> Issued:
+    """Signer `number` (0 to SIGNERS - 1) of the hierarchy in `folder`."""
+    key = serialization.load_pem_private_key((folder / f"signer-{number}.key").read_bytes(), password=None)
+    assert isinstance(key, rsa.RSAPrivateKey)
+    return Issued(read_certificate(folder / f"signer-{number}.pem"), key)
+
+
+def _name(common_name: str) -> x509.Name:
+    return x509.Name(
+        [
+            x509.NameAttribute(NameOID.COUNTRY_NAME, "VN"),
+            x509.NameAttribute(NameOID.ORGANIZATION_NAME, "Caodiem staging, not a real authority"),
+            x509.NameAttribute(NameOID.COMMON_NAME, common_name),
+        ]
+    )
+
+
+def _builder(name: str, issuer: x509.Name, key: PrivateKey, window: Window) -> x509.CertificateBuilder:
+    return (
+        x509.CertificateBuilder()
+        .subject_name(_name(name))
+        .issuer_name(issuer)
+        .public_key(key.public_key())
+        .serial_number(x509.random_serial_number())
+        .not_valid_before(window.start)
+        .not_valid_after(window.end)
+        .add_extension(x509.SubjectKeyIdentifier.from_public_key(key.public_key()), critical=False)
+    )
+
+
+def _sign(builder: x509.CertificateBuilder, key: PrivateKey, issuer: Issued | None) -> Issued:
+    issuer_key = issuer.key if issuer else key
+    identifier = x509.AuthorityKeyIdentifier.from_issuer_public_key(issuer_key.public_key())
+    return Issued(builder.add_extension(identifier, critical=False).sign(issuer_key, hashes.SHA256()), key)
+
+
+def _usage(**wanted: bool) -> x509.KeyUsage:
+    names = (
+        "digital_signature",
+        "content_commitment",
+        "key_encipherment",
+        "data_encipherment",
+        "key_agreement",
+        "key_cert_sign",
+        "crl_sign",
+        "encipher_only",
+        "decipher_only",
+    )
+    return x509.KeyUsage(**{name: wanted.get(name, False) for name in names})
+
+
+def _write_certificate(path: Path, certificate: x509.Certificate) -> None:
+    path.write_bytes(certificate.public_bytes(serialization.Encoding.PEM))
+
+
+def _write_key(path: Path, key: PrivateKey) -> None:
+    pem = key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
+    path.touch(mode=0o600)
+    path.write_bytes(pem)

