@@ -4,12 +4,16 @@
 that scenario fields are declared with: they say which unit a field takes and what values make sense.
 """
 
-from typing import Annotated, Any, Literal, get_args
+from typing import Annotated, Any
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+from pydantic_core import PydanticCustomError
 
-Evidence = Literal["seed", "published", "derived", "measured", "assumed"]
-EVIDENCE: tuple[str, ...] = get_args(Evidence)
+# seed: stated in the project's founding documents; published: a public text says it; derived: arithmetic on other
+# rows of sources.csv; measured: by something in this repository; assumed: chosen by us, and said so in every report.
+EVIDENCE = ("seed", "published", "derived", "measured", "assumed")
+Problems = list[tuple[str, object, str]]
+INFINITE = float("inf")
 
 
 class _Sourced(BaseModel):
@@ -17,7 +21,7 @@ class _Sourced(BaseModel):
 
     unit: str
     source: str = Field(min_length=1)
-    evidence: Evidence
+    evidence: str
 
 
 class Quantity(_Sourced):
@@ -34,35 +38,55 @@ class Profile(_Sourced):
     value: list[Annotated[float, Field(allow_inf_nan=False, ge=0)]]
 
 
+def _evidence_problems(sourced: _Sourced) -> Problems:
+    if sourced.evidence in EVIDENCE:
+        return []
+    return [("evidence", sourced.evidence, f"one of {', '.join(EVIDENCE)}")]
+
+
+def _refuse(problems: Problems) -> None:
+    """Raise one validation error that carries every (key, value, expected) found wrong in a quantity."""
+    if problems:
+        raise PydanticCustomError("quantity", "{problems}", {"problems": problems})
+
+
 def _checked(unit: str, least: float, most: float) -> Any:
+    """A validator for one number of `unit` between `least` and `most`, both included."""
+
     def check(quantity: Quantity) -> Quantity:
+        value, low, high = quantity.value, quantity.low, quantity.high
+        problems = _evidence_problems(quantity)
         if quantity.unit != unit:
-            raise ValueError(f"unit {quantity.unit!r}: expected {unit!r}")
-        if not least <= quantity.value <= most:
-            raise ValueError(f"value {quantity.value:g}: expected {least:g} to {most:g} {unit}")
-        if quantity.low is not None and quantity.low > quantity.value:
-            raise ValueError(f"low {quantity.low:g}: expected at most the value, {quantity.value:g}")
-        if quantity.high is not None and quantity.high < quantity.value:
-            raise ValueError(f"high {quantity.high:g}: expected at least the value, {quantity.value:g}")
+            problems.append(("unit", quantity.unit, repr(unit)))
+        if not least <= value <= most:
+            accepted = f"{least:g} to {most:g}" if most < INFINITE else f"at least {least:g}"
+            problems.append(("value", value, f"{accepted} {unit}"))
+        if low is not None and low > value:
+            problems.append(("low", low, f"at most the value, {value:g}"))
+        if high is not None and high < value:
+            problems.append(("high", high, f"at least the value, {value:g}"))
+        _refuse(problems)
         return quantity
 
     return AfterValidator(check)
 
 
 def _profile(unit: str, length: int) -> Any:
+    """A validator for `length` numbers of `unit`, not all of them zero."""
+
     def check(profile: Profile) -> Profile:
+        problems = _evidence_problems(profile)
         if profile.unit != unit:
-            raise ValueError(f"unit {profile.unit!r}: expected {unit!r}")
+            problems.append(("unit", profile.unit, repr(unit)))
         if len(profile.value) != length:
-            raise ValueError(f"{len(profile.value)} values: expected {length}")
-        if sum(profile.value) <= 0:
-            raise ValueError("all values are zero: expected at least one above zero")
+            problems.append(("value", f"{len(profile.value)} numbers", f"{length} numbers"))
+        elif sum(profile.value) <= 0:
+            problems.append(("value", profile.value, "at least one number above zero"))
+        _refuse(problems)
         return profile
 
     return AfterValidator(check)
 
-
-INFINITE = float("inf")
 
 Percent = Annotated[Quantity, _checked("percent", 0, 100)]
 Ratio = Annotated[Quantity, _checked("ratio", 0, INFINITE)]
@@ -72,8 +96,11 @@ LogitSpread = Annotated[Quantity, _checked("logit", 0, 5)]
 DossiersPerDay = Annotated[Quantity, _checked("dossiers/day", 1, 1e8)]
 PerDossier = Annotated[Quantity, _checked("per dossier", 0, 1e4)]
 Days = Annotated[Quantity, _checked("days", 0, 3660)]
+WorkingDays = Annotated[Quantity, _checked("working days", 0, 250)]
 WorkingHours = Annotated[Quantity, _checked("working hours", 0, 1e4)]
 WorkingMinutes = Annotated[Quantity, _checked("working minutes", 0, 1e5)]
+Minutes = Annotated[Quantity, _checked("minutes", 0, 1e5)]
+Hour = Annotated[Quantity, _checked("hour", 0, 24)]
 Seconds = Annotated[Quantity, _checked("seconds", 0, 1e6)]
 Milliseconds = Annotated[Quantity, _checked("milliseconds", 0, 1e6)]
 Servers = Annotated[Quantity, _checked("servers", 1, 1e6)]

@@ -1,0 +1,190 @@
+"""A scenario as typed values: one question, every number with its unit, source and evidence.
+
+The classes say what a scenario file may hold. Reading files, merging `extends` and reporting errors is in
+scenario_file.py.
+"""
+
+import hashlib
+import json
+from collections.abc import Iterator
+from datetime import date
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from caodiem import quantity as q
+from caodiem.dossier import OPERATIONS, Group
+
+OperationName = Literal[tuple(OPERATIONS)]  # type: ignore[valid-type]
+OperationOrAll = Literal[("all", *OPERATIONS)]  # type: ignore[valid-type]
+
+
+class Part(BaseModel):
+    """Base of every table of a scenario: unknown keys are errors, values do not change."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class Point(Part):
+    """A share of full-process online dossiers on a day: observed, a target, or assumed."""
+
+    group: Group
+    on: date
+    share: q.Percent
+
+
+class Adoption(Part):
+    """The path of full-process online shares, through these points."""
+
+    ministry_dossier_share: q.Percent
+    points: list[Point] = Field(min_length=2)
+    # How far agencies stand apart within their group: the standard deviation of the logit of their shares.
+    spread: q.LogitSpread
+
+
+class Demand(Part):
+    """Dossiers filed, all channels, and how they fall on days and hours."""
+
+    year: Annotated[int, Field(ge=2020, le=2035)]
+    volume: q.DossiersPerDay
+    # Largest over smallest agency of a group; the others stand between them in a geometric row.
+    volume_spread: q.Factor
+    # Standard deviation over mean of the factor that a day carries beyond chance.
+    day_variation: q.Ratio
+    # First working day after a public holiday, relative to the same weekday without one.
+    after_holiday: q.Factor
+    week_online: q.WeekProfile
+    week_counter: q.WeekProfile
+    hours_online: q.DayProfile
+    hours_counter: q.DayProfile
+
+
+class Office(Part):
+    """When desks are open: local hours on working days."""
+
+    morning_from: q.Hour
+    morning_to: q.Hour
+    afternoon_from: q.Hour
+    afternoon_to: q.Hour
+
+
+class Casework(Part):
+    """A dossier's way through an office."""
+
+    components: q.CountProfile
+    fee: q.Percent
+    not_received: q.Percent
+    supplement: q.Percent
+    supplement_answer: q.Days
+    signature_check: q.Seconds
+    payment: q.Minutes
+    receive_time: q.WorkingMinutes
+    handle_time: q.WorkingMinutes
+    return_time: q.WorkingMinutes
+    # Time between the start of handling and its end that is not spent at the officer's desk.
+    processing: q.WorkingHours
+    processing_variation: q.Ratio
+    desk_utilisation: q.Percent
+    # Working days simulated before the busiest one, so that desks hold the work that they usually hold.
+    warm_up: q.WorkingDays
+
+
+class Traffic(Part):
+    """What a dossier's events ask of the portals."""
+
+    # Of dossiers filed online.
+    look_ups: q.PerDossier
+    browses: q.PerDossier
+    think_time: q.Seconds
+    sync_period: q.Seconds
+    sync_batch: q.Events
+
+
+class Station(Part):
+    """A station of the portal in the queueing model. Servers are processes or threads that serve one visit each."""
+
+    servers: q.Servers
+
+
+class Service(Part):
+    """Mean service time of one operation at one station; exponential unless `variation` says otherwise."""
+
+    operation: OperationName
+    station: str
+    mean: q.Milliseconds
+    # Standard deviation over mean of a gamma distribution; 1 is the exponential.
+    variation: q.Ratio
+
+
+class Portal(Part):
+    """The staging portal as a network of stations: each operation visits its stations in the order given."""
+
+    stations: dict[str, Station] = Field(min_length=1)
+    services: list[Service] = Field(min_length=1)
+
+
+class Objective(Part):
+    """An SLO: the share `quantile` of the due steps is answered rightly within `response`, counted from due."""
+
+    operation: OperationOrAll
+    quantile: q.Percent
+    response: q.Seconds
+
+
+class Validity(Part):
+    """What a replay must show before its figures prove anything."""
+
+    generator_lag_p99: q.Seconds
+    least_steps: q.Events
+
+
+class Replay(Part):
+    """How much of the busiest hour is replayed and by what pool."""
+
+    window: q.Seconds
+    pool: q.Servers
+    greatest_lateness: q.Seconds
+
+
+class Scenario(Part):
+    """All inputs of a run."""
+
+    title: str = Field(min_length=1)
+    title_vi: str = Field(min_length=1)
+    question: str = Field(min_length=1)
+    question_vi: str = Field(min_length=1)
+    seed: Annotated[int, Field(ge=0, lt=2**63)]
+    levels: list[Annotated[float, Field(gt=0, le=100)]] = Field(min_length=1)
+    adoption: Adoption
+    demand: Demand
+    office: Office
+    casework: Casework
+    traffic: Traffic
+    portal: Portal
+    slo: list[Objective] = Field(min_length=1)
+    validity: Validity
+    replay: Replay
+
+    @property
+    def hash(self) -> str:
+        """SHA-256 of the resolved values; comments and layout of the file do not change it."""
+        return hashlib.sha256(json.dumps(self.model_dump(mode="json"), sort_keys=True).encode()).hexdigest()
+
+
+def inputs(scenario: Scenario) -> list[dict[str, Any]]:
+    """Every quantity of a scenario as a row: key, value, unit, low, high, source, evidence."""
+    return list(_walk("", scenario))
+
+
+def _walk(key: str, node: Any) -> Iterator[dict[str, Any]]:
+    if isinstance(node, q.Quantity | q.Profile):
+        yield {"key": key, **node.model_dump()}
+    elif isinstance(node, BaseModel):
+        for name in type(node).model_fields:
+            yield from _walk(f"{key}.{name}" if key else name, getattr(node, name))
+    elif isinstance(node, dict):
+        for name, child in node.items():
+            yield from _walk(f"{key}.{name}", child)
+    elif isinstance(node, list):
+        for number, child in enumerate(node):
+            yield from _walk(f"{key}[{number}]", child)

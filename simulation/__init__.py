@@ -1,0 +1,1 @@
+"""Caodiem's simulation: from a scenario to a plan, and from a plan to predicted observations."""

@@ -1,0 +1,89 @@
+"""The agencies of the country: 22 ministries and 63 provinces, each with its volume and its online share.
+
+Names and ranks come from scenarios/agencies.csv; how far agencies stand apart comes from the scenario. Groups' means
+are kept exactly.
+"""
+
+import csv
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from scipy.optimize import brentq
+from scipy.special import expit, logit, ndtri
+
+from caodiem.dossier import Group
+from caodiem.errors import UsageError
+from caodiem.scenario import Scenario
+
+Floats = np.ndarray
+
+
+@dataclass(frozen=True, slots=True)
+class Agencies:
+    """Arrays of one length, an entry an agency. `volume_per_day` counts dossiers of all channels."""
+
+    code: list[str]
+    name_en: list[str]
+    name_vi: list[str]
+    group: list[Group]
+    volume_per_day: Floats
+    share_rank: Floats  # 1: the highest online share of its group
+
+    def of(self, group: Group) -> Floats:
+        """The indices of a group's agencies."""
+        return np.array([index for index, each in enumerate(self.group) if each is group])
+
+
+def load(path: Path, scenario: Scenario) -> Agencies:
+    """The agencies in `path` with the scenario's volumes; UsageError when the file lacks a column or a group."""
+    try:
+        with path.open(encoding="utf-8", newline="") as file:
+            rows = list(csv.DictReader(file))
+        groups = [Group(row["group"]) for row in rows]
+        volume_rank = np.array([int(row["volume_rank"]) for row in rows])
+        share_rank = np.array([int(row["share_rank"]) for row in rows])
+        words = {key: [row[key] for row in rows] for key in ("code", "name_en", "name_vi")}
+    except (OSError, KeyError, ValueError) as error:
+        columns = "code,group,name_vi,name_en,volume_rank,share_rank"
+        raise UsageError(f"{path}: {error}; expected a CSV file with the columns {columns}") from error
+    volumes = _volumes(groups, volume_rank, scenario)
+    return Agencies(words["code"], words["name_en"], words["name_vi"], groups, volumes, share_rank)
+
+
+def online_shares(agencies: Agencies, scenario: Scenario, means: dict[Group, float]) -> Floats:
+    """Each agency's online share (0 to 1), such that each group's mean, weighted by dossiers, is `means[group]`.
+
+    Within a group the logits of the shares stand at normal quantiles of the ranks, `spread` apart; the constant is
+    solved for. A mean of 0 or 1 gives every agency that share.
+    """
+    spread = scenario.adoption.spread.value
+    shares = np.zeros(len(agencies.code))
+    for group, mean in means.items():
+        members = agencies.of(group)
+        if not 0 < mean < 1:
+            shares[members] = mean
+            continue
+        weights = agencies.volume_per_day[members] / agencies.volume_per_day[members].sum()
+        offsets = spread * ndtri(1 - (agencies.share_rank[members] - 0.5) / len(members))
+
+        def excess(constant: float, offsets: Floats = offsets, weights: Floats = weights, mean: float = mean) -> float:
+            return float(weights @ expit(constant + offsets)) - mean
+
+        constant = brentq(excess, logit(mean) - 10 * spread - 1, logit(mean) + 10 * spread + 1, xtol=1e-13)
+        shares[members] = expit(constant + offsets)
+    return shares
+
+
+def _volumes(groups: list[Group], rank: Floats, scenario: Scenario) -> Floats:
+    """Dossiers a day of each agency: a geometric row in each group, the group's sum as the scenario says."""
+    ministry_share = scenario.adoption.ministry_dossier_share.value / 100
+    volumes = np.zeros(len(groups))
+    for group, part in ((Group.MINISTRIES, ministry_share), (Group.LOCALITIES, 1 - ministry_share)):
+        members = np.array([index for index, each in enumerate(groups) if each is group], dtype=np.int64)
+        if not len(members):
+            raise UsageError(f"agencies.csv: no agency of the group {group.value!r}: expected at least one")
+        position = (rank[members] - 1) / max(len(members) - 1, 1)
+        weights = scenario.demand.volume_spread.value ** -position
+        volumes[members] = scenario.demand.volume.value * part * weights / weights.sum()
+    return volumes

@@ -1,0 +1,117 @@
+"""One adoption level: from its online shares through the casework to the busiest hour and the plan.
+
+Writes casework.parquet, traffic.json and plan.parquet into the level's folder.
+"""
+
+from collections.abc import Callable
+from datetime import date, datetime, time, timedelta
+from typing import Any
+
+import numpy as np
+import pyarrow.parquet as pq
+
+from caodiem import plan, run
+from caodiem.scenario import Scenario
+from simulation import casework, demand, network, office, traffic
+from simulation.agencies import Agencies
+from simulation.demand import DAY_S
+from simulation.projection import level_shares
+
+_BIN_S = 300.0
+_HOUR_S = 3600.0
+
+
+def draw(
+    scenario: Scenario,
+    agencies: Agencies,
+    percent: float,
+    scale: float,
+    into: run.Level,
+    progress: Callable[[float], None] = lambda share: None,
+) -> plan.Plan:
+    """Simulate the casework up to the end of the busiest day at `scale` of the country; the plan of its busiest slice.
+
+    `progress` is told the share of the casework done, from 0 to 1.
+    """
+    calendar = demand.calendar(scenario, scenario.demand.year)
+    busiest = demand.busiest_day(scenario, calendar, percent / 100)
+    first = _warm_up_from(scenario, calendar, busiest)
+    shares = level_shares(scenario, agencies, percent)
+    filed = demand.filings(scenario, agencies, shares, calendar, first, busiest, scale)
+    clock = office.clock(scenario, calendar, first)
+    day_s = float((busiest - first).days * DAY_S)
+    events = casework.simulate(scenario, agencies, calendar, clock, filed, scale, day_s + DAY_S, progress)
+    into.folder.mkdir(parents=True, exist_ok=True)
+    pq.write_table(events, into.casework, compression="zstd")
+
+    day = traffic.journeys(scenario, events, day_s)
+    hour_s = traffic.busiest_hour(day)
+    length_s = scenario.replay.window.value
+    start_s = traffic.busiest_window(day, hour_s, hour_s + _HOUR_S, length_s)
+    drawn = traffic.plan(scenario, day, start_s, length_s, _meta(scenario, percent, scale, busiest, start_s, length_s))
+    plan.write(drawn, into.plan)
+    filed_s = filed.filed_s[filed.filed_s >= day_s] - day_s
+    online_s = filed.filed_s[(filed.filed_s >= day_s) & filed.online] - day_s
+    figures = _figures(scenario, day, busiest, hour_s, drawn, scale)
+    figures["busiest_hour"] |= {
+        "dossiers_filed": _within(filed_s, hour_s, _HOUR_S) / scale,
+        "dossiers_filed_online": _within(online_s, hour_s, _HOUR_S) / scale,
+    }
+    run.write_json(into.traffic, figures)
+    return drawn
+
+
+def _figures(
+    scenario: Scenario, day: traffic.Journeys, busiest: date, hour_s: float, drawn: plan.Plan, scale: float
+) -> dict[str, Any]:
+    """traffic.json: rates of the whole country, estimated from the sample by dividing by its scale."""
+    rates = {name: values / scale for name, values in traffic.requests_per_s(day, _BIN_S).items()}
+    # Batches of agencies come by the clock, not by dossiers: thinning makes them smaller, not fewer.
+    rates["status_sync"] = rates["status_sync"] * scale
+    total = np.sum(list(rates.values()), axis=0)
+    bins = slice(int(hour_s / _BIN_S), int((hour_s + _HOUR_S) / _BIN_S))
+    return {
+        "level_percent": drawn.meta.level_percent,
+        "scale": scale,
+        "busiest_day": busiest.isoformat(),
+        "bin_s": _BIN_S,
+        "requests_per_s": {name: values.tolist() for name, values in rates.items()},
+        "busiest_hour": {
+            "starts_at": (datetime.combine(busiest, time()) + timedelta(seconds=hour_s)).isoformat(),
+            "requests_per_s_mean": float(total[bins].mean()),
+            "requests_per_s_highest_bin": float(total[bins].max()),
+        },
+        "plan": {
+            "starts_at": drawn.meta.starts_at,
+            "length_s": drawn.meta.length_s,
+            "arrivals": drawn.arrivals,
+            "steps": drawn.steps,
+            "plan_hash": drawn.meta.plan_hash,
+            "offered_load_erlangs": network.offered_load(network.of(scenario.portal), drawn),
+        },
+    }
+
+
+def _meta(
+    scenario: Scenario, percent: float, scale: float, busiest: date, start_s: float, length_s: float
+) -> plan.PlanMeta:
+    starts_at = datetime.combine(busiest, time()) + timedelta(seconds=start_s)
+    return plan.PlanMeta(
+        scenario_hash=scenario.hash,
+        seed=scenario.seed,
+        starts_at=starts_at.isoformat(),
+        length_s=length_s,
+        scale=scale,
+        level_percent=percent,
+    )
+
+
+def _warm_up_from(scenario: Scenario, calendar: demand.Calendar, busiest: date) -> date:
+    """The working day so many working days before the busiest one, or the year's first."""
+    working = np.flatnonzero(calendar.working)
+    place = int(np.searchsorted(working, calendar.index(busiest)))
+    return calendar.days[int(working[max(place - int(scenario.casework.warm_up.value), 0)])]
+
+
+def _within(times_s: np.ndarray, from_s: float, length_s: float) -> int:
+    return int(np.sum((times_s >= from_s) & (times_s < from_s + length_s)))

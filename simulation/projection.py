@@ -1,0 +1,103 @@
+"""The projection: the adoption path and the dossiers along it, expected values only, as rows for a report."""
+
+from datetime import date
+from typing import Any
+
+import numpy as np
+
+from caodiem.dossier import Group
+from caodiem.scenario import Scenario
+from simulation import adoption, demand
+from simulation.agencies import Agencies, online_shares
+
+_WEEK = 7
+
+
+def project(scenario: Scenario, agencies: Agencies) -> dict[str, Any]:
+    """The path, its points, dossiers a day along it, and what each level means for groups and agencies.
+
+    `path` and `dossiers_per_day` have an entry a week (its mean over seven days for the dossiers); shares in percent.
+    """
+    path = adoption.path(scenario)
+    levels = [_level(scenario, agencies, path, percent) for percent in scenario.levels]
+    return {
+        "path": _weekly_path(path),
+        "points": [
+            {"group": point.group, "on": point.on.isoformat(), "share_percent": point.share.value,
+             "evidence": point.share.evidence, "source": point.share.source}
+            for point in scenario.adoption.points
+        ],
+        "dossiers_per_day": _weekly_dossiers(scenario, path),
+        "levels": levels,
+    }
+
+
+def level_shares(scenario: Scenario, agencies: Agencies, percent: float) -> np.ndarray:
+    """Each agency's online share (0 to 1) on the day on which the country reaches `percent`."""
+    path = adoption.path(scenario)
+    return online_shares(agencies, scenario, path.shares(adoption.reached_on(path, percent)))
+
+
+def _level(scenario: Scenario, agencies: Agencies, path: adoption.Path, percent: float) -> dict[str, Any]:
+    day = adoption.reached_on(path, percent)
+    shares = path.shares(day)
+    each = online_shares(agencies, scenario, shares)
+    return {
+        "percent": percent,
+        "reached_on": date.fromordinal(round(day)).isoformat(),
+        **{f"{group.value}_percent": 100 * share for group, share in shares.items()},
+        "agencies": [
+            {"code": code, "name_en": name_en, "name_vi": name_vi, "group": group, "dossiers_per_day": volume,
+             "online_percent": 100 * share}
+            for code, name_en, name_vi, group, volume, share in zip(
+                agencies.code, agencies.name_en, agencies.name_vi, agencies.group,
+                agencies.volume_per_day.tolist(), each.tolist(), strict=True,
+            )
+        ],
+    }  # fmt: skip
+
+
+def _weeks(path: adoption.Path) -> range:
+    return range(path.first.toordinal(), path.last.toordinal() + 1, _WEEK)
+
+
+def _weekly_path(path: adoption.Path) -> dict[str, list[Any]]:
+    days = list(_weeks(path))
+    shares = [path.shares(day) for day in days]
+    return {
+        "on": [date.fromordinal(day).isoformat() for day in days],
+        **{f"{group.value}_percent": [100 * share[group] for share in shares] for group in Group},
+        "national_percent": [100 * path.national(day) for day in days],
+    }
+
+
+def _weekly_dossiers(scenario: Scenario, path: adoption.Path) -> dict[str, list[Any]]:
+    """Expected dossiers a day by group and channel, each week's mean, over the whole weeks of the path."""
+    years = range(path.first.year, path.last.year + 1)
+    calendars = {year: demand.calendar(scenario, year) for year in years}
+    weeks = [day for day in _weeks(path) if day + _WEEK - 1 <= path.last.toordinal()]
+    columns: dict[str, list[float]] = {f"{group.value}_{channel}": [] for group in Group for channel in _CHANNELS}
+    for week in weeks:
+        for name, value in _week_of_dossiers(scenario, path, calendars, week).items():
+            columns[name].append(value)
+    return {"week_from": [date.fromordinal(day).isoformat() for day in weeks], **columns}
+
+
+_CHANNELS = ("online", "counter")
+
+
+def _week_of_dossiers(
+    scenario: Scenario, path: adoption.Path, calendars: dict[int, demand.Calendar], week: int
+) -> dict[str, float]:
+    parts = {Group.MINISTRIES: path.ministry_dossier_share, Group.LOCALITIES: 1 - path.ministry_dossier_share}
+    volume, found = scenario.demand.volume.value, {}
+    days = [date.fromordinal(day) for day in range(week, week + _WEEK)]
+    for group, part in parts.items():
+        online = counter = 0.0
+        for day in days:
+            calendar = calendars[day.year]
+            index, share = calendar.index(day), path.shares(day.toordinal())[group]
+            online += volume * part * share * calendar.online[index] / _WEEK
+            counter += volume * part * (1 - share) * calendar.counter[index] / _WEEK
+        found |= {f"{group.value}_online": online, f"{group.value}_counter": counter}
+    return found

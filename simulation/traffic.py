@@ -1,0 +1,257 @@
+"""Traffic: the journeys that the casework's events cause on the busiest day, and the plan of its busiest window.
+
+    filed online        citizen_files        sign in, search, file
+    paid                citizen_pays         sign in, pay
+    supplemented        citizen_supplements  sign in, supplement
+    while a case lasts  citizen_tracks       sign in, look the status up
+    before filing       citizen_browses      search, search
+    a desk's event      officer_…            one click
+    status events       agency_syncs         one batch an agency and period
+
+Pure functions of the casework table; every draw is keyed by dossier. Syncs come by the clock, so a thinned country
+sends as many batches as a whole one, and smaller ones.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+import pyarrow as pa
+
+from caodiem.dossier import OPERATIONS
+from caodiem.draws import uniform
+from caodiem.plan import SCHEMA, Plan, PlanMeta, make
+from caodiem.scenario import Scenario
+from simulation.casework import Event
+from simulation.demand import DAY_S, invert_hours
+
+Floats = np.ndarray
+
+# The steps of each journey.
+JOURNEYS: dict[str, tuple[str, ...]] = {
+    "citizen_files": ("sign_in", "search_catalogue", "file_dossier"),
+    "citizen_pays": ("sign_in", "pay_fee"),
+    "citizen_supplements": ("sign_in", "supplement_dossier"),
+    "citizen_tracks": ("sign_in", "look_up_status"),
+    "citizen_browses": ("search_catalogue", "search_catalogue"),
+    "officer_receives": ("receive_dossier",),
+    "officer_refuses": ("refuse_dossier",),
+    "officer_starts": ("start_handling",),
+    "officer_asks": ("ask_supplement",),
+    "officer_finishes": ("finish_dossier",),
+    "officer_returns": ("return_result",),
+    "agency_syncs": ("push_sync",),
+}
+
+# Which events start which journey, for dossiers filed online and for those filed at a counter.
+_ONLINE = {
+    Event.FILED: "citizen_files",
+    Event.PAID: "citizen_pays",
+    Event.SUPPLEMENTED: "citizen_supplements",
+}
+_AT_COUNTER = {Event.SUPPLEMENTED: "officer_starts"}
+_AT_DESK = {
+    Event.RECEIVED: "officer_receives",
+    Event.NOT_RECEIVED: "officer_refuses",
+    Event.STARTED: "officer_starts",
+    Event.SUPPLEMENT_ASKED: "officer_asks",
+    Event.FINISHED: "officer_finishes",
+    Event.RETURNED: "officer_returns",
+}
+# A change of the national record that the agency reports.
+_SYNCED = tuple(_AT_DESK)
+_COMPONENTS = ("file_dossier", "supplement_dossier")
+
+
+@dataclass(frozen=True, slots=True)
+class Journeys:
+    """Journeys of one day in order of time; arrays of one length. `at_s` counts from the day's midnight."""
+
+    at_s: Floats
+    journey: np.ndarray  # str
+    agency: np.ndarray  # str
+    dossier: np.ndarray  # int64
+    items: np.ndarray  # int32
+
+    def __len__(self) -> int:
+        return len(self.at_s)
+
+
+def journeys(scenario: Scenario, casework: pa.Table, day_s: float) -> Journeys:
+    """Every journey of the day that begins at `day_s` of the casework's clock."""
+    events = _columns(casework)
+    parts = [
+        *_from_events(events),
+        _tracking(scenario, events, day_s),
+        _browsing(scenario, events, day_s),
+        _syncing(scenario, events),
+    ]
+    at_s, journey, agency, dossier, items = (np.concatenate(column) for column in zip(*parts, strict=True))
+    today = (at_s >= day_s) & (at_s < day_s + DAY_S)
+    order = np.flatnonzero(today)
+    order = order[np.lexsort((journey[order], dossier[order], at_s[order]))]
+    return Journeys(at_s[order] - day_s, journey[order], agency[order], dossier[order], items[order].astype(np.int32))
+
+
+def requests_per_s(day: Journeys, bin_s: float) -> dict[str, Floats]:
+    """Requests a second of each system in each bin of the day, of the journeys given (not scaled to the country)."""
+    edges = np.arange(0, DAY_S + bin_s, bin_s)
+    rates = {system: np.zeros(len(edges) - 1) for system in sorted({each.system for each in OPERATIONS.values()})}
+    for journey, steps in JOURNEYS.items():
+        counted = np.histogram(day.at_s[day.journey == journey], bins=edges)[0] / bin_s
+        for step in steps:
+            rates[OPERATIONS[step].system] += counted
+    return rates
+
+
+def busiest_hour(day: Journeys) -> float:
+    """The second of the day at which the 60 minutes with the most requests begin, in steps of five minutes."""
+    total = np.sum(list(requests_per_s(day, 300).values()), axis=0)
+    return float(np.argmax(np.convolve(total, np.ones(12), "valid")) * 300)
+
+
+def busiest_window(day: Journeys, from_s: float, to_s: float, length_s: float) -> float:
+    """The second within [from_s, to_s) at which the `length_s` long slice with the most requests begins."""
+    edges = np.arange(from_s, to_s + length_s, length_s)
+    steps = np.array([len(JOURNEYS[name]) for name in day.journey])
+    counted = np.histogram(day.at_s, bins=edges, weights=steps)[0]
+    return float(edges[np.argmax(counted)])
+
+
+def plan(scenario: Scenario, day: Journeys, start_s: float, length_s: float, meta: PlanMeta) -> Plan:
+    """The journeys that begin in [start_s, start_s + length_s) as a plan, with their think times drawn."""
+    chosen = np.flatnonzero((day.at_s >= start_s) & (day.at_s < start_s + length_s))
+    names = day.journey[chosen]
+    sizes = np.array([len(JOURNEYS[name]) for name in names], dtype=np.int64)
+    arrival = np.repeat(np.arange(len(chosen)), sizes)
+    row = chosen[arrival]
+    step = np.arange(len(arrival)) - np.repeat(np.cumsum(sizes) - sizes, sizes)
+    operation = np.concatenate([np.array(JOURNEYS[name]) for name in names]) if len(names) else np.array([], dtype=str)
+    chance = uniform(scenario.seed, "think", day.dossier[row], step, arrival)
+    think_s = np.where(step > 0, -np.log(chance) * scenario.traffic.think_time.value, 0.0)
+    columns = {
+        "arrival": arrival,
+        "step": step.astype(np.int16),
+        "journey": day.journey[row],
+        "operation": operation,
+        "agency": day.agency[row],
+        "system": np.array([OPERATIONS[name].system for name in operation], dtype=str),
+        "dossier": day.dossier[row],
+        "items": np.where(np.isin(operation, (*_COMPONENTS, "push_sync")), day.items[row], 1),
+        "due_s": day.at_s[row] - start_s,
+        "think_s": think_s,
+    }
+    return make(pa.table({name: pa.array(columns[name]) for name in SCHEMA.names}), meta)
+
+
+def _columns(casework: pa.Table) -> dict[str, np.ndarray]:
+    """The casework table as arrays, words as str."""
+    words = {name: np.array(casework[name].cast(pa.string()).to_pylist(), dtype=str) for name in ("agency", "event")}
+    return {name: casework[name].to_numpy() for name in casework.column_names if name not in words} | words
+
+
+def _from_events(events: dict[str, np.ndarray]) -> list[tuple[np.ndarray, ...]]:
+    """A journey for each event that somebody causes by a request."""
+    parts = []
+    for kind in Event:
+        is_kind, online = events["event"] == kind, events["online"]
+        if kind in _AT_DESK:
+            parts.append(_start(events, is_kind, _AT_DESK[kind]))
+        if kind in _ONLINE:
+            parts.append(_start(events, is_kind & online, _ONLINE[kind]))
+        if kind in _AT_COUNTER:
+            parts.append(_start(events, is_kind & ~online, _AT_COUNTER[kind]))
+    return parts
+
+
+def _start(events: dict[str, np.ndarray], chosen: np.ndarray, journey: str) -> tuple[np.ndarray, ...]:
+    name = np.full(int(chosen.sum()), journey)
+    return events["at_s"][chosen], name, events["agency"][chosen], events["dossier"][chosen], events["components"][chosen]
+
+
+def _tracking(scenario: Scenario, events: dict[str, np.ndarray], day_s: float) -> tuple[np.ndarray, ...]:
+    """Look-ups of the dossiers filed online, spread over the life of each as citizens are awake.
+
+    Their number is Poisson by inversion of a keyed draw. A life that has not ended is followed to the day's end.
+    """
+    filed = np.flatnonzero((events["event"] == Event.FILED) & events["online"])
+    ends = np.isin(events["event"], (Event.RETURNED, Event.NOT_RECEIVED))
+    dossier, end_s = events["dossier"][ends], events["at_s"][ends]
+    order = np.argsort(dossier)
+    place = np.searchsorted(dossier[order], events["dossier"][filed])
+    place = np.clip(place, 0, max(len(dossier) - 1, 0))
+    known = len(dossier) > 0 and dossier[order][place] == events["dossier"][filed]
+    until_s = np.where(known, end_s[order][place] if len(dossier) else 0, day_s + DAY_S)
+    row, number = _repeated(scenario.seed, "look-ups", events["dossier"][filed], scenario.traffic.look_ups.value)
+    share = uniform(scenario.seed, "look-up moment", events["dossier"][filed][row], number)
+    hours = np.array(scenario.demand.hours_online.value)
+    begin, end = _awake(hours, events["at_s"][filed][row]), _awake(hours, until_s[row])
+    at_s = _wall(hours, begin + share * (end - begin))
+    source = filed[row]
+    name = np.full(len(source), "citizen_tracks")
+    return at_s, name, events["agency"][source], events["dossier"][source], np.ones(len(source))
+
+
+def _browsing(scenario: Scenario, events: dict[str, np.ndarray], day_s: float) -> tuple[np.ndarray, ...]:
+    """Visits that file nothing: so many for each dossier filed online that day, when citizens are online."""
+    today = (events["at_s"] >= day_s) & (events["event"] == Event.FILED) & events["online"]
+    filed = np.flatnonzero(today)
+    row, number = _repeated(scenario.seed, "browses", events["dossier"][filed], scenario.traffic.browses.value)
+    source = filed[row]
+    share = uniform(scenario.seed, "browse moment", events["dossier"][source], number)
+    at_s = day_s + 3600 * invert_hours(np.array(scenario.demand.hours_online.value), share)
+    name = np.full(len(source), "citizen_browses")
+    return at_s, name, events["agency"][source], events["dossier"][source], np.ones(len(source))
+
+
+def _syncing(scenario: Scenario, events: dict[str, np.ndarray]) -> tuple[np.ndarray, ...]:
+    """Each agency's status events, gathered until its next pass and cut into batches."""
+    synced = np.flatnonzero(np.isin(events["event"], _SYNCED))
+    period, most = scenario.traffic.sync_period.value, int(scenario.traffic.sync_batch.value)
+    names, agency = np.unique(events["agency"][synced], return_inverse=True)
+    # Agencies' passes do not come at the same second.
+    phase = period * uniform(scenario.seed, "sync phase", np.array([_number(name) for name in names]))
+    passes = np.ceil((events["at_s"][synced] - phase[agency]) / period).astype(np.int64)
+    order = np.lexsort((events["at_s"][synced], passes, agency))
+    _, first, sizes = np.unique(
+        np.stack([agency[order], passes[order]], axis=1), axis=0, return_index=True, return_counts=True
+    )
+    batches = -(-sizes // most)
+    row = np.repeat(first, batches)
+    nth = np.arange(len(row)) - np.repeat(np.cumsum(batches) - batches, batches)
+    items = np.minimum(np.repeat(sizes, batches) - nth * most, most)
+    source = order[row + nth * most]
+    at_s = phase[agency[source]] + passes[source] * period
+    return at_s, np.full(len(row), "agency_syncs"), names[agency[source]], events["dossier"][synced][source], items
+
+
+def _repeated(seed: int, quantity: str, dossier: np.ndarray, mean: float) -> tuple[np.ndarray, np.ndarray]:
+    """A Poisson number of things for each dossier: (the dossier's row, the thing's number) for each thing."""
+    # Summing exponential gaps until they pass the mean; one keyed draw a gap.
+    counts = np.zeros(len(dossier), dtype=np.int64)
+    passed, live = np.zeros(len(dossier)), np.arange(len(dossier))
+    for number in range(1000):
+        passed[live] -= np.log(uniform(seed, quantity, dossier[live], number)) if len(live) else 0
+        live = live[passed[live] < mean]
+        if not len(live):
+            break
+        counts[live] += 1
+    row = np.repeat(np.arange(len(dossier)), counts)
+    return row, np.arange(len(row)) - np.repeat(np.cumsum(counts) - counts, counts)
+
+
+def _awake(hours: Floats, wall_s: Floats) -> Floats:
+    """Days of citizens' activity passed at a wall time: whole days plus the share of the day's total."""
+    total = np.concatenate([[0.0], np.cumsum(hours)]) / hours.sum()
+    day = np.floor(wall_s / DAY_S)
+    return day + np.interp((wall_s - day * DAY_S) / 3600, np.arange(25), total)
+
+
+def _wall(hours: Floats, awake: Floats) -> Floats:
+    """The wall time at which so much of citizens' activity has passed; the inverse of `_awake`."""
+    day = np.floor(awake)
+    return day * DAY_S + 3600 * invert_hours(hours, awake - day)
+
+
+def _number(code: str) -> int:
+    """An agency's code as an integer key."""
+    return int.from_bytes(code.encode(), "big")
