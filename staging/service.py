@@ -254,14 +254,20 @@ def _stop(supervisor: subprocess.Popen[bytes], folder: Path | None) -> None:
 
 
 def _kill_left_over(group: int, folder: Path | None) -> None:
-    """After a supervisor that was killed: workers and PostgreSQL stop by themselves; those that do not are made to."""
+    """What a supervisor that was killed left behind: its workers at once, PostgreSQL when it does not stop by itself."""
+    _kill(-group)
     server = _postgres_pid(folder)
     deadline_s = time.monotonic() + _DRAIN_MAX_S
-    while time.monotonic() < deadline_s and (_is_alive(-group) or (server and _is_alive(server))):
+    while server is not None and _is_alive(server) and time.monotonic() < deadline_s:
         time.sleep(_POLL_S)
-    for target in filter(None, (-group, server)):
-        with suppress(ProcessLookupError, PermissionError):
-            os.kill(target, signal.SIGKILL)
+    if server is not None:
+        _kill(server)
+
+
+def _kill(target: int) -> None:
+    """Kill a process, or with a negative number a process group, if there is one."""
+    with suppress(ProcessLookupError, PermissionError):
+        os.kill(target, signal.SIGKILL)
 
 
 def _postgres_pid(folder: Path | None) -> int | None:
@@ -272,10 +278,10 @@ def _postgres_pid(folder: Path | None) -> int | None:
         return None
 
 
-def _is_alive(target: int) -> bool:
-    """Whether a process, or with a negative number a process group, exists."""
+def _is_alive(process: int) -> bool:
+    """Whether a process exists."""
     try:
-        os.kill(target, 0)
+        os.kill(process, 0)
     except ProcessLookupError:
         return False
     except PermissionError:

@@ -91,9 +91,11 @@ def _check_event(agency: str, event: Event) -> tuple[str, int, int, datetime]:
     if match is None:
         raise ValueError(f"at {event.at!r}: expected a time as yyyyMMddHHmmss")
     try:
-        return event.code, event.sequence, event.status, datetime(*map(int, match.groups()), tzinfo=_VIETNAM)
+        year, month, day, hour, minute, second = map(int, match.groups())
+        at = datetime(year, month, day, hour, minute, second, tzinfo=_VIETNAM)
     except ValueError as error:
         raise ValueError(f"at {event.at!r}: {error}; expected a time as yyyyMMddHHmmss") from error
+    return event.code, event.sequence, event.status, at
 
 
 def _digest(batch: Batch) -> bytes:
