@@ -54,8 +54,14 @@ class ReferencePortal:
         """Dossiers in the status that their first step expects, accounts, tokens of staff, documents to file."""
         agencies = sorted(plan.table["agency"].unique().to_pylist())
         secret = ""
-        for dossiers in _chunks(opening_statuses(plan), _DOSSIERS_A_CALL):
-            wanted = {"agencies": agencies, "citizens": CITIZENS, "dossiers": dossiers}
+        for entries in _chunks(opening_statuses(plan), _DOSSIERS_A_CALL):
+            wanted = {
+                "agencies": agencies,
+                "citizens": CITIZENS,
+                "dossiers": [entry for entry in entries if entry["status"]],
+                # To be filed by the replay: whatever an earlier replay made of them must go.
+                "absent": [entry["code"] for entry in entries if not entry["status"]],
+            }
             secret = _ask(send, "POST", "/admin/prepare", wanted, self._admin_token)["secret"]
         documents = _ask(send, "GET", f"/admin/documents?count={_DOCUMENTS}", None, self._admin_token)["documents"]
         return {
@@ -86,18 +92,18 @@ class ReferencePortal:
         def check(status: int, body: bytes) -> str | None:
             if status == 200:
                 journey.token = _parsed(body).get("token", "")
-            return None if journey.token else _unexpected(status, body, "200 with a token")
+            return None if journey.token else _unexpected(status, "200 with a token")
 
-        account = f"citizen-{journey.dossier % CITIZENS:06d}"
-        return _post("/accounts/sign-in", {"account": account, "secret": self._secret}, check, {})
+        account = {"account": _citizen(journey.dossier), "secret": self._secret}
+        return _post("/accounts/sign-in", account, check, {})
 
     def _search_catalogue(self, journey: Journey) -> Request:
         def check(status: int, body: bytes) -> str | None:
             found = status == 200 and _parsed(body).get("procedures")
-            return None if found else _unexpected(status, body, "200 with at least one procedure")
+            return None if found else _unexpected(status, "200 with at least one procedure")
 
         path = f"/catalogue?q={quote(self._procedure(journey)[1])}&agency={journey.agency}"
-        return Request("GET", path, check, headers=self._citizen(journey))
+        return Request("GET", path, check, headers=_bearer(journey.token))
 
     def _file_dossier(self, journey: Journey) -> Request:
         code = _code(journey)
@@ -109,31 +115,31 @@ class ReferencePortal:
             answer = _parsed(body)
             valid = all(component.get("verdict") == "valid" for component in answer.get("components", ()))
             right = status in (200, 201) and answer.get("code") == code and valid
-            return None if right else _unexpected(status, body, f"201 for {code}, every component valid")
+            return None if right else _unexpected(status, "201 with its code, every component valid")
 
-        return Request("POST", "/dossiers", check, body, self._citizen(journey))
+        return Request("POST", "/dossiers", check, body, _bearer(journey.token))
 
     def _pay_fee(self, journey: Journey) -> Request:
         def check(status: int, body: bytes) -> str | None:
             right = status in (200, 201) and _parsed(body).get("transaction")
-            return None if right else _unexpected(status, body, "201 with a transaction")
+            return None if right else _unexpected(status, "201 with a transaction")
 
         amount = {"amount_vnd": self._procedure(journey)[2]}
-        return _post(f"/dossiers/{_code(journey)}/payment", amount, check, self._citizen(journey))
+        return _post(f"/dossiers/{_code(journey)}/payment", amount, check, _bearer(journey.token))
 
     def _look_up_status(self, journey: Journey) -> Request:
         code = _code(journey)
 
         def check(status: int, body: bytes) -> str | None:
             right = status == 200 and _parsed(body).get("code") == code
-            return None if right else _unexpected(status, body, f"200 for {code}")
+            return None if right else _unexpected(status, "200 with its code")
 
-        return Request("GET", f"/dossiers/{code}", check, headers=self._citizen(journey))
+        return Request("GET", f"/dossiers/{code}", check, headers=_bearer(journey.token))
 
     def _supplement_dossier(self, journey: Journey) -> Request:
         body = b'{"components": [' + self._components(journey) + b"]}"
         path = f"/dossiers/{_code(journey)}/components"
-        return Request("POST", path, _check_status(journey), body, self._citizen(journey))
+        return Request("POST", path, _check_status(journey), body, _bearer(journey.token))
 
     def _act(self, journey: Journey) -> Request:
         path = f"/cases/{_code(journey)}/{_ACTIONS[journey.step.operation]}"
@@ -146,7 +152,7 @@ class ReferencePortal:
             answer = _parsed(body)
             taken = answer.get("accepted", 0) + answer.get("stale", 0)
             right = status == 200 and taken == items and not answer.get("rejected")
-            return None if right else _unexpected(status, body, f"200, {items} events taken, none rejected")
+            return None if right else _unexpected(status, "200, every event taken, none rejected")
 
         batch = {"batch": f"{self._plan_hash[:16]}-{journey.arrival}", "events": list(self._events(journey))}
         return _post("/sync", batch, check, self._systems[journey.agency])
@@ -172,23 +178,19 @@ class ReferencePortal:
         offered = self._procedures[journey.agency]
         return offered[journey.dossier % len(offered)]
 
-    def _citizen(self, journey: Journey) -> dict[str, str]:
-        return _bearer(journey.token)
-
 
 def opening_statuses(plan: Plan) -> Iterator[dict[str, Any]]:
-    """Each dossier that must exist when the clock starts, in the status that its first step expects.
+    """Each dossier with the status that its first step expects; status 0 where that step files it.
 
-    A dossier whose first step files it does not stand here, nor do those of sync batches.
+    Dossiers that only sync batches speak of do not stand here.
     """
     dossier = plan.table["dossier"].to_numpy()
     rows = _first_rows(plan, dossier)
     operations = plan.table["operation"].take(rows).to_pylist()
     agencies = plan.table["agency"].take(rows).to_pylist()
     for number, operation, agency in zip(dossier[rows].tolist(), operations, agencies, strict=True):
-        status = STATUS_BEFORE.get(operation)
-        if status is not None:
-            yield {"code": dossier_code(agency, number), "status": int(status), "citizen": number % CITIZENS}
+        status = int(STATUS_BEFORE.get(operation, 0))
+        yield {"code": dossier_code(agency, number), "status": status, "citizen": _citizen(number)}
 
 
 def _first_rows(plan: Plan, dossier: np.ndarray) -> np.ndarray:
@@ -206,9 +208,13 @@ def _check_status(journey: Journey) -> Callable[[int, bytes], str | None]:
     def check(status: int, body: bytes) -> str | None:
         answer = _parsed(body)
         right = status == 200 and answer.get("code") == code and answer.get("status") == after
-        return None if right else _unexpected(status, body, f"200, {code} with status {after}")
+        return None if right else _unexpected(status, f"200 with its code and status {after}")
 
     return check
+
+
+def _citizen(dossier: int) -> str:
+    return f"citizen-{dossier % CITIZENS:06d}"
 
 
 def _code(journey: Journey) -> str:
@@ -220,7 +226,7 @@ def _post(path: str, content: dict[str, Any], check: Callable[..., str | None], 
 
 
 def _bearer(token: str) -> dict[str, str]:
-    return {"Authorization": f"Bearer {token}"}
+    return {"Authorization": f"Bearer {token}"} if token else {}
 
 
 def _parsed(body: bytes) -> dict[str, Any]:
@@ -231,16 +237,15 @@ def _parsed(body: bytes) -> dict[str, Any]:
     return content if isinstance(content, dict) else {}
 
 
-def _unexpected(status: int, body: bytes, expected: str) -> str:
-    # Locust counts failures by their text: no codes or tokens of one step in it, or each would be a kind of its own.
-    reason = _parsed(body).get("error") if status >= 300 else None
-    return f"answer {status}{f' ({reason})' if isinstance(reason, str) else ''}: expected {expected.split(' for ')[0]}"
+def _unexpected(status: int, expected: str) -> str:
+    # Locust counts failures by their text: no codes or names of one dossier in it, or each would be a kind of its own.
+    return f"answer {status}: expected {expected}"
 
 
 def _ask(send: Send, method: str, path: str, content: dict[str, Any] | None, token: str) -> dict[str, Any]:
     """One request of the preparation; InvalidRun when it is not answered well."""
     body = b"" if content is None else json.dumps(content).encode()
-    answer = send(Request(method, path, lambda status, body: None, body, _bearer(token) if token else {}))
+    answer = send(Request(method, path, lambda status, body: None, body, _bearer(token)))
     if not 200 <= answer.status < 300:
         said = answer.error or answer.body[:200].decode(errors="replace")
         raise InvalidRun(
@@ -254,11 +259,12 @@ def _token(send: Send, account: str, secret: str) -> str:
 
 
 def _procedures(send: Send, agency: str) -> list[list[Any]]:
-    """(code, name, fee in VND) of what an agency offers."""
+    """(code, name, fee in VND) of what an agency offers; only what costs a fee, if anything, since plans pay fees."""
     offered = _ask(send, "GET", f"/catalogue?q=&agency={agency}", None, "")["procedures"]
     if not offered:
         raise InvalidRun(f"GET /catalogue?agency={agency}: no procedure; expected at least one to file dossiers for")
-    return [[procedure["code"], procedure["name"], procedure["fee_vnd"]] for procedure in offered]
+    charged = [procedure for procedure in offered if procedure["fee_vnd"] > 0] or offered
+    return [[procedure["code"], procedure["name"], procedure["fee_vnd"]] for procedure in charged]
 
 
 def _chunks(entries: Iterable[dict[str, Any]], size: int) -> Iterator[list[dict[str, Any]]]:
