@@ -7,7 +7,7 @@ import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
-from psycopg import AsyncConnection, OperationalError
+from psycopg import AsyncConnection, DataError, OperationalError
 from psycopg_pool import AsyncConnectionPool, PoolTimeout, TooManyRequests
 
 from staging import timing
@@ -39,7 +39,8 @@ class Database:
 
     @asynccontextmanager
     async def connection(self) -> AsyncIterator[AsyncConnection]:
-        """A connection for one short piece of work. Refusal 503 when none comes free or the server is away.
+        """A connection for one short piece of work. Refusal 503 when none comes free or the server is away,
+        400 for values that PostgreSQL cannot hold.
 
         The service time is that of the statements as this process sees them: on a busy event loop it includes the
         moment until the loop looks at the answer.
@@ -53,6 +54,8 @@ class Database:
         got_s = time.perf_counter()
         try:
             yield connection
+        except DataError as error:  # for one, a NUL character, which JSON can carry and PostgreSQL's text cannot
+            raise Refusal(400, f"a value that the database cannot keep: {error}; expected plain text") from error
         except OperationalError as error:
             raise Refusal(503, f"the database did not answer ({type(error).__name__}); try again") from error
         finally:

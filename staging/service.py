@@ -254,7 +254,7 @@ def _stop(supervisor: subprocess.Popen[bytes], folder: Path | None) -> None:
 
 
 def _kill_left_over(group: int, folder: Path | None) -> None:
-    """What a supervisor that was killed left behind: its workers at once, PostgreSQL when it does not stop by itself."""
+    """What a supervisor that was killed left: its workers at once, PostgreSQL when it does not stop by itself."""
     _kill(-group)
     server = _postgres_pid(folder)
     deadline_s = time.monotonic() + _DRAIN_MAX_S

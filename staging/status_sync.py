@@ -10,6 +10,7 @@ from datetime import datetime, timedelta, timezone
 from typing import Annotated
 
 import msgspec
+from psycopg import AsyncConnection
 from psycopg.types.json import Json
 from starlette.requests import Request
 from starlette.responses import Response
@@ -54,16 +55,24 @@ async def push(request: Request) -> Response:
     agency = identify(request, parts.tokens, AGENCY).agency
     batch = await read_body(request, Batch)
     rows, rejected = check(agency, batch.events)
+    async with parts.database.connection() as connection:
+        told = await apply(connection, agency, batch, rows, rejected)
+    if told is None:
+        raise Refusal(409, f"batch {batch.batch!r}: the key was used for other events; expected a new key")
+    return answer(told)
+
+
+async def apply(
+    connection: AsyncConnection, agency: str, batch: Batch, rows: list[Row], rejected: list[dict[str, object]]
+) -> dict[str, object] | None:
+    """Write what `check` made of a batch and return the answer; None when the batch's key stands for another batch."""
     columns = [list(column) for column in zip(*rows, strict=True)] or [[]] * 5
     statement = (
         "SELECT push_sync(%s, %s, %b, %b::int[], %b::text[], %b::bigint[], %b::smallint[], %b::timestamptz[], %s)"
     )
     values = (agency, batch.batch, _digest(batch), *columns, Json(rejected))
-    async with parts.database.connection() as connection:
-        row = await (await connection.execute(statement, values)).fetchone()
-    if row is None or row[0] is None:
-        raise Refusal(409, f"batch {batch.batch!r}: the key was used for other events; expected a new key")
-    return answer(row[0])
+    row = await (await connection.execute(statement, values)).fetchone()
+    return row[0] if row else None
 
 
 def check(agency: str, events: list[Event]) -> tuple[list[Row], list[dict[str, object]]]:

@@ -1,0 +1,119 @@
+"""One portal and one bare database for all tests of the staging package, and a small client."""
+
+import http.client
+import json
+import tempfile
+from base64 import b64decode
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from staging import postgres
+from staging.service import Portal, running
+
+AGENCIES = ["H01", "H02", "G09"]
+CITIZENS = 6
+
+
+@dataclass(frozen=True)
+class Reply:
+    """An answer: status, decoded body, headers by lower-case name."""
+
+    status: int
+    body: Any
+    headers: dict[str, str]
+
+
+@dataclass(frozen=True)
+class Caller:
+    """Calls one portal as one account."""
+
+    url: str
+    token: str = ""
+
+    def call(self, method: str, path: str, content: object = None, raw: bytes | None = None) -> Reply:
+        connection = http.client.HTTPConnection(self.url.removeprefix("http://"), timeout=30)
+        headers = {"authorization": f"Bearer {self.token}"} if self.token else {}
+        body = raw if raw is not None else (json.dumps(content).encode() if content is not None else None)
+        try:
+            connection.request(method, path, body, headers)
+            response = connection.getresponse()
+            told = {name.lower(): value for name, value in response.getheaders()}
+            return Reply(response.status, json.loads(response.read()), told)
+        finally:
+            connection.close()
+
+    def get(self, path: str) -> Reply:
+        return self.call("GET", path)
+
+    def post(self, path: str, content: object = None) -> Reply:
+        return self.call("POST", path, content if content is not None else {})
+
+
+@pytest.fixture(scope="session")
+def portal(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Portal]:
+    with running(tmp_path_factory.mktemp("portal") / "log.txt") as portal:
+        yield portal
+
+
+@pytest.fixture(scope="session")
+def admin(portal: Portal) -> Caller:
+    return Caller(portal.url, portal.admin_token)
+
+
+@pytest.fixture(scope="session")
+def secret(admin: Caller) -> str:
+    reply = admin.post("/admin/prepare", {"agencies": AGENCIES, "citizens": CITIZENS, "dossiers": []})
+    assert reply.status == 200
+    return str(reply.body["secret"])
+
+
+@pytest.fixture(scope="session")
+def signed_in(portal: Portal, secret: str) -> Callable[[str], Caller]:
+    """A caller for an account's name."""
+    known: dict[str, Caller] = {}
+
+    def caller(account: str) -> Caller:
+        if account not in known:
+            reply = Caller(portal.url).post("/accounts/sign-in", {"account": account, "secret": secret})
+            assert reply.status == 200, reply
+            known[account] = Caller(portal.url, reply.body["token"])
+        return known[account]
+
+    return caller
+
+
+@pytest.fixture(scope="session")
+def documents(admin: Caller) -> list[dict[str, str]]:
+    """Three signed documents as the portal hands them out: name, content in base64."""
+    reply = admin.get("/admin/documents?count=3")
+    assert reply.status == 200
+    assert all(b64decode(document["content"]).startswith(b"%PDF") for document in reply.body["documents"])
+    return list(reply.body["documents"])
+
+
+@pytest.fixture
+def prepared(admin: Caller, secret: str) -> Callable[[int], str]:
+    """Makes a dossier of H01 and citizen-000001 in a status; returns its code."""
+
+    def make(status: int) -> str:
+        code = f"H01-20260701-{next(_serials):07d}"
+        dossier = {"code": code, "status": status, "citizen": "citizen-000001"}
+        reply = admin.post("/admin/prepare", {"agencies": [], "citizens": 0, "dossiers": [dossier]})
+        assert reply.status == 200, reply
+        return code
+
+    return make
+
+
+_serials = iter(range(10**7))
+
+
+@pytest.fixture(scope="session")
+def conninfo() -> Iterator[str]:
+    """An empty portal database, without a portal. Not under pytest's folders: a socket's path must be short."""
+    with tempfile.TemporaryDirectory() as folder, postgres.database(Path(folder)) as conninfo:
+        yield conninfo

@@ -1,0 +1,167 @@
+"""Status sync: idempotent, in any order, bad rows named, writers that do not deadlock."""
+
+import asyncio
+import random
+import threading
+from collections.abc import Callable
+from datetime import datetime
+from itertools import count
+
+import psycopg
+from conftest import Caller
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from psycopg import AsyncConnection
+
+from staging import status_sync
+from staging.status_sync import Batch, Event
+
+SignedIn = Callable[[str], Caller]
+AT = "20260609083000"
+_batches = count()
+States = list[tuple[str, int, int, datetime]]
+
+
+def event(serial: int, sequence: int, status: int = 2, at: str = AT, agency: str = "H01") -> dict[str, object]:
+    return {"code": f"{agency}-20260609-{serial:07d}", "status": status, "sequence": sequence, "at": at}
+
+
+def push(caller: Caller, events: list[dict[str, object]], batch: str | None = None) -> dict[str, object]:
+    reply = caller.post("/sync", {"batch": batch or f"batch-{next(_batches)}", "events": events})
+    assert reply.status == 200, reply
+    return dict(reply.body)
+
+
+def test_new_events_are_accepted_and_older_ones_stale(signed_in: SignedIn, admin: Caller) -> None:
+    agency, before = signed_in("agency-H01"), admin.get("/admin/counts").body["sync_events"]
+    assert push(agency, [event(1, 2), event(1, 3), event(2, 1)]) == {"accepted": 3, "stale": 0, "rejected": []}
+    assert push(agency, [event(1, 1), event(1, 3), event(1, 4)]) == {"accepted": 1, "stale": 2, "rejected": []}
+    assert admin.get("/admin/counts").body["sync_events"] == before + 5
+
+
+def test_a_repeated_batch_gets_the_same_answer(signed_in: SignedIn, admin: Caller) -> None:
+    agency, events = signed_in("agency-H01"), [event(10, 1), event(10, 2), event(11, 1, status=99)]
+    first = push(agency, events, "again")
+    before = admin.get("/admin/counts").body
+    assert push(agency, events, "again") == first
+    assert first["accepted"] == 2
+    assert admin.get("/admin/counts").body == before
+    other = agency.post("/sync", {"batch": "again", "events": [event(12, 1)]})
+    assert other.status == 409
+    assert push(signed_in("agency-H02"), [event(1, 1, agency="H02")], "again")["accepted"] == 1
+
+
+def test_bad_rows_are_named_and_do_not_sink_the_batch(signed_in: SignedIn) -> None:
+    bad = [
+        event(20, 1, agency="H02"),
+        {**event(20, 1), "code": "H01-2026-1"},
+        event(20, 1, status=11),
+        event(20, 1, status=0),
+        event(20, -1),
+        event(20, 2**63),
+        event(20, 1, at="2026-06-09"),
+        event(20, 1, at="20260631000000"),
+        event(20, 1, at="٢٠٢٦٠٦٠٩٠٨٣٠٠٠"),
+    ]
+    told = push(signed_in("agency-H01"), [event(21, 1), *bad, event(22, 1)])
+    assert (told["accepted"], told["stale"]) == (2, 0)
+    rejected = told["rejected"]
+    assert isinstance(rejected, list)
+    assert [each["index"] for each in rejected] == list(range(1, len(bad) + 1))
+    assert all("expected" in each["reason"] for each in rejected)
+
+
+def test_one_sequence_number_cannot_mean_two_things(signed_in: SignedIn) -> None:
+    agency = signed_in("agency-H01")
+    assert push(agency, [event(30, 1, status=2)])["accepted"] == 1
+    told = push(agency, [event(30, 1, status=4), event(31, 1)])
+    assert (told["accepted"], told["stale"]) == (1, 0)
+    assert [each["index"] for each in told["rejected"]] == [0]  # type: ignore[attr-defined]
+
+
+def test_empty_and_oversized_batches(signed_in: SignedIn) -> None:
+    agency = signed_in("agency-H01")
+    assert push(agency, []) == {"accepted": 0, "stale": 0, "rejected": []}
+    many = [event(each, 1) for each in range(status_sync.EVENTS_MAX + 1)]
+    assert agency.post("/sync", {"batch": "many", "events": many}).status == 400
+
+
+async def _apply_all(conninfo: str, batches: list[list[Event]]) -> tuple[States, States]:
+    """(states, log) after pushing the batches into empty tables, all rolled back afterwards."""
+    async with await AsyncConnection.connect(conninfo) as connection:
+        for number, events in enumerate(batches):
+            rows, rejected = status_sync.check("H01", events)
+            told = await status_sync.apply(connection, "H01", Batch(str(number), events), rows, rejected)
+            assert told is not None
+            assert told["accepted"] + told["stale"] + len(told["rejected"]) == len(events)  # type: ignore[operator,arg-type]
+        states = await (await connection.execute("SELECT * FROM sync_states ORDER BY code")).fetchall()
+        log = await (await connection.execute("SELECT * FROM sync_events ORDER BY code, sequence")).fetchall()
+        await connection.rollback()
+    return states, log  # type: ignore[return-value]
+
+
+@st.composite
+def deliveries(draw: st.DrawFn) -> tuple[list[Event], list[list[Event]]]:
+    """(events, batches): a truth, and one way in which it may arrive: permuted, repeated, cut anywhere."""
+    keys = draw(st.lists(st.tuples(st.integers(0, 3), st.integers(0, 6)), min_size=1, max_size=12, unique=True))
+    truth = [
+        Event(f"H01-20260609-{serial:07d}", draw(st.integers(1, 10)), sequence, f"202606{sequence + 10}080000")
+        for serial, sequence in keys
+    ]
+    arriving = draw(st.permutations(truth + draw(st.lists(st.sampled_from(truth), max_size=6))))
+    cuts = sorted(draw(st.lists(st.integers(0, len(arriving)), max_size=4)))
+    return truth, [arriving[a:b] for a, b in zip([0, *cuts], [*cuts, len(arriving)], strict=True)]
+
+
+@settings(max_examples=60, deadline=None)
+@given(deliveries())
+def test_any_order_repetition_and_split_ends_in_the_same_rows(
+    conninfo: str, delivery: tuple[list[Event], list[list[Event]]]
+) -> None:
+    truth, batches = delivery
+    states, log = asyncio.run(_apply_all(conninfo, batches))
+    assert [row[:3] for row in log] == sorted((each.code, each.sequence, each.status) for each in truth)
+    newest = {each.code: each for each in sorted(truth, key=lambda each: each.sequence)}
+    assert [row[:3] for row in states] == [(code, newest[code].sequence, newest[code].status) for code in sorted(newest)]
+
+
+def test_concurrent_writers_neither_deadlock_nor_lose(conninfo: str) -> None:
+    """Eight writers push the same events at once, each in an order of its own."""
+    truth = [Event(f"H01-20260610-{serial:07d}", 2, sequence, AT) for serial in range(40) for sequence in range(5)]
+    failures: list[BaseException] = []
+
+    async def write(writer: int) -> None:
+        order = random.Random(writer)
+        async with await AsyncConnection.connect(conninfo, autocommit=True) as connection:
+            for turn in range(5):
+                events = order.sample(truth, len(truth))
+                rows, rejected = status_sync.check("H01", events)
+                await status_sync.apply(connection, "H01", Batch(f"{writer}-{turn}", events), rows, rejected)
+
+    def work(writer: int) -> None:
+        try:
+            asyncio.run(write(writer))
+        except BaseException as error:
+            failures.append(error)
+
+    threads = [threading.Thread(target=work, args=(writer,)) for writer in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert not failures
+    with psycopg.connect(conninfo) as connection:
+        assert connection.execute("SELECT count(*), min(sequence) FROM sync_states").fetchone() == (40, 4)
+        assert connection.execute("SELECT count(*) FROM sync_events").fetchone() == (200,)
+        connection.execute("TRUNCATE sync_events, sync_states, sync_batches")
+
+
+def test_the_same_batch_pushed_twice_at_once_is_applied_once(signed_in: SignedIn) -> None:
+    agency, events = signed_in("agency-H02"), [event(each, 1, agency="H02") for each in range(100, 160)]
+    answers: list[dict[str, object]] = []
+    threads = [threading.Thread(target=lambda: answers.append(push(agency, events, "twice"))) for _ in range(6)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert answers == [{"accepted": 60, "stale": 0, "rejected": []}] * 6
