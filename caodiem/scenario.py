@@ -81,6 +81,8 @@ class Casework(Part):
     receive_time: q.WorkingMinutes
     handle_time: q.WorkingMinutes
     return_time: q.WorkingMinutes
+    # Standard deviation over mean of the times at desks.
+    desk_variation: q.Ratio
     # Time between the start of handling and its end that is not spent at the officer's desk.
     processing: q.WorkingHours
     processing_variation: q.Ratio

@@ -71,13 +71,18 @@ class Draws:
     supplements: list[bool]
     answer_s: list[float]  # wall seconds that a citizen takes to answer
     processing_s: list[float]  # office seconds
+    # What a desk takes for this dossier over what it takes in the mean.
+    receive: list[float]
+    handle: list[float]
+    handle_again: list[float]
+    give_back: list[float]
 
 
 @dataclass(slots=True)
 class Officers:
     """Officers who take one case each, first come first served.
 
-    Nobody leaves the queue and service times are fixed when a case joins it, so its end is known at once: one event
+    Nobody leaves the queue and service times are drawn beforehand, so a case's end is known when it joins: one event
     a case instead of the four of a SimPy resource.
     """
 
@@ -92,7 +97,7 @@ class Officers:
 
 @dataclass(frozen=True, slots=True)
 class Desk:
-    """What one kind of work takes of its officers."""
+    """What one kind of work takes of its officers, in the mean."""
 
     officers: Officers
     service_s: float
@@ -141,8 +146,11 @@ def draw(scenario: Scenario, clock: OfficeClock, filings: Filings) -> Draws:
     checked_s = filings.filed_s + np.where(filings.online, components * work.signature_check.value, 0)
     pays = filings.online & (chance("fee") < work.fee.value / 100)
     paid_s = np.where(pays, checked_s - 60 * work.payment.value * np.log(chance("payment")), np.nan)
-    sigma = np.sqrt(np.log1p(work.processing_variation.value**2))
-    lognormal = np.exp(sigma * ndtri(chance("processing")) - sigma**2 / 2)
+
+    def at_desk(quantity: str) -> list[float]:
+        return lognormal(work.desk_variation.value, chance(quantity)).tolist()
+
+    processing = lognormal(work.processing_variation.value, chance("processing"))
     return Draws(
         components=components,
         checked_s=checked_s.tolist(),
@@ -151,8 +159,18 @@ def draw(scenario: Scenario, clock: OfficeClock, filings: Filings) -> Draws:
         refused=(chance("not received") < work.not_received.value / 100).tolist(),
         supplements=(chance("supplement") < work.supplement.value / 100).tolist(),
         answer_s=(-np.log(chance("answer")) * work.supplement_answer.value * DAY_S).tolist(),
-        processing_s=(3600 * work.processing.value * lognormal).tolist(),
+        processing_s=(3600 * work.processing.value * processing).tolist(),
+        receive=at_desk("receive"),
+        handle=at_desk("handle"),
+        handle_again=at_desk("handle again"),
+        give_back=at_desk("return"),
     )
+
+
+def lognormal(variation: float, chance: Floats) -> Floats:
+    """Lognormal draws of mean 1 and a standard deviation over mean, by inversion of `chance` (0 to 1)."""
+    sigma = np.sqrt(np.log1p(variation**2))
+    return np.exp(sigma * ndtri(chance) - sigma**2 / 2)
 
 
 def _file_all(
@@ -168,12 +186,12 @@ def _case(
     env: simpy.Environment, clock: OfficeClock, row: int, draws: Draws, desks: dict[str, Desk], rows: list[Row]
 ) -> Generator[simpy.Event, Any, None]:
     """One dossier from the desk's receipt to the returned result."""
-    yield _served(env, desks["receive"])
+    yield _served(env, desks["receive"], draws.receive[row])
     if draws.refused[row]:
         rows.append((row, _NUMBER[Event.NOT_RECEIVED], env.now, False))
         return
     rows.append((row, _NUMBER[Event.RECEIVED], env.now, False))
-    yield _served(env, desks["handle"])
+    yield _served(env, desks["handle"], draws.handle[row])
     rows.append((row, _NUMBER[Event.STARTED], env.now, False))
     yield env.timeout(draws.processing_s[row])
     if draws.supplements[row]:
@@ -181,15 +199,15 @@ def _case(
         answered_s = float(clock.to_wall(np.array(env.now))) + draws.answer_s[row]
         yield env.timeout(float(clock.to_office(np.array(answered_s))) - env.now)
         rows.append((row, _NUMBER[Event.SUPPLEMENTED], answered_s, True))
-        yield _served(env, desks["handle"])
+        yield _served(env, desks["handle"], draws.handle_again[row])
     rows.append((row, _NUMBER[Event.FINISHED], env.now, False))
-    yield _served(env, desks["return"])
+    yield _served(env, desks["return"], draws.give_back[row])
     rows.append((row, _NUMBER[Event.RETURNED], env.now, False))
 
 
-def _served(env: simpy.Environment, desk: Desk) -> simpy.Timeout:
+def _served(env: simpy.Environment, desk: Desk, factor: float) -> simpy.Timeout:
     """Join the desk's queue; the event happens when the case has been served."""
-    return env.timeout(desk.officers.end_s(env.now, desk.service_s) - env.now)
+    return env.timeout(desk.officers.end_s(env.now, desk.service_s * factor) - env.now)
 
 
 def _desks(

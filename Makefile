@@ -1,0 +1,45 @@
+# Every target sets up what it needs. `make setup` makes .venv from the lock; the others depend on it.
+.PHONY: setup demo test test-all check bench clean lock
+
+PYTHON ?= python3
+SCALE ?= 0.2
+SCENARIO ?= scenarios/adoption-43-to-85.toml
+ONLY ?=
+
+setup: .venv/.ready
+
+.venv/.ready: requirements.lock pyproject.toml
+	$(PYTHON) -m venv .venv
+	.venv/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements.lock
+	.venv/bin/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
+	touch $@
+
+# The main job: from a scenario to a verdict and a report, at a share of the country's dossiers.
+demo: setup
+	.venv/bin/caodiem run $(SCENARIO) --scale $(SCALE)
+
+test: setup
+	.venv/bin/python -m pytest -q
+
+# Also the slow ones.
+test-all: setup
+	.venv/bin/python -m pytest -q -m "slow or not slow"
+
+check: setup
+	.venv/bin/ruff check .
+	.venv/bin/ruff format --check .
+	.venv/bin/mypy
+
+# Benchmarks with ratios against peers of the same run; ONLY=group runs one group.
+bench: setup
+	mkdir -p results/benchmarks
+	.venv/bin/python -m pytest -q -m "slow or not slow" tests/benchmarks --benchmark-only $(if $(ONLY),-k $(ONLY)) \
+	    --benchmark-json results/benchmarks/latest.json
+
+# Needs uv on the path: rewrites requirements.lock for every platform, with hashes and without index addresses.
+lock:
+	uv pip compile --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header --no-annotate \
+	    --all-extras --group dev pyproject.toml -o requirements.lock
+
+clean:
+	rm -rf .venv build *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis results/runs results/benchmarks

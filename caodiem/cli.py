@@ -1,0 +1,195 @@
+"""The command line: parses, calls, prints. Errors end with the exit code of their kind (see errors.py)."""
+
+import json
+import signal
+import sys
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from caodiem import run, stages
+from caodiem.errors import CaodiemError, ExitCode
+from caodiem.progress import bars
+from caodiem.scenario import Scenario
+from caodiem.scenario_file import ScenarioError, load
+from caodiem.verdict import Result
+
+# What typer returns for a command that Ctrl-C ended.
+_CTRL_C = 130
+
+app = typer.Typer(
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    no_args_is_help=True,
+    rich_markup_mode=None,
+    help="Load testing and performance simulation for national-scale public-service portals.",
+    epilog="Exit codes: 0 pass, 1 an SLO was missed, 2 bad input, 3 the run proves nothing, 4 stopped for safety.",
+)
+
+ScenarioFile = Annotated[Path, typer.Argument(metavar="SCENARIO", help="A scenario file, such as scenarios/*.toml.")]
+RunFolder = Annotated[Path, typer.Argument(metavar="RUN", help="A run's folder under results/runs/.")]
+Scale = Annotated[float, typer.Option(help="Share of the country's dossiers to simulate and replay, above 0 to 1.")]
+Host = Annotated[str | None, typer.Option(help="Replay against this portal (see targets.toml), not our own.")]
+Json = Annotated[bool, typer.Option("--json", help="Print one JSON document instead of text.")]
+
+
+@app.command("run")
+def run_all(scenario: ScenarioFile, scale: Scale = 1.0, host: Host = None, as_json: Json = False) -> None:
+    """Project, simulate, replay, judge and report: all of it."""
+    inputs, made = stages.begin(scenario, scale)
+    _announce(inputs, made, scale)
+    _finish(inputs, made, as_json, lambda: _simulate_and_replay(inputs, made, scale, host))
+
+
+@app.command()
+def check(scenario: ScenarioFile, as_json: Json = False) -> None:
+    """Read a scenario and report every mistake in it; writes nothing."""
+    try:
+        found = load(scenario)
+    except ScenarioError as error:
+        if as_json:
+            problems = [{"file": str(p.file), "key": p.key, "value": p.value, "expected": p.expected} for p in error.problems]
+            _print_json({"ok": False, "problems": problems})
+            raise typer.Exit(error.exit_code) from error
+        raise
+    if as_json:
+        _print_json({"ok": True, "problems": [], "hash": found.hash})
+    else:
+        print(f"{scenario}: in order ({found.title}; scenario {found.hash[:7]})")
+
+
+@app.command()
+def simulate(scenario: ScenarioFile, scale: Scale = 1.0, as_json: Json = False) -> None:
+    """Project and simulate: the plan of the busiest window and the response times predicted for it."""
+    inputs, made = stages.begin(scenario, scale)
+    _announce(inputs, made, scale)
+
+    def work() -> ExitCode:
+        with bars() as shown:
+            stages.simulate(inputs, made, scale, shown)
+        return ExitCode.PASS
+
+    _finish(inputs, made, as_json, work, judged=False)
+
+
+@app.command()
+def replay(source: RunFolder, host: Host = None, as_json: Json = False) -> None:
+    """Replay the plans of a run once more, into a new run's folder."""
+    inputs, made = stages.continued(run.open_run(source))
+    _announce(inputs, made, run.read_json(made.manifest)["options"]["scale"])
+
+    def work() -> ExitCode:
+        with bars() as shown:
+            return stages.replay(inputs, made, host, shown)
+
+    _finish(inputs, made, as_json, work)
+
+
+@app.command()
+def report(source: RunFolder, as_json: Json = False) -> None:
+    """Write the report of a run again, from its tables."""
+    opened = run.open_run(source)
+    path = stages.report(opened)
+    if as_json:
+        _print_json({"run": str(opened.folder), "report": str(path)})
+    else:
+        print(f"Report: {path}")
+        print(opened.folder)
+
+
+@app.command()
+def staging(
+    port: Annotated[int, typer.Option(help="Port on loopback; 0 takes a free one.")] = 8080,
+    workers: Annotated[int, typer.Option(min=1, help="Processes that serve the portal.")] = 1,
+    as_json: Json = False,
+) -> None:
+    """Serve the reference portal on loopback until Ctrl-C."""
+    from staging.service import serve
+
+    serve(port=port, workers=workers, as_json=as_json)
+
+
+def main() -> None:
+    """Entry point of `caodiem`."""
+    # A command that is told to stop cleans up as on Ctrl-C.
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    try:
+        code = app(standalone_mode=False)
+    except CaodiemError as error:
+        print(f"caodiem: {error}", file=sys.stderr)
+        code = error.exit_code
+    except typer.TyperException as error:
+        error.show()
+        code = ExitCode.USAGE
+    if code == _CTRL_C:
+        print("caodiem: interrupted", file=sys.stderr)
+        code = ExitCode.INVALID
+    sys.exit(code)
+
+
+def _simulate_and_replay(inputs: Scenario, made: run.Run, scale: float, host: str | None) -> ExitCode:
+    with bars() as shown:
+        stages.simulate(inputs, made, scale, shown)
+        return stages.replay(inputs, made, host, shown)
+
+
+def _announce(inputs: Scenario, made: run.Run, scale: float) -> None:
+    """The seed and the options first, so that a run that dies can still be repeated."""
+    print(
+        f"{inputs.title}\nscenario {inputs.hash[:7]}, seed {inputs.seed}, scale {scale:g}, "
+        f"levels {', '.join(f'{percent:g}%' for percent in inputs.levels)}\nrun {made.folder}",
+        file=sys.stderr,
+    )
+
+
+def _finish(inputs: Scenario, made: run.Run, as_json: bool, work: Any, judged: bool = True) -> None:
+    """Do the work, judge it, write the report, print where it is; an interrupted run stays readable."""
+    try:
+        code = work()
+        result = stages.judge(inputs, made) if judged else None
+    except (KeyboardInterrupt, CaodiemError, Exception) as error:
+        code = error.exit_code if isinstance(error, CaodiemError) else ExitCode.INVALID
+        stages.close_interrupted(inputs, made)
+        interrupted = isinstance(error, KeyboardInterrupt)
+        run.finish(made, "interrupted" if interrupted else "failed", code)
+        print(f"caodiem: the run ended early; what it holds is in {made.folder}", file=sys.stderr)
+        raise
+    if result is not None and code is ExitCode.PASS:
+        code = result.exit_code
+    run.finish(made, "finished", code)
+    stages.report(made)
+    _print_result(made, result, code, as_json)
+    raise typer.Exit(code)
+
+
+def _print_result(made: run.Run, result: Result | None, code: ExitCode, as_json: bool) -> None:
+    from caodiem.report.answer import answer
+
+    said = answer(made)
+    if as_json:
+        _print_json(
+            {
+                "run": str(made.folder),
+                "report": str(made.report),
+                "result": result.value if result else None,
+                "exit_code": int(code),
+                "answer": said,
+                "summary": run.read_json(made.summary) if made.summary.exists() else None,
+            }
+        )
+        return
+    print(said["en"])
+    print(said["vi"])
+    if result is not None:
+        print(f"Verdict: {result.value}")
+    print(f"Report: {made.report}")
+    print(made.folder)
+
+
+def _print_json(content: Any) -> None:
+    print(json.dumps(content, ensure_ascii=False, indent=2))
+
+
+if __name__ == "__main__":
+    main()

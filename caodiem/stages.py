@@ -1,0 +1,156 @@
+"""The main job in stages, each from a run's folder to the same folder: begin, simulate, replay, judge, report.
+
+The one module beside cli.py and report/ that may see simulation, staging and loadtests. It imports them only where
+they are used, so that a planner needs no Locust and a load generator no SimPy.
+"""
+
+import shutil
+from pathlib import Path
+from typing import Any
+
+from caodiem import observations, plan, run, summary, targets, verdict
+from caodiem.errors import ExitCode, InvalidRun, UsageError
+from caodiem.progress import Bars
+from caodiem.scenario import Scenario, inputs
+from caodiem.scenario_file import load, load_sources
+
+
+def begin(path: Path, scale: float) -> tuple[Scenario, run.Run]:
+    """Read the scenario and make the run's folder; nothing is written when the scenario has mistakes."""
+    from simulation import agencies, projection
+
+    if not 0 < scale <= 1:
+        raise UsageError(f"--scale {scale:g}: expected more than 0 and at most 1")
+    scenario = load(path)
+    known = agencies.load(path.parent / "agencies.csv", scenario)
+    projected = projection.project(scenario, known)
+    created = run.create(path.stem, scenario.hash, {"scale": scale, "seed": scenario.seed})
+    shutil.copyfile(path.parent / "agencies.csv", created.folder / "agencies.csv")
+    run.write_json(created.scenario, _resolved(scenario, path))
+    run.write_json(created.projection, projected)
+    return scenario, created
+
+
+def simulate(scenario: Scenario, into: run.Run, scale: float, bars: Bars) -> None:
+    """The casework, the plan and the predicted observations of every level."""
+    from simulation.parallel import simulate_levels
+
+    progress = {percent: bars.bar(f"Casework at {percent:g}%") for percent in scenario.levels}
+    simulate_levels(scenario, into.folder / "agencies.csv", scale, into, progress)
+
+
+def continued(source: run.Run) -> tuple[Scenario, run.Run]:
+    """A new run with the scenario, plans and predictions of another, for a replay of its own."""
+    scenario = read_scenario(source)
+    manifest = run.read_json(source.manifest)
+    if not any(level.plan.is_file() for level in source.levels):
+        raise UsageError(f"{source.folder}: no plan; the run ended before it was drawn, `caodiem simulate` draws one")
+    options = {**manifest["options"], "plans_from": source.folder.name}
+    created = run.create(manifest["scenario"], scenario.hash, options)
+    kept = shutil.ignore_patterns("replayed", "locust-*")
+    for level in source.levels:
+        shutil.copytree(level.folder, created.folder / level.folder.name, ignore=kept)
+    for name in ("scenario.json", "projection.json", "agencies.csv"):
+        shutil.copyfile(source.folder / name, created.folder / name)
+    return scenario, created
+
+
+def replay(scenario: Scenario, into: run.Run, host: str | None, bars: Bars) -> ExitCode:
+    """Replay every level's plan, each against a fresh reference portal or against `host`; the worst exit code.
+
+    PASS here says only that each plan was replayed to its end.
+    """
+    if host is not None:
+        targets.load().check(host)
+    worst = ExitCode.PASS
+    for level in into.levels:
+        bar = bars.bar(f"Replay at {level.percent:g}%")
+        worst = max(worst, _replay_level(scenario, level, host, bar))
+        bar(1.0)
+    return worst
+
+
+def _replay_level(scenario: Scenario, level: run.Level, host: str | None, bar: Any) -> ExitCode:
+    from loadtests.replay import replay as replay_plan
+
+    length_s = plan.read_meta(level.plan).length_s
+    options: dict[str, Any] = {
+        "pool": int(scenario.replay.pool.value),
+        "greatest_lateness_s": scenario.replay.greatest_lateness.value,
+        "progress": lambda played_s: bar(played_s / length_s),
+    }
+    into = level.executed("replayed")
+    into.folder.mkdir(parents=True, exist_ok=True)
+    if host is not None:
+        return ExitCode(replay_plan(level.plan, into, host, admin_token="", **options))
+    from staging.service import running
+
+    with running(into.folder / "portal.log") as portal:
+        return ExitCode(replay_plan(level.plan, into, portal.url, portal.admin_token, **options))
+
+
+def judge(scenario: Scenario, into: run.Run) -> verdict.Result:
+    """Write summary.json and verdict.json from the tables that are there."""
+    summaries, verdicts = [], []
+    for level in into.levels:
+        figures: dict[str, Any] = {"percent": level.percent}
+        for how in ("simulated", "replayed"):
+            execution = level.executed(how)
+            if not execution.observations.is_file():
+                continue
+            rows = observations.read(execution.observations)
+            figures[how] = summary.summarise(rows)
+            if how == "replayed":
+                verdicts.append(verdict.judge(scenario, plan.read(level.plan), rows))
+        summaries.append(figures)
+    run.write_json(into.summary, {"levels": summaries})
+    found = verdict.as_json(verdicts)
+    if len(verdicts) < len(scenario.levels):
+        # A level that was never replayed proves nothing about the others' question.
+        found |= {"result": verdict.Result.INVALID.value, "exit_code": int(ExitCode.INVALID)}
+    run.write_json(into.verdict, found)
+    return verdict.Result(found["result"])
+
+
+def report(into: run.Run) -> Path:
+    """Write report.html from what the run's folder holds."""
+    from caodiem.report import build
+
+    return build(into)
+
+
+def read_scenario(source: run.Run) -> Scenario:
+    """The scenario as the run resolved it, whatever its file says now."""
+    return Scenario.model_validate(run.read_json(source.scenario)["resolved"])
+
+
+def close_interrupted(scenario: Scenario, into: run.Run) -> None:
+    """Leave an interrupted run readable: what was observed is judged, which never makes it a pass."""
+    try:
+        judge(scenario, into)
+        found = run.read_json(into.verdict)
+        run.write_json(into.verdict, {**found, "result": "invalid", "exit_code": int(ExitCode.INVALID)})
+    except (InvalidRun, UsageError, OSError) as error:
+        run.write_json(into.verdict, {"result": "invalid", "exit_code": int(ExitCode.INVALID), "error": str(error)})
+
+
+def _resolved(scenario: Scenario, path: Path) -> dict[str, Any]:
+    """scenario.json: the values as resolved, and every input with what its source says."""
+    sources = load_sources(path.parent / "sources.csv")
+    rows = []
+    for row in inputs(scenario):
+        source = sources[row["source"]]
+        rows.append({**row, "name": source.name, "reference": source.source, "note": source.note})
+    return {
+        "title": scenario.title,
+        "title_vi": scenario.title_vi,
+        "question": scenario.question,
+        "question_vi": scenario.question_vi,
+        "seed": scenario.seed,
+        "levels": scenario.levels,
+        "hash": scenario.hash,
+        "year": scenario.demand.year,
+        "slo": [objective.model_dump() for objective in scenario.slo],
+        "inputs": rows,
+        "resolved": scenario.model_dump(mode="json"),
+    }

@@ -1,0 +1,81 @@
+"""The adoption levels of a run side by side, each in a process of its own.
+
+Ctrl-C in the parent ends the children at once; they leave no half-written table, since tables are written whole.
+"""
+
+import multiprocessing
+import queue
+import signal
+from collections.abc import Callable
+from concurrent.futures import Future, ProcessPoolExecutor
+from pathlib import Path
+from typing import Any
+
+from caodiem import observations, run
+from caodiem.plan import Plan
+from caodiem.scenario import Scenario
+from simulation import agencies, level, network, reference
+
+_POLL_S = 0.1
+_told: Any = None
+
+
+def simulate_levels(
+    scenario: Scenario, agencies_file: Path, scale: float, into: run.Run, progress: dict[float, Callable[[float], None]]
+) -> None:
+    """Draw and simulate every level of the scenario into its folder; `progress` has a bar for each level."""
+    context = multiprocessing.get_context("spawn")
+    told = context.Queue()
+    workers = min(len(scenario.levels), multiprocessing.cpu_count())
+    with ProcessPoolExecutor(workers, context, initializer=_begin, initargs=(told,)) as pool:
+        try:
+            jobs = [
+                pool.submit(_simulate_level, scenario, agencies_file, percent, scale, into)
+                for percent in scenario.levels
+            ]
+            _follow(jobs, told, progress)
+        except BaseException:
+            for child in multiprocessing.active_children():
+                child.terminate()
+            pool.shutdown(wait=False, cancel_futures=True)
+            raise
+
+
+def _follow(jobs: list[Future[None]], told: Any, progress: dict[float, Callable[[float], None]]) -> None:
+    """Pass progress on until every job is done; the first error of a job is raised."""
+    while not all(job.done() for job in jobs):
+        try:
+            percent, share = told.get(timeout=_POLL_S)
+            progress[percent](share)
+        except queue.Empty:
+            continue
+        for job in jobs:
+            if job.done():
+                job.result()
+    for job in jobs:
+        job.result()
+    for bar in progress.values():
+        bar(1.0)
+
+
+def _begin(told: Any) -> None:
+    """In each child: the parent alone answers Ctrl-C."""
+    global _told
+    _told = told
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+
+
+def _simulate_level(scenario: Scenario, agencies_file: Path, percent: float, scale: float, into: run.Run) -> None:
+    place = into.level(percent)
+    known = agencies.load(agencies_file, scenario)
+    drawn = level.draw(scenario, known, percent, scale, place, lambda share: _told.put((percent, 0.9 * share)))
+    predict(scenario, drawn, place)
+
+
+def predict(scenario: Scenario, drawn: Plan, place: run.Level) -> None:
+    """The reference engine's observations of a plan, into the level's folder."""
+    rows, components = reference.execute(network.of(scenario.portal), drawn)
+    into = place.executed("simulated")
+    into.folder.mkdir(parents=True, exist_ok=True)
+    observations.write(rows, into.observations)
+    observations.write(components, into.components)
