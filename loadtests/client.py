@@ -22,7 +22,7 @@ CONNECT_TIMEOUT_S = 10.0
 _REFUSED = (429, 503)
 _REDIRECTS = (301, 302, 303, 307, 308)
 _MOST_SHOWN = 120
-_TIMING = re.compile(r"\s*([A-Za-z0-9_.!#$%&'*+^`|~-]+)((?:\s*;[^,]*)*)")
+_TIMING = re.compile(r"\s*([A-Za-z0-9_.!#$%&'*+^`|~-]+)((?:\s*;(?:\"[^\"]*\"|[^,\"])*)*)")
 _DURATION_MS = re.compile(r";\s*dur\s*=\s*\"?([0-9.eE+-]+)")
 
 

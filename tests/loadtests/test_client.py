@@ -1,0 +1,119 @@
+"""The client's judgement of answers, against a socket that says exactly what a test wants said."""
+
+import socket
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import date
+
+import pytest
+
+from caodiem.dossier import Outcome
+from caodiem.errors import SafetyError, UsageError
+from caodiem.targets import Targets
+from loadtests.client import Client, server_timing
+from loadtests.portals import Request
+
+LOOPBACK_ONLY = Targets((), date(2026, 6, 9))
+
+
+def all_right(status: int, body: bytes) -> str | None:
+    return None
+
+
+@contextmanager
+def saying(*replies: bytes) -> Iterator[tuple[str, list[bytes]]]:
+    """A server that gives each connection one of the replies and closes it; also what it was sent."""
+    heard: list[bytes] = []
+    with socket.create_server(("127.0.0.1", 0)) as server:
+
+        def serve() -> None:
+            for reply in replies:
+                connection, _ = server.accept()
+                with connection:
+                    heard.append(connection.recv(65536))
+                    connection.sendall(reply)
+
+        threading.Thread(target=serve, daemon=True).start()
+        yield f"http://127.0.0.1:{server.getsockname()[1]}", heard
+
+
+def reply(status: int, body: bytes = b"{}", headers: str = "") -> bytes:
+    return f"HTTP/1.1 {status} X\r\nContent-Length: {len(body)}\r\n{headers}\r\n".encode() + body
+
+
+@pytest.mark.parametrize(
+    ("said", "outcome", "status"),
+    [
+        (reply(200), Outcome.OK, 200),
+        (reply(201, headers="Server-Timing: a;dur=2\r\n"), Outcome.OK, 201),
+        (reply(429), Outcome.REFUSED, 429),
+        (reply(503), Outcome.REFUSED, 503),
+        (reply(500), Outcome.FAILED, 500),
+        (reply(302, headers="Location: /elsewhere\r\n"), Outcome.FAILED, 302),
+        (b"", Outcome.FAILED, 0),
+        (b"nonsense\r\n\r\n", Outcome.FAILED, 0),
+        (b"HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\nhalf", Outcome.FAILED, 0),
+    ],
+)
+def test_outcomes_are_typed(said: bytes, outcome: Outcome, status: int) -> None:
+    with saying(said) as (url, _):
+        answer = Client(url, LOOPBACK_ONLY, 1).send(Request("GET", "/", all_right))
+    assert (answer.outcome, answer.status) == (outcome, status)
+    assert bool(answer.error) == (outcome is not Outcome.OK)
+
+
+def test_a_wrong_body_is_a_failure() -> None:
+    def odd(status: int, body: bytes) -> str | None:
+        raise TypeError("a list where an object should be")
+
+    with saying(reply(200), reply(200)) as (url, _):
+        client = Client(url, LOOPBACK_ONLY, 1)
+        assert client.send(Request("GET", "/", lambda status, body: "wrong")).error == "wrong"
+        assert client.send(Request("GET", "/", odd)).outcome is Outcome.FAILED
+
+
+def test_no_answer_in_time_is_timed_out_and_nobody_listening_has_failed() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        client = Client(f"http://127.0.0.1:{silent.getsockname()[1]}", LOOPBACK_ONLY, 1, timeout_s=0.1)
+        assert client.send(Request("GET", "/", all_right)).outcome is Outcome.TIMED_OUT
+        assert client.send(Request("GET", "/", all_right)).outcome is Outcome.TIMED_OUT  # the pool has its place back
+    assert client.send(Request("GET", "/", all_right)).outcome is Outcome.FAILED
+
+
+def test_a_get_is_sent_once_even_when_the_connection_breaks() -> None:
+    with saying(b"", b"", b"") as (url, heard):
+        Client(url, LOOPBACK_ONLY, 5).send(Request("GET", "/", all_right))
+    assert len(heard) == 1
+
+
+def test_what_goes_over_the_wire() -> None:
+    with saying(reply(200)) as (url, heard):
+        request = Request("POST", "/dossiers?q=1", all_right, b'{"a": 1}', {"Authorization": "Bearer t"})
+        Client(f"{url}/base/", LOOPBACK_ONLY, 1).send(request)
+    head, body = heard[0].split(b"\r\n\r\n")
+    assert head.startswith(b"POST /base/dossiers?q=1 HTTP/1.1\r\nHost: 127.0.0.1:")
+    assert b"Authorization: Bearer t" in head and b"Content-Length: 8" in head and body == b'{"a": 1}'
+
+
+def test_hosts_that_are_not_allowed_get_no_packet() -> None:
+    with pytest.raises(SafetyError, match=r"portal\.example"):
+        Client("https://portal.example", LOOPBACK_ONLY, 1)
+    with saying(reply(307, headers="Location: https://portal.example/\r\n")) as (url, _), pytest.raises(SafetyError):
+        Client(url, LOOPBACK_ONLY, 1).send(Request("GET", "/", all_right))
+    with pytest.raises(UsageError, match="expected an address"):
+        Client("portal.example", LOOPBACK_ONLY, 1)
+
+
+@pytest.mark.parametrize(
+    ("header", "stations"),
+    [
+        ("", ()),
+        ("verify;dur=12.5, verify-wait;dur=3", (("verify", 0.003, 0.0125),)),
+        ('db;desc="the, base";dur=2,app;dur=5', (("db", 0.0, 0.002), ("app", 0.0, 0.005))),
+        ("cache-wait;dur=1", (("cache", 0.001, 0.0),)),
+        ("miss, odd;dur=x, total;dur=1e1", (("total", 0.0, 0.01),)),
+    ],
+)
+def test_server_timing(header: str, stations: tuple[tuple[str, float, float], ...]) -> None:
+    assert server_timing(header) == stations

@@ -1,0 +1,64 @@
+"""The pacer alone: time goes in, decisions come out, so the tests take none."""
+
+import math
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from loadtests.pacer import Pacer, is_too_late
+
+DUE_S = st.lists(st.floats(0, 100), max_size=50).map(sorted)
+NOW_S = st.lists(st.floats(0, 120), max_size=20).map(sorted)
+
+
+def pacer_of(due_s: list[float], greatest_lateness_s: float = math.inf) -> Pacer[int]:
+    return Pacer(((due, number) for number, due in enumerate(due_s)), greatest_lateness_s)
+
+
+@given(DUE_S, NOW_S, st.floats(0, 10))
+def test_every_arrival_comes_once_in_order_and_never_early(
+    due_s: list[float], now_s: list[float], greatest_lateness_s: float
+) -> None:
+    pacer = pacer_of(due_s, greatest_lateness_s)
+    seen = []
+    for now in [*now_s, 200.0]:
+        release, drop = pacer.take(now)
+        assert all(due.due_s <= now for due in release + drop)
+        assert all(not is_too_late(due.due_s, now, greatest_lateness_s) for due in release)
+        assert all(is_too_late(due.due_s, now, greatest_lateness_s) for due in drop)
+        assert pacer.next_due_s > now
+        for kind in (release, drop):
+            assert kind == sorted(kind)
+        seen += sorted(release + drop)
+    assert [due.state for due in seen] == list(range(len(due_s)))
+    assert pacer.next_due_s == math.inf
+
+
+@given(DUE_S, st.lists(st.tuples(st.floats(0, 100), st.floats(0, 60)), max_size=30))
+def test_later_steps_fall_due_after_their_think_time_among_the_first_steps(
+    due_s: list[float], later: list[tuple[float, float]]
+) -> None:
+    pacer = pacer_of(due_s)
+    for number, (finished_s, think_s) in enumerate(later):
+        assert pacer.put_back(finished_s, think_s, 1000 + number) == finished_s + think_s
+    release, drop = pacer.take(200.0)
+    assert not drop
+    assert [due.due_s for due in release] == sorted([*due_s, *(finished + think for finished, think in later)])
+
+
+def test_ties_go_to_the_first_step_and_then_to_the_one_put_back_first() -> None:
+    pacer = pacer_of([5.0])
+    pacer.put_back(3.0, 2.0, 11)
+    pacer.put_back(4.0, 1.0, 12)
+    assert [due.state for due in pacer.take(5.0)[0]] == [0, 11, 12]
+
+
+def test_lateness_is_counted_from_due_and_its_bound_still_goes_out() -> None:
+    assert not is_too_late(due_s=10.0, now_s=11.0, greatest_lateness_s=1.0)
+    assert is_too_late(due_s=10.0, now_s=11.001, greatest_lateness_s=1.0)
+
+
+def test_a_plan_out_of_order_is_an_error() -> None:
+    with pytest.raises(ValueError, match="out of order"):
+        pacer_of([2.0, 1.0]).take(3.0)

@@ -1,0 +1,286 @@
+"""Whole replays by Locust in processes of its own, against small portals that are paused, killed or lead astray.
+
+Locust is never imported here: it would patch the test process.
+"""
+
+import contextlib
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+import urllib.error
+import urllib.parse
+import urllib.request
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import psutil
+import pyarrow as pa
+import pyarrow.compute as pc
+import pytest
+import replay_plans
+from conftest import Served
+
+from caodiem import observations, plan, run, summary
+from loadtests.replay import replay
+
+ROOT = Path(__file__).resolve().parents[2]
+Serve = Callable[..., Served]
+AT_ONCE_S = 0.4  # a service time that no portal of these tests has unless it is paused
+
+
+@pytest.fixture
+def into(tmp_path: Path) -> run.Execution:
+    return run.Execution(tmp_path / "level-85" / "replayed")
+
+
+def written(planned: plan.Plan, into: run.Execution) -> Path:
+    path = into.folder.parent / "plan.parquet"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    plan.write(planned, path)
+    return path
+
+
+def play(
+    planned: plan.Plan, into: run.Execution, url: str, pool: int = 50, late_s: float = 1.0, progress: Any = None
+) -> int:
+    return replay(written(planned, into), into, url, "admin", pool, late_s, progress)
+
+
+def check_accounts(planned: plan.Plan, into: run.Execution) -> tuple[pa.Table, dict[str, int]]:
+    """Rows and arrivals by outcome as they stand in the files, which must add up and hold nothing half done."""
+    rows = observations.read(into.observations)
+    outcomes = summary.arrival_outcomes(rows)
+    assert sum(outcomes.values()) == planned.arrivals
+    assert rows.num_rows == planned.steps
+    assert run.read_json(into.info)["arrival_outcomes"] == outcomes
+    observations.read_components(into.components)
+    assert {path.name for path in into.folder.iterdir()} == {
+        "observations.parquet", "components.parquet", "info.json", "locust.log"
+    }  # fmt: skip
+    return rows, outcomes
+
+
+def once(when_s: float, act: Callable[[], object]) -> Callable[[float], None]:
+    """Progress that calls `act` the first time that `when_s` seconds of the plan have been played."""
+    done: list[bool] = []
+
+    def progress(played_s: float) -> None:
+        if played_s >= when_s and not done:
+            done.append(True)
+            act()
+
+    return progress
+
+
+def calling(planned: plan.Plan, into: run.Execution, url: str) -> "subprocess.Popen[bytes]":
+    """A process that calls `replay` and prints its progress."""
+    code = f"""
+from pathlib import Path
+from caodiem.run import Execution
+from loadtests.replay import replay
+into = Execution(Path({str(into.folder)!r}))
+replay(Path({str(written(planned, into))!r}), into, {url!r}, "admin", 9, 1.0, print)
+"""
+    command = [sys.executable, "-c", code]
+    return subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+
+
+def locust_below(pid: int) -> psutil.Process:
+    return next(child for child in psutil.Process(pid).children() if "locust" in child.cmdline())
+
+
+@contextlib.contextmanager
+def listening() -> Iterator[tuple[str, socket.socket]]:
+    """An address that is not allowed, though it is this machine, and the socket that anyone who tries it reaches."""
+    with socket.create_server(("0.0.0.0", 0)) as server:
+        server.setblocking(False)
+        yield f"http://0.0.0.0:{server.getsockname()[1]}", server
+
+
+def assert_nobody_came(server: socket.socket) -> None:
+    with pytest.raises(BlockingIOError):
+        server.accept()
+
+
+def test_every_step_is_sent_when_due_and_answered(serve: Serve, into: run.Execution) -> None:
+    planned = replay_plans.evenly(100, 3)
+    assert play(planned, into, serve().url) == 0
+    rows, outcomes = check_accounts(planned, into)
+    assert outcomes["ok"] == planned.arrivals
+    lateness_s = rows["released_s"].to_numpy() - rows["due_s"].to_numpy()
+    assert lateness_s.min() >= 0
+    assert summary.quantile(lateness_s, 0.99) < 0.1  # about 1.5 ms on an idle machine
+    first = rows["step"].to_numpy() == 0
+    assert np.allclose(rows["due_s"].to_numpy()[first], np.arange(planned.arrivals) / 100)
+    before, later = np.flatnonzero(~first) - 1, np.flatnonzero(~first)
+    think_s = planned.table.sort_by([("arrival", "ascending"), ("step", "ascending")])["think_s"].to_numpy()
+    assert np.allclose(rows["due_s"].to_numpy()[later], rows["finished_s"].to_numpy()[before] + think_s[later])
+    components = observations.read_components(into.components)
+    assert components.num_rows == planned.steps
+    assert components["station"].unique().to_pylist() == ["portal"]
+    assert set(components["wait_s"].to_pylist()) == {0.0005}
+
+
+def test_locusts_statistics_count_each_attempted_step_once(serve: Serve, into: run.Execution) -> None:
+    planned = replay_plans.evenly(20, 1)
+    play(planned, into, serve().url)
+    info = run.read_json(into.info)
+    told = {entry["name"]: entry for entry in info["locust_statistics"]}
+    assert told["Aggregated"]["num_requests"] == planned.steps
+    assert told["sign_in"]["num_requests"] == 8 and told["sign_in"]["method"] == "POST"
+    assert (info["reached_end"], info["locust_exit_code"], info["workers"], info["pool"]) == (True, 0, 1, 50)
+    assert "admin" not in json.dumps(info) + (into.folder / "locust.log").read_text()
+
+
+def test_a_pause_shows_in_response_times_from_due_and_not_in_locusts(serve: Serve, into: run.Execution) -> None:
+    url, portal = serve()
+    pause_s, pool = 2.0, 4
+
+    def pause() -> None:
+        portal.send_signal(signal.SIGSTOP)
+        threading.Timer(pause_s, portal.send_signal, [signal.SIGCONT]).start()
+
+    planned = replay_plans.evenly(50, 3, ["search"])
+    assert play(planned, into, url, pool, 10.0, once(0.5, pause)) == 0
+    rows, outcomes = check_accounts(planned, into)
+    assert outcomes["ok"] == planned.arrivals
+    due_s, started_s, finished_s = (rows[name].to_numpy() for name in ("due_s", "started_s", "finished_s"))
+    resumed_s = finished_s[np.argmax(finished_s - started_s)]
+    meanwhile = (due_s > resumed_s - pause_s + 0.1) & (due_s < resumed_s - 0.1)
+    assert meanwhile.sum() > 80
+    assert (summary.response_s(rows)[meanwhile] >= resumed_s - due_s[meanwhile] - 0.05).all()
+    # All but the few that were under way look quick to a clock that starts when a request is sent.
+    assert (summary.service_s(rows) > AT_ONCE_S).sum() <= pool
+    total = run.read_json(into.info)["locust_statistics"][-1]
+    assert total["p95_ms"] < AT_ONCE_S * 1000 < 1000 < 1000 * summary.quantile(summary.response_s(rows), 0.9)
+
+
+def test_what_comes_too_late_is_dropped_and_counted(serve: Serve, into: run.Execution) -> None:
+    planned = replay_plans.evenly(20, 1.5, ["ask"])
+    assert play(planned, into, serve("--service-s", "0.2").url, pool=1, late_s=0.3) == 0
+    rows, outcomes = check_accounts(planned, into)
+    assert outcomes["dropped"] > 10 and outcomes["ok"] > 0
+    dropped = rows.filter(pc.equal(rows["outcome"].cast(pa.string()), "dropped"))
+    assert np.isnan(dropped["started_s"].to_numpy()).all() and set(dropped["attempt"].to_pylist()) == {0}
+    assert run.read_json(into.info)["locust_exit_code"] == 3
+
+
+def test_a_portal_that_dies_fails_the_rest(serve: Serve, into: run.Execution) -> None:
+    url, portal = serve()
+    planned = replay_plans.evenly(50, 2)
+    assert play(planned, into, url, progress=once(0.5, portal.kill)) == 0
+    _, outcomes = check_accounts(planned, into)
+    assert outcomes["failed"] > 10 and outcomes["ok"] > 10 and outcomes["lost"] == 0
+
+
+def test_what_a_killed_locust_held_is_lost(serve: Serve, into: run.Execution) -> None:
+    planned = replay_plans.evenly(50, 5)
+    kill = once(2.0, lambda: locust_below(os.getpid()).kill())
+    assert play(planned, into, serve().url, progress=kill) == 3
+    _, outcomes = check_accounts(planned, into)
+    assert outcomes["lost"] > 50 and outcomes["ok"] > 20
+    info = run.read_json(into.info)
+    assert info["stopped_because"] == "Locust died of signal 9" and not info["reached_end"]
+
+
+def test_ctrl_c_leaves_closed_accounts_and_no_process(serve: Serve, into: run.Execution) -> None:
+    planned = replay_plans.evenly(50, 30)
+    caller = calling(planned, into, serve().url)
+    assert caller.stdout is not None
+    while float(caller.stdout.readline()) < 1.0:
+        pass
+    locust = locust_below(caller.pid)
+    caller.send_signal(signal.SIGINT)
+    _, errors = caller.communicate(timeout=20)
+    assert b"KeyboardInterrupt" in errors
+    assert not locust.is_running()
+    _, outcomes = check_accounts(planned, into)
+    assert outcomes["lost"] > 1000 and outcomes["ok"] > 10
+    assert run.read_json(into.info)["stopped_because"] == "stopped by SIGTERM"
+
+
+def test_a_replay_stops_when_its_caller_is_killed(serve: Serve, into: run.Execution) -> None:
+    planned = replay_plans.evenly(50, 30, ["search"])
+    caller = calling(planned, into, serve().url)
+    assert caller.stdout is not None
+    caller.stdout.readline()
+    locust = locust_below(caller.pid)
+    caller.kill()
+    caller.communicate()
+    locust.wait(10)
+    check_accounts(planned, into)
+
+
+def test_a_host_that_is_not_allowed_gets_no_packet(into: run.Execution) -> None:
+    planned = replay_plans.evenly(10, 1)
+    with listening() as (url, server):
+        assert play(planned, into, url) == 4
+        assert_nobody_came(server)
+    _, outcomes = check_accounts(planned, into)
+    assert outcomes["lost"] == planned.arrivals
+    assert "may not be loaded" in run.read_json(into.info)["stopped_because"]
+
+
+def test_a_redirect_to_a_host_that_is_not_allowed_stops_the_run(serve: Serve, into: run.Execution) -> None:
+    planned = replay_plans.evenly(20, 10, ["ask"])
+    with listening() as (elsewhere, server):
+        assert play(planned, into, serve("--redirect-to", f"{elsewhere}/login").url) == 4
+        assert_nobody_came(server)
+    _, outcomes = check_accounts(planned, into)
+    assert outcomes["lost"] > 100
+    assert "0.0.0.0" in run.read_json(into.info)["stopped_because"]
+
+
+def test_a_portal_that_cannot_be_prepared_ends_the_run(serve: Serve, into: run.Execution) -> None:
+    planned = replay_plans.evenly(10, 1)
+    assert replay(written(planned, into), into, serve().url, "wrong", 5, 1.0, None) == 3
+    assert "/admin/prepare: 401" in run.read_json(into.info)["stopped_because"]
+
+
+def locust(planned: plan.Plan, into: run.Execution, url: str, *options: str) -> "subprocess.Popen[bytes]":
+    command = [sys.executable, "-m", "locust", "--host", url, "--plan", str(written(planned, into))]
+    command += ["--observations", str(into.folder), *options]
+    environment = {**os.environ, "CAODIEM_ADMIN_TOKEN": "admin"}
+    return subprocess.Popen(command, cwd=ROOT, env=environment, stdin=subprocess.DEVNULL, stderr=subprocess.PIPE)
+
+
+def test_workers_share_the_plan(serve: Serve, into: run.Execution) -> None:
+    planned = replay_plans.evenly(50, 1)
+    running = locust(planned, into, serve().url, "--headless", "--processes", "2")
+    _, errors = running.communicate(timeout=40)
+    assert running.returncode == 0, errors.decode()
+    rows = observations.read(into.observations)
+    assert summary.arrival_outcomes(rows)["ok"] == planned.arrivals
+    worker = [str(name) for name in rows["worker"].to_pylist()]
+    assert {int(name.rpartition("-")[2]) for name in worker} == {0, 1}
+    assert all(int(name[-1]) == arrival % 2 for name, arrival in zip(worker, rows["arrival"].to_pylist(), strict=True))
+    assert run.read_json(into.info)["locust_statistics"][-1]["num_requests"] == planned.steps
+    assert f"arrivals: ok {planned.arrivals}" in errors.decode()
+
+
+def test_the_web_ui_cannot_change_the_host(serve: Serve, into: run.Execution) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = free.getsockname()[1]
+    planned = replay_plans.evenly(20, 10, ["search"])
+    running = locust(planned, into, serve().url, "--web-host", "127.0.0.1", "--web-port", str(port))
+    with listening() as (elsewhere, server):
+        form = urllib.parse.urlencode({"user_count": 5, "spawn_rate": 5, "host": elsewhere}).encode()
+        for _ in range(50):
+            try:
+                urllib.request.urlopen(f"http://127.0.0.1:{port}/swarm", form, timeout=5).read()
+                break
+            except urllib.error.URLError:
+                time.sleep(0.1)
+        time.sleep(2)
+        assert_nobody_came(server)
+    running.terminate()
+    _, errors = running.communicate(timeout=20)
+    assert running.returncode == 4, errors.decode()
+    assert b"start anew" in errors
