@@ -18,7 +18,7 @@ from pyhanko_certvalidator import ValidationContext
 
 from staging.chains import EXPIRED, NO_PATH
 from staging.documents import to_asn1
-from staging.plain_signature import ALTERED, BAD_SIGNATURE, NOT_WHOLE_FILE, attribute_faults
+from staging.plain_signature import ALTERED, BAD_SIGNATURE, NOT_WHOLE_FILE, attribute_faults, padding_faults
 
 UNSIGNED = "document: no signature, expected at least one PAdES signature"
 CHANGED_AFTER = "document: changed in a forbidden way after a signature"
@@ -48,7 +48,7 @@ def faults(pdf: bytes, root: x509.Certificate, known: tuple[x509.Certificate, ..
 def _faults(
     signature: EmbeddedPdfSignature, root: x509.Certificate, known: tuple[x509.Certificate, ...], at: datetime
 ) -> tuple[str, ...]:
-    wrong = attribute_faults(signature.signer_info)
+    wrong = padding_faults(signature.pkcs7_content) or attribute_faults(signature.signer_info)
     if wrong:
         return wrong
     context = ValidationContext(

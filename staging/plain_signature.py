@@ -27,6 +27,7 @@ BAD_SIGNATURE = "signature: does not match the signer's certificate"
 NO_SIGNED_ATTRIBUTES = "signature: no signed attributes, expected content-type, message-digest, signing-certificate"
 BAD_ATTRIBUTES = "signature: signed attributes missing, repeated or wrong"
 WRONG_CERTIFICATE = "signature: signing-certificate attribute names another certificate"
+HIDDEN_BYTES = "signature: bytes other than zeros after its CMS, covered by no signature"
 WEAK_DIGEST = "signature: digest algorithm other than SHA-256, SHA-384, SHA-512"
 
 _SUBFILTERS = ("/ETSI.CAdES.detached", "/adbe.pkcs7.detached")
@@ -51,6 +52,9 @@ class Signed:
 def faults(pdf: bytes, issuers: Issuers, at: datetime) -> tuple[str, ...]:
     """Why the signature of `pdf` is not valid at `at`; empty when it is. NotPlain when it is not for us to judge."""
     signed = _read(pdf)
+    hidden = padding_faults(signed.message)
+    if hidden:
+        return hidden
     data = _signed_data(signed.message)
     signer_info = data["signer_infos"][0]
     # Taken before anything looks inside: afterwards asn1crypto would encode anew, slowly, not what was signed.
@@ -72,6 +76,14 @@ def faults(pdf: bytes, issuers: Issuers, at: datetime) -> tuple[str, ...]:
     return _signature_faults(signer_info, attributes, encoded, signer) or issuers.faults(
         signer, [certificate for certificate in certificates if certificate != signer], at
     )
+
+
+def padding_faults(contents: bytes) -> tuple[str, ...]:
+    """Whether something hides in the room that the CMS leaves; the full validator asks here too."""
+    try:
+        return (HIDDEN_BYTES,) if contents[parser.peek(contents) :].strip(b"\0") else ()
+    except ValueError as error:
+        raise NotPlain(f"CMS: {error}") from error
 
 
 def attribute_faults(signer_info: cms.SignerInfo) -> tuple[str, ...]:
@@ -127,12 +139,9 @@ def _spans(pdf: bytes, signature: pikepdf.Object) -> Signed:
 
 
 def _signed_data(contents: bytes) -> cms.SignedData:
-    """The CMS in the hex digits, zeros after it. NotPlain for anything but one signer over detached data."""
+    """The CMS in the hex digits. NotPlain for anything but one signer over detached data."""
     try:
-        length = parser.peek(contents)
-        if contents[length:].strip(b"\0"):
-            raise NotPlain("bytes after the signature's CMS")
-        info = cms.ContentInfo.load(contents[:length], strict=True)
+        info = cms.ContentInfo.load(contents[: parser.peek(contents)], strict=True)
         data = info["content"]
         if info["content_type"].native != "signed_data" or len(data["signer_infos"]) != 1:
             raise NotPlain("not one signer's signed data")

@@ -11,7 +11,7 @@ from typing import Annotated
 
 import msgspec
 from psycopg import AsyncConnection
-from psycopg.types.json import Json
+from psycopg.types.json import Jsonb
 from starlette.requests import Request
 from starlette.responses import Response
 
@@ -70,7 +70,7 @@ async def apply(
     statement = (
         "SELECT push_sync(%s, %s, %b, %b::int[], %b::text[], %b::bigint[], %b::smallint[], %b::timestamptz[], %s)"
     )
-    values = (agency, batch.batch, _digest(batch), *columns, Json(rejected))
+    values = (agency, batch.batch, _digest(batch), *columns, Jsonb(rejected))
     row = await (await connection.execute(statement, values)).fetchone()
     return row[0] if row else None
 

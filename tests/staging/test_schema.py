@@ -1,5 +1,7 @@
 """What the database itself makes impossible, whatever a handler does."""
 
+from collections.abc import Iterator
+
 import psycopg
 import pytest
 from psycopg import errors
@@ -9,7 +11,7 @@ _DOSSIER = "INSERT INTO dossiers VALUES (%s, '1.000001.H01', 'citizen-000000', %
 
 
 @pytest.fixture
-def connection(conninfo: str) -> psycopg.Connection:
+def connection(conninfo: str) -> Iterator[psycopg.Connection]:
     """A connection whose work is rolled back, with one dossier just registered."""
     with psycopg.connect(conninfo) as connection:
         connection.execute("INSERT INTO accounts VALUES ('citizen-000000', 'citizen', '', '', '')")
@@ -31,7 +33,7 @@ def test_the_history_writes_itself(connection: psycopg.Connection) -> None:
 
 
 def test_a_status_cannot_change_without_a_version(connection: psycopg.Connection) -> None:
-    with pytest.raises(errors.UniqueViolation):
+    with pytest.raises(errors.IntegrityError):
         connection.execute("UPDATE dossiers SET status = 2")
 
 

@@ -2,8 +2,8 @@
 
 import asyncio
 import random
-import threading
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime
 from itertools import count
 
@@ -122,13 +122,14 @@ def test_any_order_repetition_and_split_ends_in_the_same_rows(
     states, log = asyncio.run(_apply_all(conninfo, batches))
     assert [row[:3] for row in log] == sorted((each.code, each.sequence, each.status) for each in truth)
     newest = {each.code: each for each in sorted(truth, key=lambda each: each.sequence)}
-    assert [row[:3] for row in states] == [(code, newest[code].sequence, newest[code].status) for code in sorted(newest)]
+    assert [row[:3] for row in states] == [
+        (code, newest[code].sequence, newest[code].status) for code in sorted(newest)
+    ]
 
 
 def test_concurrent_writers_neither_deadlock_nor_lose(conninfo: str) -> None:
     """Eight writers push the same events at once, each in an order of its own."""
     truth = [Event(f"H01-20260610-{serial:07d}", 2, sequence, AT) for serial in range(40) for sequence in range(5)]
-    failures: list[BaseException] = []
 
     async def write(writer: int) -> None:
         order = random.Random(writer)
@@ -138,18 +139,8 @@ def test_concurrent_writers_neither_deadlock_nor_lose(conninfo: str) -> None:
                 rows, rejected = status_sync.check("H01", events)
                 await status_sync.apply(connection, "H01", Batch(f"{writer}-{turn}", events), rows, rejected)
 
-    def work(writer: int) -> None:
-        try:
-            asyncio.run(write(writer))
-        except BaseException as error:
-            failures.append(error)
-
-    threads = [threading.Thread(target=work, args=(writer,)) for writer in range(8)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    assert not failures
+    with ThreadPoolExecutor(8) as pool:
+        list(pool.map(lambda writer: asyncio.run(write(writer)), range(8)))
     with psycopg.connect(conninfo) as connection:
         assert connection.execute("SELECT count(*), min(sequence) FROM sync_states").fetchone() == (40, 4)
         assert connection.execute("SELECT count(*) FROM sync_events").fetchone() == (200,)
@@ -158,10 +149,6 @@ def test_concurrent_writers_neither_deadlock_nor_lose(conninfo: str) -> None:
 
 def test_the_same_batch_pushed_twice_at_once_is_applied_once(signed_in: SignedIn) -> None:
     agency, events = signed_in("agency-H02"), [event(each, 1, agency="H02") for each in range(100, 160)]
-    answers: list[dict[str, object]] = []
-    threads = [threading.Thread(target=lambda: answers.append(push(agency, events, "twice"))) for _ in range(6)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
+    with ThreadPoolExecutor(6) as pool:
+        answers = list(pool.map(lambda _: push(agency, events, "twice"), range(6)))
     assert answers == [{"accepted": 60, "stale": 0, "rejected": []}] * 6

@@ -1,0 +1,127 @@
+"""Ways to make a signed PDF wrong, for the tests of the verifier: each takes good documents and spoils one thing."""
+
+import hashlib
+import re
+from collections.abc import Callable
+from io import BytesIO
+
+from asn1crypto import cms
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric import padding, rsa
+from pyhanko.pdf_utils import generic
+from pyhanko.pdf_utils.incremental_writer import IncrementalPdfFileWriter
+
+from staging.pki import Issued
+
+_BYTE_RANGE = re.compile(rb"/ByteRange\s*\[\s*(\d+)\s+(\d+)\s+(\d+)\s+(\d+)\s*\]")
+
+
+def gap(pdf: bytes) -> tuple[int, int]:
+    """Where the hex digits of the last signature stand, brackets included."""
+    _, length, resume, _ = (int(number) for number in list(_BYTE_RANGE.finditer(pdf))[-1].groups())
+    return length, resume
+
+
+def message(pdf: bytes) -> bytes:
+    """The CMS of the last signature."""
+    start, end = gap(pdf)
+    padded = bytes.fromhex(pdf[start + 1 : end - 1].decode())
+    return cms.ContentInfo.load(padded).dump()  # type: ignore[no-any-return]
+
+
+def content(pdf: bytes) -> bytes:
+    """The signed bytes of the last signature."""
+    start, end = gap(pdf)
+    return pdf[:start] + pdf[end:]
+
+
+def with_message(pdf: bytes, signed: bytes, padding_byte: bytes = b"\0") -> bytes:
+    """The file with another CMS in the same room."""
+    start, end = gap(pdf)
+    digits = signed.hex().encode()
+    return (
+        pdf[: start + 1]
+        + digits
+        + padding_byte.hex().encode() * ((end - start - 2 - len(digits)) // 2)
+        + pdf[end - 1 :]
+    )
+
+
+def flip(pdf: bytes, position: int) -> bytes:
+    return pdf[:position] + bytes([pdf[position] ^ 1]) + pdf[position + 1 :]
+
+
+def flip_signature(pdf: bytes) -> bytes:
+    """One bit of the signature value itself."""
+    info = cms.ContentInfo.load(message(pdf))
+    value = info["content"]["signer_infos"][0]["signature"].native
+    info["content"]["signer_infos"][0]["signature"] = flip(value, len(value) - 1)
+    return with_message(pdf, info.dump(force=True))
+
+
+def update(pdf: bytes) -> bytes:
+    """A later revision that changes what the page shows."""
+    writer = IncrementalPdfFileWriter(BytesIO(pdf))
+    page = writer.root["/Pages"]["/Kids"][0]
+    page["/Contents"] = writer.add_object(generic.StreamObject(stream_data=b"BT /F1 14 Tf 60 780 Td (Forged) Tj ET"))
+    writer.update_container(page)
+    written = BytesIO()
+    writer.write(written)
+    return written.getvalue()
+
+
+def without_attributes(pdf: bytes, signer: Issued) -> bytes:
+    """A signature over the content itself: correct CMS, but not AdES."""
+    assert isinstance(signer.key, rsa.RSAPrivateKey)
+    info = cms.ContentInfo.load(message(pdf))
+    old = info["content"]["signer_infos"][0]
+    info["content"]["signer_infos"] = [
+        {
+            "version": "v1",
+            "sid": old["sid"],
+            "digest_algorithm": old["digest_algorithm"],
+            "signature_algorithm": old["signature_algorithm"],
+            "signature": signer.key.sign(content(pdf), padding.PKCS1v15(), hashes.SHA256()),
+        }
+    ]
+    return with_message(pdf, info.dump(force=True))
+
+
+def resigned(pdf: bytes, signer: Issued, change: Callable[[list[cms.CMSAttribute]], list[cms.CMSAttribute]]) -> bytes:
+    """The same document signed again by the same key, with the signed attributes changed."""
+    assert isinstance(signer.key, rsa.RSAPrivateKey)
+    info = cms.ContentInfo.load(message(pdf))
+    signer_info = info["content"]["signer_infos"][0]
+    attributes = cms.CMSAttributes(change(list(signer_info["signed_attrs"])))
+    signer_info["signed_attrs"] = attributes
+    signer_info["signature"] = signer.key.sign(attributes.dump(), padding.PKCS1v15(), hashes.SHA256())
+    return with_message(pdf, info.dump(force=True))
+
+
+def attribute(name: str, *values: object) -> cms.CMSAttribute:
+    return cms.CMSAttribute({"type": name, "values": values})
+
+
+def without(name: str) -> Callable[[list[cms.CMSAttribute]], list[cms.CMSAttribute]]:
+    return lambda attributes: [each for each in attributes if each["type"].native != name]
+
+
+def names_certificate(other: Issued) -> Callable[[list[cms.CMSAttribute]], list[cms.CMSAttribute]]:
+    """The signing-certificate attribute of another certificate."""
+    digest = other.certificate.fingerprint(hashes.SHA256())
+    wrong = attribute("signing_certificate_v2", {"certs": [{"cert_hash": digest}]})
+    return lambda attributes: [*without("signing_certificate_v2")(attributes), wrong]
+
+
+def says_digest(text: bytes) -> Callable[[list[cms.CMSAttribute]], list[cms.CMSAttribute]]:
+    """The digest of other content."""
+    wrong = attribute("message_digest", hashlib.sha256(text).digest())
+    return lambda attributes: [*without("message_digest")(attributes), wrong]
+
+
+def twice(pdf: bytes) -> bytes:
+    """The same signer's information two times in one message."""
+    info = cms.ContentInfo.load(message(pdf))
+    only = info["content"]["signer_infos"][0]
+    info["content"]["signer_infos"] = [only, only]
+    return with_message(pdf, info.dump(force=True))
