@@ -81,13 +81,16 @@ def _command(plan: Path, into: run.Execution, host: str, pool: int, greatest_lat
 
 
 def _environment(admin_token: str) -> dict[str, str]:
-    """Ours without Locust's variables, which change options; the token goes here, since arguments are public."""
+    """Ours without Locust's variables, which change options; the token goes here, since arguments are public.
+
+    Without a token in the call the one in our own environment stays.
+    """
     kept = {name: value for name, value in os.environ.items() if not name.startswith("LOCUST_")}
     paths = [str(_ROOT), *filter(None, [kept.get("PYTHONPATH")])]
     return {
         **kept,
         "PYTHONPATH": os.pathsep.join(paths),
-        "CAODIEM_ADMIN_TOKEN": admin_token,
+        "CAODIEM_ADMIN_TOKEN": admin_token or kept.get("CAODIEM_ADMIN_TOKEN", ""),
         "CAODIEM_PARENT_PID": str(os.getpid()),
     }
 

@@ -180,12 +180,12 @@ class ReferencePortal:
 
 
 def opening_statuses(plan: Plan) -> Iterator[dict[str, Any]]:
-    """Each dossier with the status that its first step expects; status 0 where that step files it.
+    """Each dossier with the status that its first steps expect; status 0 where they file it.
 
     Dossiers that only sync batches speak of do not stand here.
     """
     dossier = plan.table["dossier"].to_numpy()
-    rows = _first_rows(plan, dossier)
+    rows = _deciding_rows(plan, dossier)
     operations = plan.table["operation"].take(rows).to_pylist()
     agencies = plan.table["agency"].take(rows).to_pylist()
     for number, operation, agency in zip(dossier[rows].tolist(), operations, agencies, strict=True):
@@ -193,13 +193,17 @@ def opening_statuses(plan: Plan) -> Iterator[dict[str, Any]]:
         yield {"code": dossier_code(agency, number), "status": status, "citizen": _citizen(number)}
 
 
-def _first_rows(plan: Plan, dossier: np.ndarray) -> np.ndarray:
-    """The row of each dossier's first step that expects something of it; the plan stands in order of due."""
-    touching = [*STATUS_BEFORE, "file_dossier"]
-    touches = np.isin(np.array(plan.table["operation"].to_pylist(), dtype=object).astype(str), touching)
-    rows = np.flatnonzero(touches)
+def _deciding_rows(plan: Plan, dossier: np.ndarray) -> np.ndarray:
+    """The row that says in which status each dossier opens; the plan stands in order of due.
+
+    That is the first step that needs one status and no other; where there is none, any look-up or payment.
+    """
+    operation = np.array(plan.table["operation"].to_pylist(), dtype=str)
+    exacting = np.isin(operation, [*STATUS_AFTER, "file_dossier"])
+    easygoing = np.isin(operation, list(STATUS_BEFORE)) & ~exacting
+    rows = np.concatenate([np.flatnonzero(exacting), np.flatnonzero(easygoing)])
     _, first = np.unique(dossier[rows], return_index=True)
-    return np.asarray(rows[np.sort(first)])
+    return np.asarray(rows[first])
 
 
 def _check_status(journey: Journey) -> Callable[[int, bytes], str | None]:

@@ -3,8 +3,11 @@
 import json
 from typing import Any
 
+import pyarrow as pa
+import pyarrow.compute as pc
 import replay_plans
 
+from caodiem import plan
 from caodiem.dossier import Outcome, Status
 from loadtests.journeys import Journey, Step
 from loadtests.portals import Answer, Request
@@ -20,6 +23,7 @@ PREPARED = {
     "starts_at": "2026-06-09T09:00:00",
 }
 DOSSIER = 20260609_0000042
+META = plan.PlanMeta("0" * 64, 1, "2026-06-09T09:00:00", 2.0, 1.0, 85.0)
 
 
 def asked(operation: str, items: int = 1) -> Request:
@@ -79,6 +83,18 @@ def test_dossiers_open_in_the_status_that_their_first_step_expects() -> None:
     # Arrivals 0 to 4: file, ask, receive, sync, search.
     codes = {0: "G02-20260609-0000000", 1: "H01-20260609-0000001", 2: "G02-20260609-0000002"}
     assert opening == {codes[0]: 0, codes[1]: Status.REGISTERED, codes[2]: Status.REGISTERED}
+
+
+def test_a_look_up_does_not_decide_what_an_officer_needs() -> None:
+    asked = replay_plans.evenly(1, 2, ["ask", "receive"]).table
+    rows = asked.drop_columns(["dossier", "agency"]).append_column("dossier", pa.array([DOSSIER] * len(asked)))
+    one = plan.make(rows.append_column("agency", pa.array(["H01"] * len(asked))), META)
+    finish = one.table.filter(
+        pc.is_in(one.table["operation"], pa.array(["sign_in", "look_up_status", "finish_dossier"]))
+    )
+    late = plan.Plan(finish, META)
+    assert [entry["status"] for entry in opening_statuses(one)] == [Status.REGISTERED]
+    assert [entry["status"] for entry in opening_statuses(late)] == [Status.IN_PROCESS]
 
 
 def test_preparing_sends_dossiers_in_chunks_and_signs_staff_in() -> None:
