@@ -16,7 +16,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from caodiem.dossier import TRANSITIONS, Status
-from staging import catalogue
+from staging import procedures
 from staging.accounts import hash_secret, new_salt
 from staging.answers import Refusal, answer, read_body
 from staging.corpus import COUNT_MAX
@@ -61,7 +61,7 @@ async def prepare(request: Request) -> Response:
     async with parts.database.connection() as connection, connection.transaction():
         await connection.execute("SELECT pg_advisory_xact_lock(%s)", (_PREPARE_LOCK,))
         await _make_accounts(connection, wanted, agencies, parts.keys.account_secret)
-        await catalogue.add_missing(connection, agencies)
+        await procedures.add_missing(connection, agencies)
         await _make_dossiers(connection, wanted.dossiers)
     return answer({"secret": parts.keys.account_secret})
 

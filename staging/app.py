@@ -18,10 +18,9 @@ from starlette.responses import Response
 from starlette.routing import Route
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from staging import accounts, admin, cases, catalogue, dossiers, parts, payments, status_sync, timing
+from staging import accounts, admin, cases, catalogue, dossiers, keys, parts, payments, status_sync, timing
 from staging.answers import Refusal, answer, refuse
 
-FOLDER_VARIABLE = "CAODIEM_STAGING_FOLDER"
 IN_FLIGHT_MAX = 256
 
 
@@ -100,7 +99,7 @@ async def _unforeseen(request: Request, error: Exception) -> Response:
 async def _working(app: Starlette) -> AsyncIterator[None]:
     """The parts of a worker, from its start to its end."""
     _end_with_parent()
-    made = parts.make(Path(os.environ[FOLDER_VARIABLE]))
+    made = parts.make(Path(os.environ[keys.FOLDER_VARIABLE]))
     app.state.parts = made
     await made.database.open()
     try:

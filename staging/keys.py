@@ -8,6 +8,8 @@ from pathlib import Path
 
 import msgspec
 
+# Tells a worker where the portal's folder is.
+FOLDER_VARIABLE = "CAODIEM_STAGING_FOLDER"
 FILE = "keys.json"
 PKI_FOLDER = "pki"
 

@@ -30,8 +30,7 @@ from granian.constants import Interfaces
 from granian.server import Server
 
 from caodiem.errors import CaodiemError, ExitCode, InvalidRun, UsageError
-from staging import catalogue, keys, pki, postgres
-from staging.app import FOLDER_VARIABLE
+from staging import keys, pki, postgres, procedures
 
 HOST = "127.0.0.1"
 START_MAX_S = 30.0
@@ -71,7 +70,7 @@ def serve(
             known = keys.make(conninfo)
             keys.write(known, folder)
             with psycopg.connect(conninfo) as connection:
-                catalogue.fill(connection)
+                procedures.fill(connection)
             hierarchy.result()
             portal = Portal(f"http://{HOST}:{port}", known.admin_token, os.getpid())
             announce = ready or _print_for_person
@@ -168,7 +167,7 @@ def _temporary_folder(data: Path | None) -> Iterator[Path]:
 def _serve_http(port: int, workers: int, folder: Path) -> None:
     """Granian's main loop. Workers are spawned, not forked: this process has threads and a database to look after."""
     multiprocessing.set_start_method("spawn", force=True)
-    os.environ[FOLDER_VARIABLE] = str(folder)
+    os.environ[keys.FOLDER_VARIABLE] = str(folder)
     Server(
         "staging.app:create",
         factory=True,

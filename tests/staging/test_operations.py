@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Callable
+from itertools import pairwise
 
 import pytest
 from conftest import Caller
@@ -162,7 +163,7 @@ def test_look_up_tells_the_owner_alone(signed_in: SignedIn, prepared: Prepared) 
     statuses = [Status(entry["status"]) for entry in reply.body["history"]]
     assert statuses[0] == Status.REGISTERED
     assert statuses[-1] == Status.RETURNED
-    assert all(after in TRANSITIONS[before] for before, after in zip(statuses, statuses[1:], strict=False))
+    assert all(after in TRANSITIONS[before] for before, after in pairwise(statuses))
     assert signed_in("citizen-000002").get(f"/dossiers/{code}").status == 404
     assert signed_in("citizen-000001").get("/dossiers/H01-20260701-9999999").status == 404
 

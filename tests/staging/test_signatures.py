@@ -46,6 +46,11 @@ def good(number: int = 0) -> bytes:
     return signed_by(hierarchy().signer, [hierarchy().issuing], number)
 
 
+@functools.cache
+def _other_issuing() -> Issued:
+    return pki.make_authority("Other issuing", hierarchy().root, path_length=0)
+
+
 def signed_by(signer: Issued, chain: list[Issued], number: int = 0) -> bytes:
     return sign(make_pdf(f"Đơn số {number}", number), signer, [each.certificate for each in chain])
 
@@ -156,11 +161,6 @@ INVALID: dict[str, tuple[Make, str]] = {
     "not a PDF": (lambda: b"PK\x03\x04 not a PDF", full_validation.UNREADABLE),
     "cut short": (lambda: good()[:-2000], ""),
 }
-
-
-@functools.cache
-def _other_issuing() -> Issued:
-    return pki.make_authority("Other issuing", hierarchy().root, path_length=0)
 
 
 def resigned(change: Callable[[list[object]], list[object]]) -> bytes:
