@@ -1,0 +1,115 @@
+"""Scenario files: every mistake at once, each with file, key, value and what would be accepted."""
+
+from pathlib import Path
+
+import pytest
+
+from caodiem.errors import UsageError
+from caodiem.scenario import Scenario, inputs
+from caodiem.scenario_file import ScenarioError, load, load_sources
+from tests.conftest import MAIN, ROOT
+
+FIVE_MISTAKES = """
+extends = "adoption-43-to-85.toml"
+sede = 3
+[demand]
+volume = { value = 88000, unit = "dossier/day", source = "volume-dossiers-per-day-2025", evidence = "derived" }
+day_variation = 0.1
+[casework]
+fee = { value = 140, unit = "percent", source = "assumed-casework", evidence = "guess" }
+[traffic]
+browses = { value = 8, unit = "per dossier", source = "asumed-citizens", evidence = "assumed" }
+"""
+
+
+@pytest.fixture
+def beside(tmp_path: Path) -> Path:
+    """A folder with the main scenario and its sources, to put variants beside."""
+    for name in ("adoption-43-to-85.toml", "sources.csv", "agencies.csv"):
+        (tmp_path / name).write_text((ROOT / "scenarios" / name).read_text(encoding="utf-8"), encoding="utf-8")
+    return tmp_path
+
+
+def mistakes(path: Path) -> list[str]:
+    with pytest.raises(ScenarioError) as caught:
+        load(path)
+    return [str(problem) for problem in caught.value.problems]
+
+
+def test_every_mistake_is_reported_with_file_key_value_and_what_is_accepted(beside: Path) -> None:
+    path = beside / "bad.toml"
+    path.write_text(FIVE_MISTAKES)
+    found = mistakes(path)
+    expected = [
+        ("casework.fee.evidence = 'guess'", "one of seed, published, derived, measured, assumed"),
+        ("casework.fee.value = 140", "0 to 100 percent"),
+        ("demand.day_variation = 0.1", "a table like { value = 1"),
+        ("demand.volume.unit = 'dossier/day'", "'dossiers/day'"),
+        ("sede = 3", "did you mean 'seed'?"),
+        ("traffic.browses.source = 'asumed-citizens'", "did you mean 'assumed-citizens'?"),
+    ]
+    assert len(found) == len(expected)
+    for line, (told, accepted) in zip(found, expected, strict=True):
+        assert line.startswith(f"{path}: {told}")
+        assert accepted in line.split(": expected ")[1]
+
+
+def test_an_inherited_mistake_names_the_file_that_made_it(beside: Path) -> None:
+    (beside / "middle.toml").write_text('extends = "adoption-43-to-85.toml"\nseed = "x"\n')
+    (beside / "top.toml").write_text('extends = "middle.toml"\ntitle = ""\n')
+    found = mistakes(beside / "top.toml")
+    assert len(found) == 2
+    assert found[0].startswith(f"{beside / 'middle.toml'}: seed = 'x': expected a valid integer")
+    assert found[1].startswith(f"{beside / 'top.toml'}: title = ''")
+
+
+def test_a_file_says_only_what_differs(beside: Path, scenario: Scenario) -> None:
+    (beside / "one.toml").write_text('extends = "adoption-43-to-85.toml"\nlevels = [60]\n')
+    found = load(beside / "one.toml")
+    assert found.levels == [60]
+    assert found.model_copy(update={"levels": scenario.levels}) == scenario
+    assert found.hash != scenario.hash
+
+
+def test_a_number_that_differs_from_its_source_is_a_mistake(beside: Path) -> None:
+    text = (beside / "adoption-43-to-85.toml").read_text()
+    (beside / "adoption-43-to-85.toml").write_text(text.replace("value = 63,", "value = 64,"))
+    (found,) = mistakes(beside / "adoption-43-to-85.toml")
+    assert "share.value = 64: expected 63, which adoption-e2e-ministries-2024 says" in found
+
+
+def test_values_that_contradict_each_other_are_mistakes(beside: Path) -> None:
+    (beside / "late.toml").write_text(
+        'extends = "adoption-43-to-85.toml"\n[office]\n'
+        'morning_to = { value = 15, unit = "hour", source = "assumed-office-hours", evidence = "assumed" }\n'
+    )
+    (found,) = mistakes(beside / "late.toml")
+    assert "office" in found
+    assert "four hours, each after the one before" in found
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [("title = ", "expected TOML"), ('extends = "me.toml"', "does not lead back"), ("extends = 3", "the name of a")],
+)
+def test_files_that_cannot_be_read(beside: Path, text: str, told: str) -> None:
+    (beside / "me.toml").write_text(text)
+    with pytest.raises(UsageError, match=told):
+        load(beside / "me.toml")
+
+
+def test_a_missing_file_and_missing_sources(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="expected a scenario file"):
+        load(tmp_path / "none.toml")
+    (tmp_path / "a.toml").write_text(MAIN.read_text(encoding="utf-8"), encoding="utf-8")
+    with pytest.raises(UsageError, match="expected a CSV file with the columns"):
+        load(tmp_path / "a.toml")
+
+
+def test_every_input_of_the_main_scenario_is_sourced(scenario: Scenario) -> None:
+    sources = load_sources(ROOT / "scenarios" / "sources.csv")
+    rows = inputs(scenario)
+    assert len(rows) > 80
+    for each in rows:
+        assert sources[each["source"]].source, each
+    assert all(row["source"].startswith("assumed-") == (row["evidence"] == "assumed") for row in rows)

@@ -1,0 +1,67 @@
+"""Targets: loopback always, what is listed within its bounds, nothing else."""
+
+from datetime import date
+from pathlib import Path
+
+import pytest
+
+from caodiem import targets
+from caodiem.errors import ExitCode, SafetyError, UsageError
+
+TEXT = '[[target]]\nhost = "staging.portal.example"\ntop_rate_per_s = 200\nuntil = 2026-12-31\n'
+
+
+def listed(tmp_path: Path, today: date = date(2026, 12, 31)) -> targets.Targets:
+    path = tmp_path / "targets.toml"
+    path.write_text(TEXT)
+    return targets.load(path, today)
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", "127.8.9.10", "localhost", "[::1]"])
+def test_loopback_needs_no_permission(tmp_path: Path, host: str) -> None:
+    targets.load(tmp_path / "none.toml").check(f"http://{host}:8080/x", 1e9)
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "https://dichvucong.gov.vn/",
+        "http://127.0.0.1.nip.example/",
+        "http://localhost.example/",
+        "http://staging.portal.example.org/",
+        "http://user@other.example/",
+        "http://staging.portal.example@other.example/",
+        "http://10.0.0.1/",
+        "http:///nowhere",
+        "",
+    ],
+)
+def test_everything_else_is_refused_by_name(tmp_path: Path, url: str) -> None:
+    with pytest.raises(SafetyError, match="may not be loaded") as caught:
+        listed(tmp_path).check(url)
+    assert caught.value.exit_code is ExitCode.SAFETY
+
+
+def test_a_permission_ends_and_has_a_top_rate(tmp_path: Path) -> None:
+    url = "https://staging.portal.example/a"
+    listed(tmp_path).check(url, 200)
+    with pytest.raises(SafetyError, match="asks 201 steps/s"):
+        listed(tmp_path).check(url, 201)
+    with pytest.raises(SafetyError, match="ended on 2026-12-31"):
+        listed(tmp_path, date(2027, 1, 1)).check(url)
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "told"),
+    [
+        ("200", '"many"', "top_rate_per_s = 'many': expected a number"),
+        ("2026-12-31", '"soon"', "until = 'soon': expected a date"),
+        ('host = "staging.portal.example"', "", "host = None: expected a host name"),
+        ("[[target]]", "[[target", "expected TOML"),
+    ],
+)
+def test_a_bad_entry_is_named(tmp_path: Path, old: str, new: str, told: str) -> None:
+    path = tmp_path / "targets.toml"
+    path.write_text(TEXT.replace(old, new))
+    with pytest.raises(UsageError, match=told):
+        targets.load(path)
