@@ -77,7 +77,8 @@ END $$;
 CREATE TRIGGER dossiers_first_status AFTER INSERT ON dossiers
     REFERENCING NEW TABLE AS after FOR EACH STATEMENT EXECUTE FUNCTION note_first_status();
 
-CREATE FUNCTION note_next_status() RETURNS trigger LANGUAGE plpgsql AS $$
+-- The plan is kept from the first call, mostly for one dossier; a nested loop would then be used for thousands.
+CREATE FUNCTION note_next_status() RETURNS trigger LANGUAGE plpgsql SET enable_nestloop = off AS $$
 BEGIN
     INSERT INTO dossier_history (code, version, previous, status)
         SELECT code, after.version, before.status, after.status FROM before JOIN after USING (code);
@@ -116,7 +117,11 @@ CREATE TABLE sync_states (
 CREATE FUNCTION push_sync(
     p_agency text, p_batch text, p_digest bytea,
     p_index integer[], p_code text[], p_sequence bigint[], p_status smallint[], p_at timestamptz[], p_rejected jsonb
-) RETURNS jsonb LANGUAGE plpgsql AS $$
+) RETURNS jsonb LANGUAGE plpgsql
+-- Plans are kept from the first calls on, when the tables are empty and reading them whole looks cheap; a thousand
+-- batches later it costs five times as much. A batch is small and the tables grow: always go by the keys.
+SET enable_seqscan = off SET enable_hashjoin = off SET enable_mergejoin = off
+AS $$
 DECLARE
     v_known sync_batches;
     v_stale integer;

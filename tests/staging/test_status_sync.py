@@ -127,6 +127,24 @@ def test_any_order_repetition_and_split_ends_in_the_same_rows(
     ]
 
 
+def test_no_batch_reads_a_whole_table(conninfo: str) -> None:
+    """Plans made while the tables are empty are kept; without care they read ever more as the tables grow."""
+
+    async def sequential_scans() -> list[tuple[str, int]]:
+        async with await AsyncConnection.connect(conninfo) as connection:
+            for number in range(20):
+                rows, _ = status_sync.check("H01", [Event(f"H01-20260611-{number:07d}", 2, 1, AT)])
+                await status_sync.apply(connection, "H01", Batch(str(number), []), rows, [])
+            cursor = await connection.execute(
+                "SELECT relname, seq_scan FROM pg_stat_xact_user_tables WHERE relname LIKE 'sync%' AND seq_scan > 0"
+            )
+            found = await cursor.fetchall()
+            await connection.rollback()
+        return found  # type: ignore[return-value]
+
+    assert asyncio.run(sequential_scans()) == []
+
+
 def test_concurrent_writers_neither_deadlock_nor_lose(conninfo: str) -> None:
     """Eight writers push the same events at once, each in an order of its own."""
     truth = [Event(f"H01-20260610-{serial:07d}", 2, sequence, AT) for serial in range(40) for sequence in range(5)]
