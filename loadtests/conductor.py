@@ -88,7 +88,7 @@ class Conductor:
         self._workers: dict[int, str] = {}  # index of the stripe to Locust's name of the worker
         self._through: set[int] = set()
         self._all_through = Event()
-        self._all_through_at = 0.0
+        self._last_through_at = 0.0
         self._begun_at = 0.0
         self._execution: run.Execution | None = None
 
@@ -158,8 +158,8 @@ class Conductor:
         elif not report["drained"]:
             self.conclude(ExitCode.INVALID, "stopped before the plan's end")
         self._through.add(report["index"])
+        self._last_through_at = time.monotonic()
         if self._through >= self._workers.keys():
-            self._all_through_at = time.monotonic()
             self._all_through.set()
 
     def _gone(self) -> set[int]:
@@ -173,7 +173,7 @@ class Conductor:
         """Workers tell their last statistics some seconds after their last request; Locust drops what comes late."""
         if not isinstance(self._runner, MasterRunner):
             return True
-        return time.monotonic() - self._all_through_at > WORKER_REPORT_INTERVAL + 1
+        return time.monotonic() - self._last_through_at > WORKER_REPORT_INTERVAL + 1
 
     def _note_progress(self) -> None:
         if self._execution is not None and self._begun_at:

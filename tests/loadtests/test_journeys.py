@@ -5,10 +5,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import replay_plans
 
 from caodiem import plan
 from loadtests import journeys
+from tests.loadtests import replay_plans
 
 
 @pytest.fixture(scope="module")

@@ -5,13 +5,13 @@ from typing import Any
 
 import pyarrow as pa
 import pyarrow.compute as pc
-import replay_plans
 
 from caodiem import plan
 from caodiem.dossier import Outcome, Status
 from loadtests.journeys import Journey, Step
 from loadtests.portals import Answer, Request
 from loadtests.portals.reference import ReferencePortal, opening_statuses
+from tests.loadtests import replay_plans
 
 PREPARED = {
     "secret": "s",

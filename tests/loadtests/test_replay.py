@@ -24,11 +24,12 @@ import psutil
 import pyarrow as pa
 import pyarrow.compute as pc
 import pytest
-import replay_plans
-from conftest import Served
 
 from caodiem import observations, plan, run, summary
 from loadtests.replay import replay
+from staging.service import running
+from tests.loadtests import replay_plans
+from tests.loadtests.conftest import Served
 
 ROOT = Path(__file__).resolve().parents[2]
 Serve = Callable[..., Served]
@@ -126,17 +127,27 @@ def test_every_step_is_sent_when_due_and_answered(serve: Serve, into: run.Execut
     assert components.num_rows == planned.steps
     assert components["station"].unique().to_pylist() == ["portal"]
     assert set(components["wait_s"].to_pylist()) == {0.0005}
+    check_info(planned, into)
 
 
-def test_locusts_statistics_count_each_attempted_step_once(serve: Serve, into: run.Execution) -> None:
-    planned = replay_plans.evenly(20, 1)
-    play(planned, into, serve().url)
+def check_info(planned: plan.Plan, into: run.Execution) -> None:
+    """Locust's statistics count each attempted step once, and the token stands nowhere."""
     info = run.read_json(into.info)
     told = {entry["name"]: entry for entry in info["locust_statistics"]}
     assert told["Aggregated"]["num_requests"] == planned.steps
-    assert told["sign_in"]["num_requests"] == 8 and told["sign_in"]["method"] == "POST"
+    assert told["sign_in"]["num_requests"] == 2 * planned.arrivals / 5 and told["sign_in"]["method"] == "POST"
     assert (info["reached_end"], info["locust_exit_code"], info["workers"], info["pool"]) == (True, 0, 1, 50)
     assert "admin" not in json.dumps(info) + (into.folder / "locust.log").read_text()
+
+
+def test_the_staging_portal_answers_every_operation_well(tmp_path: Path, into: run.Execution) -> None:
+    planned = replay_plans.evenly(20, 1.5)
+    with running(tmp_path / "portal.log") as portal:
+        code = replay(written(planned, into), into, portal.url, portal.admin_token, 20, 5.0, None)
+    assert code == 0
+    rows, outcomes = check_accounts(planned, into)
+    assert outcomes["ok"] == planned.arrivals, summary.summarise(rows)["operations"]
+    assert observations.read_components(into.components).num_rows >= planned.steps
 
 
 def test_a_pause_shows_in_response_times_from_due_and_not_in_locusts(serve: Serve, into: run.Execution) -> None:
@@ -206,6 +217,7 @@ def test_ctrl_c_leaves_closed_accounts_and_no_process(serve: Serve, into: run.Ex
     assert run.read_json(into.info)["stopped_because"] == "stopped by SIGTERM"
 
 
+@pytest.mark.slow
 def test_a_replay_stops_when_its_caller_is_killed(serve: Serve, into: run.Execution) -> None:
     planned = replay_plans.evenly(50, 30, ["search"])
     caller = calling(planned, into, serve().url)
@@ -251,11 +263,30 @@ def locust(planned: plan.Plan, into: run.Execution, url: str, *options: str) -> 
     return subprocess.Popen(command, cwd=ROOT, env=environment, stdin=subprocess.DEVNULL, stderr=subprocess.PIPE)
 
 
+@pytest.mark.slow
+def test_what_a_killed_worker_held_is_lost_and_the_others_go_on(serve: Serve, into: run.Execution) -> None:
+    planned = replay_plans.evenly(50, 4, ["search"])
+    started = locust(planned, into, serve().url, "--headless", "--processes", "2")
+    while not (into.folder / "progress.json").is_file():
+        time.sleep(0.1)
+    time.sleep(1.5)
+    psutil.Process(started.pid).children()[0].kill()
+    _, errors = started.communicate(timeout=40)
+    assert started.returncode == 3, errors.decode()
+    rows = observations.read(into.observations)
+    outcome, stripe = np.array(rows["outcome"].to_pylist()), rows["arrival"].to_numpy() % 2
+    lost = set(stripe[outcome == "lost"])
+    assert len(lost) == 1 and set(outcome[stripe != lost.pop()]) == {"ok"}
+    assert summary.arrival_outcomes(rows)["lost"] + summary.arrival_outcomes(rows)["ok"] == planned.arrivals
+    assert "are gone" in run.read_json(into.info)["stopped_because"]
+
+
+@pytest.mark.slow
 def test_workers_share_the_plan(serve: Serve, into: run.Execution) -> None:
     planned = replay_plans.evenly(50, 1)
-    running = locust(planned, into, serve().url, "--headless", "--processes", "2")
-    _, errors = running.communicate(timeout=40)
-    assert running.returncode == 0, errors.decode()
+    started = locust(planned, into, serve().url, "--headless", "--processes", "2")
+    _, errors = started.communicate(timeout=40)
+    assert started.returncode == 0, errors.decode()
     rows = observations.read(into.observations)
     assert summary.arrival_outcomes(rows)["ok"] == planned.arrivals
     worker = [str(name) for name in rows["worker"].to_pylist()]
@@ -269,7 +300,7 @@ def test_the_web_ui_cannot_change_the_host(serve: Serve, into: run.Execution) ->
     with socket.create_server(("127.0.0.1", 0)) as free:
         port = free.getsockname()[1]
     planned = replay_plans.evenly(20, 10, ["search"])
-    running = locust(planned, into, serve().url, "--web-host", "127.0.0.1", "--web-port", str(port))
+    started = locust(planned, into, serve().url, "--web-host", "127.0.0.1", "--web-port", str(port))
     with listening() as (elsewhere, server):
         form = urllib.parse.urlencode({"user_count": 5, "spawn_rate": 5, "host": elsewhere}).encode()
         for _ in range(50):
@@ -280,7 +311,7 @@ def test_the_web_ui_cannot_change_the_host(serve: Serve, into: run.Execution) ->
                 time.sleep(0.1)
         time.sleep(2)
         assert_nobody_came(server)
-    running.terminate()
-    _, errors = running.communicate(timeout=20)
-    assert running.returncode == 4, errors.decode()
+    started.terminate()
+    _, errors = started.communicate(timeout=20)
+    assert started.returncode == 4, errors.decode()
     assert b"start anew" in errors
