@@ -1,0 +1,106 @@
+"""Demand: counts and moments follow the scenario; levels and scales share their dossiers."""
+
+from datetime import date
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from scipy.stats import kstest
+
+from caodiem.scenario import Scenario
+from simulation import agencies, demand, projection
+from tests.conftest import ROOT
+
+FIRST, LAST = date(2026, 5, 11), date(2026, 5, 17)  # Monday to Sunday, no holiday
+
+
+@pytest.fixture(scope="module")
+def known(scenario: Scenario) -> agencies.Agencies:
+    return agencies.load(ROOT / "scenarios" / "agencies.csv", scenario)
+
+
+@pytest.fixture(scope="module")
+def calendar(scenario: Scenario) -> demand.Calendar:
+    return demand.calendar(scenario, 2026)
+
+
+def filed(scenario: Scenario, known: agencies.Agencies, calendar: demand.Calendar, level: float, scale: float = 0.2):
+    shares = projection.level_shares(scenario, known, level)
+    return demand.filings(scenario, known, shares, calendar, FIRST, LAST, scale)
+
+
+def test_the_calendar_knows_tet_and_weekends(calendar: demand.Calendar) -> None:
+    def working(day: date) -> bool:
+        return bool(calendar.working[calendar.index(day)])
+
+    # 2026: Lunar New Year's Day is 17 February; 30 April and 1 May are Thursday and Friday.
+    assert not any(working(date(2026, 2, day)) for day in range(16, 21))
+    assert not working(date(2026, 4, 30))
+    assert not working(date(2026, 5, 1))
+    assert not working(date(2026, 5, 3))
+    assert working(date(2026, 5, 4))
+    assert calendar.online.mean() == pytest.approx(1)
+    assert calendar.counter.mean() == pytest.approx(1)
+
+
+def test_the_first_working_day_after_a_holiday_is_a_rush(calendar: demand.Calendar) -> None:
+    after, usual = calendar.index(date(2026, 5, 4)), calendar.index(date(2026, 5, 11))
+    assert calendar.counter[after] / calendar.counter[usual] == pytest.approx(1.4)
+    assert calendar.online[after] / calendar.online[usual] == pytest.approx(1.4)
+
+
+def test_counts_by_channel_are_those_expected(scenario, known, calendar) -> None:
+    found = filed(scenario, known, calendar, 43)
+    days = range(calendar.index(FIRST), calendar.index(LAST) + 1)
+    for online, weight, share in ((True, calendar.online, 0.43), (False, calendar.counter, 0.57)):
+        expected = 0.2 * 88_000 * share * sum(weight[day] * calendar.factor[day] for day in days)
+        # Five standard deviations of a Poisson count.
+        assert abs(np.sum(found.online == online) - expected) < 5 * np.sqrt(expected)
+
+
+def test_agencies_get_their_volumes(scenario, known, calendar) -> None:
+    found = filed(scenario, known, calendar, 85)
+    counts = np.bincount(found.agency[found.online], minlength=len(known.code))
+    expected = known.volume_per_day * projection.level_shares(scenario, known, 85)
+    expected *= counts.sum() / expected.sum()
+    assert (np.abs(counts - expected) < 5 * np.sqrt(expected) + 5).all()
+
+
+def test_counters_file_only_while_they_are_open(scenario, known, calendar) -> None:
+    found = filed(scenario, known, calendar, 43)
+    hours = found.filed_s[~found.online] / 3600
+    assert (hours < 5 * 24).all()
+    assert ((hours % 24 >= 7) & (hours % 24 < 17)).all()
+    assert (np.diff(found.filed_s) >= 0).all()
+
+
+def test_moments_follow_the_hours_of_the_profile(scenario, known, calendar) -> None:
+    found = filed(scenario, known, calendar, 85)
+    hours = found.filed_s[found.online] / 3600 % 24
+    weights = np.array(scenario.demand.hours_online.value)
+    cumulative = np.concatenate([[0], np.cumsum(weights)]) / weights.sum()
+    assert kstest(hours, lambda hour: np.interp(hour, np.arange(25), cumulative)).pvalue > 1e-3
+
+
+def test_a_higher_level_moves_dossiers_online_and_a_smaller_scale_keeps_a_part(scenario, known, calendar) -> None:
+    low, high = filed(scenario, known, calendar, 43), filed(scenario, known, calendar, 85)
+    online_low = set(low.dossier[low.online].tolist())
+    online_high = set(high.dossier[high.online].tolist())
+    assert online_low < online_high
+    small = filed(scenario, known, calendar, 43, scale=0.05)
+    assert set(small.dossier.tolist()) < set(low.dossier.tolist())
+
+
+def test_days_vary_as_much_as_the_scenario_says(scenario: Scenario) -> None:
+    factors = np.concatenate([demand.calendar(scenario, year).factor for year in range(2020, 2036)])
+    assert factors.mean() == pytest.approx(1, abs=0.01)
+    assert factors.std() == pytest.approx(scenario.demand.day_variation.value, rel=0.05)
+
+
+@given(st.lists(st.floats(0, 10), min_size=24, max_size=24).filter(lambda w: sum(w) > 1), st.floats(0, 0.999999))
+def test_hours_are_inverted_exactly(weights: list[float], share: float) -> None:
+    values = np.array(weights)
+    hour = float(demand.invert_hours(values, np.array([share]))[0])
+    cumulative = np.concatenate([[0], np.cumsum(values)]) / values.sum()
+    assert np.interp(hour, np.arange(25), cumulative) == pytest.approx(share, abs=1e-9)

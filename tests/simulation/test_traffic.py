@@ -1,0 +1,124 @@
+"""Traffic and plan: each event causes its journey, batches hold every event once, the plan is reproducible."""
+
+from collections import Counter
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from caodiem import plan, run
+from caodiem.scenario import Scenario
+from simulation import agencies, level, traffic
+from tests.conftest import ROOT
+
+SCALE = 0.01
+
+
+@pytest.fixture(scope="module")
+def drawn(scenario: Scenario, tmp_path_factory: pytest.TempPathFactory) -> tuple[run.Level, plan.Plan]:
+    place = run.Level(tmp_path_factory.mktemp("run") / "level-85")
+    return place, level.draw(scenario, agencies.load(ROOT / "scenarios/agencies.csv", scenario), 85, SCALE, place)
+
+
+@pytest.fixture(scope="module")
+def day(scenario: Scenario, drawn: tuple[run.Level, plan.Plan]) -> tuple[pa.Table, float, traffic.Journeys]:
+    events = pq.read_table(drawn[0].casework)
+    day_s = float(np.floor(events["at_s"].to_numpy().max() / 86_400) * 86_400)
+    return events, day_s, traffic.journeys(scenario, events, day_s)
+
+
+def test_the_same_seed_gives_the_same_plan_and_another_seed_another(
+    scenario: Scenario, drawn: tuple[run.Level, plan.Plan], tmp_path: Path
+) -> None:
+    known = agencies.load(ROOT / "scenarios" / "agencies.csv", scenario)
+    again = level.draw(scenario, known, 85, SCALE, run.Level(tmp_path / "level-85"))
+    assert again.meta.plan_hash == drawn[1].meta.plan_hash
+    other = level.draw(replace_seed(scenario), known, 85, SCALE, run.Level(tmp_path / "other"))
+    assert other.meta.plan_hash != drawn[1].meta.plan_hash
+
+
+def replace_seed(scenario: Scenario) -> Scenario:
+    return scenario.model_copy(update={"seed": scenario.seed + 1})
+
+
+def test_each_event_of_the_day_causes_its_journey(day) -> None:
+    events, day_s, found = day
+    today = events.filter(pa.array(events["at_s"].to_numpy() >= day_s)).to_pylist()
+    number = Counter((row["event"], row["online"]) for row in today)
+    journeys = Counter(found.journey.tolist())
+    assert journeys["citizen_files"] == number["filed", True]
+    assert journeys["citizen_pays"] == number["paid", True]
+    assert journeys["citizen_supplements"] == number["supplemented", True]
+    assert journeys["officer_receives"] == number["received", True] + number["received", False]
+    assert journeys["officer_returns"] == number["returned", True] + number["returned", False]
+    assert set(journeys) <= set(traffic.JOURNEYS)
+
+
+def test_every_status_event_is_in_exactly_one_batch_of_its_agency(scenario: Scenario, day) -> None:
+    events, _, _ = day
+    columns = traffic._columns(events)
+    at_s, _, agency, _, items = traffic._syncing(scenario, columns)
+    synced = np.isin(columns["event"], traffic._SYNCED)
+    for name in np.unique(columns["agency"]):
+        assert items[agency == name].sum() == np.sum(synced & (columns["agency"] == name))
+    # A batch never leaves before its events, nor more than a period after the first of them.
+    period = scenario.traffic.sync_period.value
+    for name in np.unique(agency)[:20]:
+        passes = np.sort(at_s[agency == name])
+        assert (np.diff(np.unique(passes)) >= period - 1e-6).all()
+
+
+def test_a_full_batch_is_cut(scenario: Scenario, day) -> None:
+    few = scenario.traffic.sync_batch.model_copy(update={"value": 2.0})
+    small = scenario.model_copy(update={"traffic": scenario.traffic.model_copy(update={"sync_batch": few})})
+    columns = traffic._columns(day[0])
+    items = traffic._syncing(small, columns)[4]
+    assert items.max() == 2
+    assert items.min() == 1
+    assert items.sum() == np.isin(columns["event"], traffic._SYNCED).sum()
+
+
+def test_look_ups_fall_between_filing_and_the_end_and_in_the_number_asked_for(scenario: Scenario, day) -> None:
+    events, day_s, _ = day
+    columns = traffic._columns(events)
+    at_s, _, _, dossier, _ = traffic._tracking(scenario, columns, day_s)
+    filed = (columns["event"] == "filed") & columns["online"]
+    begin = dict(zip(columns["dossier"][filed].tolist(), columns["at_s"][filed].tolist(), strict=True))
+    assert all(at >= begin[number] - 1e-6 for at, number in zip(at_s.tolist(), dossier.tolist(), strict=True))
+    mean = scenario.traffic.look_ups.value * filed.sum()
+    assert abs(len(at_s) - mean) < 5 * np.sqrt(mean)
+
+
+def test_the_plan_is_the_busiest_window_of_the_busiest_hour(scenario: Scenario, drawn, day) -> None:
+    place, planned = drawn
+    figures = run.read_json(place.traffic)
+    assert figures["plan"]["plan_hash"] == planned.meta.plan_hash == plan.read(place.plan).meta.plan_hash
+    assert figures["plan"]["starts_at"][:10] == figures["busiest_day"]
+    total = np.sum(list(traffic.requests_per_s(day[2], 300).values()), axis=0)
+    hour = int(figures["busiest_hour"]["starts_at"][11:13]) * 12 + int(figures["busiest_hour"]["starts_at"][14:16]) // 5
+    windows = [total[n : n + 12].sum() for n in range(len(total) - 11)]
+    assert windows[hour] == max(windows)
+    due_s = planned.table["due_s"].to_numpy()
+    assert due_s.min() >= 0
+    assert due_s.max() < scenario.replay.window.value
+
+
+def test_rates_of_the_country_do_not_depend_on_the_scale_of_the_sample(scenario: Scenario, drawn, tmp_path) -> None:
+    known = agencies.load(ROOT / "scenarios" / "agencies.csv", scenario)
+    place = run.Level(tmp_path / "level-85")
+    level.draw(scenario, known, 85, 2 * SCALE, place)
+    small, large = run.read_json(drawn[0].traffic), run.read_json(place.traffic)
+    found = [each["busiest_hour"]["requests_per_s_mean"] for each in (small, large)]
+    assert found[0] == pytest.approx(found[1], rel=0.1)
+
+
+def test_think_times_have_the_mean_of_the_scenario(scenario: Scenario, day) -> None:
+    meta = plan.PlanMeta("0" * 64, scenario.seed, "2026-05-04T09:00:00", 36_000, 1, 85)
+    whole = traffic.plan(scenario, day[2], 25_200, 36_000, replace(meta))
+    think_s, step = whole.table["think_s"].to_numpy(), whole.table["step"].to_numpy()
+    assert (think_s[step == 0] == 0).all()
+    paused = think_s[step > 0]
+    assert abs(paused.mean() - scenario.traffic.think_time.value) < 5 * paused.std() / np.sqrt(len(paused))
