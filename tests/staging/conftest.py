@@ -1,56 +1,18 @@
-"""One portal and one bare database for all tests of the staging package, and a small client."""
+"""One portal and one bare database for all tests of the staging package."""
 
-import http.client
-import json
 import tempfile
 from base64 import b64decode
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 from staging import postgres
 from staging.service import Portal, running
+from tests.staging.calls import Caller
 
 AGENCIES = ["H01", "H02", "G09"]
 CITIZENS = 6
-
-
-@dataclass(frozen=True)
-class Reply:
-    """An answer: status, decoded body, headers by lower-case name."""
-
-    status: int
-    body: Any
-    headers: dict[str, str]
-
-
-@dataclass(frozen=True)
-class Caller:
-    """Calls one portal as one account."""
-
-    url: str
-    token: str = ""
-
-    def call(self, method: str, path: str, content: object = None, raw: bytes | None = None) -> Reply:
-        connection = http.client.HTTPConnection(self.url.removeprefix("http://"), timeout=30)
-        headers = {"authorization": f"Bearer {self.token}"} if self.token else {}
-        body = raw if raw is not None else (json.dumps(content).encode() if content is not None else None)
-        try:
-            connection.request(method, path, body, headers)
-            response = connection.getresponse()
-            told = {name.lower(): value for name, value in response.getheaders()}
-            return Reply(response.status, json.loads(response.read()), told)
-        finally:
-            connection.close()
-
-    def get(self, path: str) -> Reply:
-        return self.call("GET", path)
-
-    def post(self, path: str, content: object = None) -> Reply:
-        return self.call("POST", path, content if content is not None else {})
 
 
 @pytest.fixture(scope="session")

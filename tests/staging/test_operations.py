@@ -5,12 +5,12 @@ from collections.abc import Callable
 from itertools import pairwise
 
 import pytest
-from conftest import Caller
 
 from caodiem.dossier import TRANSITIONS, Status
 from staging.answers import BODY_BYTES_MAX
 from staging.cases import ACTIONS
 from staging.service import Portal
+from tests.staging.calls import Caller
 
 SignedIn = Callable[[str], Caller]
 Prepared = Callable[[int], str]

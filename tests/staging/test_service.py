@@ -10,10 +10,10 @@ from pathlib import Path
 
 import psutil
 import pytest
-from conftest import Caller
 
 from caodiem.errors import InvalidRun, UsageError
 from staging.service import running
+from tests.staging.calls import Caller
 
 GONE_WITHIN_S = 8.0
 _ROOT = Path(__file__).parents[2]

@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
-import forgeries
 import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives import serialization
@@ -18,6 +17,7 @@ from staging.chains import NotPlain
 from staging.documents import make_pdf, sign
 from staging.pki import Issued, Window
 from staging.signatures import Verifier
+from tests.staging import forgeries
 
 NOW = datetime.now(UTC)
 PAST = Window(NOW - timedelta(days=30), NOW - timedelta(days=1))

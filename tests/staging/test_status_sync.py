@@ -8,13 +8,13 @@ from datetime import datetime
 from itertools import count
 
 import psycopg
-from conftest import Caller
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from psycopg import AsyncConnection
 
 from staging import status_sync
 from staging.status_sync import Batch, Event
+from tests.staging.calls import Caller
 
 SignedIn = Callable[[str], Caller]
 AT = "20260609083000"
