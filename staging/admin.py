@@ -30,7 +30,7 @@ _CITIZEN = re.compile(r"citizen-\d{6,}", re.ASCII)
 _PREPARE_LOCK = 7_001
 
 
-class WantedDossier(msgspec.Struct):
+class WantedDossier(msgspec.Struct, forbid_unknown_fields=True):
     """A dossier to have, in a status, belonging to a citizen."""
 
     code: str
@@ -38,12 +38,13 @@ class WantedDossier(msgspec.Struct):
     citizen: str
 
 
-class Wanted(msgspec.Struct):
-    """POST /admin/prepare."""
+class Wanted(msgspec.Struct, forbid_unknown_fields=True):
+    """POST /admin/prepare. `absent` are codes that a load test will file: whatever stands under them goes."""
 
     agencies: list[str]
     citizens: Annotated[int, msgspec.Meta(ge=0, le=1_000_000)]
     dossiers: list[WantedDossier] = []
+    absent: list[str] = []
 
 
 def _authorize(request: Request) -> Parts:
@@ -62,6 +63,8 @@ async def prepare(request: Request) -> Response:
         await connection.execute("SELECT pg_advisory_xact_lock(%s)", (_PREPARE_LOCK,))
         await _make_accounts(connection, wanted, agencies, parts.keys.account_secret)
         await procedures.add_missing(connection, agencies)
+        gone = [*wanted.absent, *(dossier.code for dossier in wanted.dossiers)]
+        await connection.execute("DELETE FROM dossiers WHERE code = ANY(%s)", (gone,))
         await _make_dossiers(connection, wanted.dossiers)
     return answer({"secret": parts.keys.account_secret})
 
@@ -97,7 +100,6 @@ async def _make_accounts(connection: AsyncConnection, wanted: Wanted, agencies: 
 async def _make_dossiers(connection: AsyncConnection, dossiers: list[WantedDossier]) -> None:
     """All as registered, then on from status to status along the shortest legal way; the history writes itself."""
     codes = [dossier.code for dossier in dossiers]
-    await connection.execute("DELETE FROM dossiers WHERE code = ANY(%s)", (codes,))
     statement = """
         INSERT INTO dossiers (code, procedure, citizen, status, filing_digest)
         SELECT code, '1.000001.' || substr(code, 1, 3), citizen, %s, %s

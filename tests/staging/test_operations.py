@@ -215,6 +215,16 @@ def test_prepare_starts_a_dossier_anew(signed_in: SignedIn, prepared: Prepared, 
     assert (reply["status"], reply["paid"]) == (9, False)
 
 
+def test_prepare_clears_the_way_for_filings(
+    signed_in: SignedIn, documents: Documents, admin: Caller, prepared: Prepared
+) -> None:
+    code = prepared(2)
+    wanted = {"agencies": [], "citizens": 0, "dossiers": [], "absent": [code, "H01-20260701-8888888"]}
+    assert admin.post("/admin/prepare", wanted).status == 200
+    assert signed_in("citizen-000001").get(f"/dossiers/{code}").status == 404
+    assert signed_in("citizen-000002").post("/dossiers", filing(code, documents[:1])).status == 201
+
+
 @pytest.mark.parametrize(
     "wanted",
     [
