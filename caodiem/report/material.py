@@ -1,0 +1,147 @@
+"""What a run's folder holds, as far as the run got. Reads everything once; what is missing or damaged is listed.
+
+Everything but the manifest is optional here: a report of a run that broke off must still be made.
+"""
+
+from dataclasses import dataclass, field
+from typing import Any
+
+import pyarrow as pa
+
+from caodiem import observations, plan
+from caodiem.errors import UsageError
+from caodiem.run import Execution, Level, Run, read_json
+
+Json = dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Executed:
+    """The closed accounts of one execution, and what the executor said of itself."""
+
+    rows: pa.Table
+    info: Json
+
+
+@dataclass(frozen=True, slots=True)
+class LevelMaterial:
+    """One adoption level; None for what it lacks."""
+
+    percent: float
+    traffic: Json | None
+    plan: plan.Plan | None
+    simulated: Executed | None
+    replayed: Executed | None
+    verdict: Json | None
+
+    @property
+    def executed(self) -> Executed | None:
+        """What was measured, or for want of it what was predicted."""
+        return self.replayed or self.simulated
+
+
+@dataclass(frozen=True, slots=True)
+class Missing:
+    """A key of words.toml that says what is missing, with the values to fill in."""
+
+    key: str
+    values: dict[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Material:
+    """Everything that a report is made of."""
+
+    run: Run
+    manifest: Json
+    scenario: Json | None
+    projection: Json | None
+    verdict: Json | None
+    levels: list[LevelMaterial]
+    missing: list[Missing]
+
+    @property
+    def inputs(self) -> list[Json]:
+        return list((self.scenario or {}).get("inputs", []))
+
+    @property
+    def assumed(self) -> int:
+        """How many inputs rest on assumptions alone."""
+        return sum(each["evidence"] == "assumed" for each in self.inputs)
+
+    @property
+    def scale(self) -> float | None:
+        """The share of the country that was sampled, 0 to 1."""
+        scales = [level.traffic["scale"] for level in self.levels if level.traffic]
+        asked = self.manifest.get("options", {}).get("scale")
+        return float(scales[0]) if scales else (None if asked is None else float(asked))
+
+
+def gather(run: Run) -> Material:
+    """Read the run; UsageError only when it has no manifest."""
+    manifest = read_json(run.manifest)
+    missing: list[Missing] = []
+    if manifest.get("state") in ("interrupted", "failed"):
+        missing.append(Missing(f"missing_state_{manifest['state']}"))
+    scenario = _json(run.scenario, Missing("missing_scenario"), missing)
+    projection = _json(run.projection, Missing("missing_projection"), missing)
+    verdict = _json(run.verdict, Missing("missing_verdict"), missing)
+    judged = {each["percent"]: each for each in (verdict or {}).get("levels", [])}
+    levels = [_level(level, judged.get(level.percent), missing) for level in run.levels]
+    found = {level.percent for level in levels}
+    missing += [_of("missing_level", asked) for asked in (scenario or {}).get("levels", []) if asked not in found]
+    if not levels:
+        missing.append(Missing("missing_levels"))
+    return Material(run, manifest, scenario, projection, verdict, levels, missing)
+
+
+def _level(level: Level, verdict: Json | None, missing: list[Missing]) -> LevelMaterial:
+    percent = level.percent
+    traffic = _json(level.traffic, _of("missing_traffic", percent), missing)
+    drawn = _plan(level, missing)
+    simulated = _executed(level.executed("simulated"), _of("missing_simulated", percent), missing)
+    replayed = _executed(level.executed("replayed"), _of("missing_replayed", percent), missing)
+    reason = replayed.info.get("stopped_because") if replayed else None
+    if reason:
+        missing.append(Missing("missing_stopped", {"percent": percent, "reason": reason}))
+    return LevelMaterial(percent, traffic, drawn, simulated, replayed, verdict)
+
+
+def _of(key: str, percent: float) -> Missing:
+    return Missing(key, {"percent": percent})
+
+
+def _json(path: Any, absent: Missing, missing: list[Missing]) -> Json | None:
+    if not path.is_file():
+        missing.append(absent)
+        return None
+    try:
+        found: Json = read_json(path)
+    except UsageError as error:
+        missing.append(Missing("missing_unreadable", {"problem": str(error)}))
+        return None
+    return found
+
+
+def _plan(level: Level, missing: list[Missing]) -> plan.Plan | None:
+    if not level.plan.is_file():
+        missing.append(_of("missing_plan", level.percent))
+        return None
+    try:
+        return plan.read(level.plan)
+    except UsageError as error:
+        missing.append(Missing("missing_unreadable", {"problem": str(error)}))
+        return None
+
+
+def _executed(execution: Execution, absent: Missing, missing: list[Missing]) -> Executed | None:
+    if not execution.observations.is_file():
+        missing.append(absent)
+        return None
+    try:
+        rows = observations.read(execution.observations)
+    except UsageError as error:
+        missing.append(Missing("missing_unreadable", {"problem": str(error)}))
+        return None
+    info = _json(execution.info, absent, []) if execution.info.is_file() else None
+    return Executed(rows, info or {})

@@ -1,0 +1,453 @@
+"""The page in one language: everything the template shows, worded and formatted. Knows neither HTML nor plots."""
+
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from datetime import date, datetime
+from typing import Any
+
+from caodiem.dossier import OPERATIONS
+from caodiem.report import answer, figures
+from caodiem.report.material import Executed, Json, LevelMaterial, Material
+from caodiem.report.words import Words, references_vi
+
+_INDEX = re.compile(r"\[(\d+)\]")
+_URL = re.compile(r"https?://[^\s;,)]+[^\s;,).]")
+_EXECUTORS = ("replayed", "simulated")
+
+
+@dataclass(frozen=True, slots=True)
+class Cell:
+    """One cell. `kind` is its class: "text", "number", "label", or a result such as "pass"."""
+
+    text: str
+    kind: str = "text"
+    span: int = 1
+
+
+@dataclass(frozen=True, slots=True)
+class Table:
+    """Rows under a head; `groups` is a line above the head that spans columns."""
+
+    title: str
+    head: list[Cell]
+    rows: list[list[Cell]]
+    groups: list[Cell] = field(default_factory=list)
+
+
+@dataclass(frozen=True, slots=True)
+class Piece:
+    """A piece of a source's text: a link when it has an address; `language` when it is not the page's."""
+
+    text: str
+    address: str = ""
+    language: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Input:
+    """One input as shown."""
+
+    key: str
+    label: str
+    value: str
+    unit: str
+    bounds: str
+    source: str
+    reference: list[Piece]
+    evidence: str
+    evidence_text: str
+
+
+@dataclass(frozen=True, slots=True)
+class InputGroup:
+    """The inputs of one table of the scenario."""
+
+    title: str
+    count: str
+    inputs: list[Input]
+    is_long: bool
+
+
+def head(material: Material, words: Words) -> dict[str, Any]:
+    """Title, question, answer, badge and what is missing."""
+    scenario = material.scenario or {}
+    suffix = "" if words.language == "en" else f"_{words.language}"
+    result = answer.result(material)
+    return {
+        "title": scenario.get(f"title{suffix}") or words.text("untitled"),
+        "question": scenario.get(f"question{suffix}", ""),
+        "answer": answer.sentence(material, words),
+        "limits": answer.limits(material, words),
+        "result": result,
+        "badge": words.text(f"badge_{result}"),
+        "missing": [_missing(each.key, each.values, words) for each in material.missing],
+    }
+
+
+def facts(material: Material, words: Words) -> Table | None:
+    """The busiest hour, a column a level."""
+    levels = [level for level in material.levels if level.traffic]
+    if not levels:
+        return None
+    minutes = words.number((levels[0].traffic or {})["bin_s"] / 60)
+    rows = [
+        ("facts_day", {}, [_starts_at(level, words) for level in levels]),
+        ("facts_dossiers_online", {}, [_hour(level, "dossiers_filed_online", words) for level in levels]),
+        ("facts_dossiers", {}, [_hour(level, "dossiers_filed", words) for level in levels]),
+        ("facts_requests", {}, [_hour(level, "requests_per_s_mean", words) for level in levels]),
+        ("facts_requests_highest", {"minutes": minutes},
+         [_hour(level, "requests_per_s_highest_bin", words) for level in levels]),
+        ("facts_replayed", {}, [_replayed(level, words) for level in levels]),
+    ]  # fmt: skip
+    body = [[Cell(words.text(key, **values), "label"), *(Cell(each, "number") for each in cells)]
+            for key, values, cells in rows]  # fmt: skip
+    body.append([Cell(words.text("facts_verdict"), "label"), *(_verdict_cell(level, words) for level in levels)])
+    return Table(words.text("facts_title"), [Cell(""), *_level_heads(levels, words)], body)
+
+
+def responses(level: LevelMaterial, rows: list[figures.OperationTimes], words: Words) -> Table:
+    """Every operation's percentiles in milliseconds: measured, predicted, and service time beside them."""
+    percentiles = ("p50", "p95", "p99")
+    has_locust = any(row.locust_p95_s is not None for row in rows)
+    groups = [
+        Cell("", span=2),
+        *(Cell(words.text(f"column_{name}"), "group", 3) for name in ("measured", "predicted", "service")),
+        *([Cell(words.text("column_locust"), "group", 1)] if has_locust else []),
+    ]
+    columns = [*percentiles * 3, *(["p95"] if has_locust else [])]
+    heads = [Cell(words.text("column_operation")), Cell(words.text("column_steps"), "number")]
+    body = []
+    for row in rows:
+        cells = [cell for times in (row.measured, row.predicted, row.service) for cell in _times(times, words)]
+        if has_locust:
+            cells.append(Cell(words.milliseconds(row.locust_p95_s), "number"))
+        body.append([Cell(words.operation(row.operation), "label"), Cell(words.number(row.steps), "number"), *cells])
+    title = words.text("responses_table", percent=words.percent(level.percent))
+    return Table(title, [*heads, *(Cell(name, "number") for name in columns)], body, groups)
+
+
+def waits(level: LevelMaterial, words: Words) -> list[str]:
+    """Sentences on waiting that service times hide, on stalls, and on steps that were never answered rightly."""
+    if level.replayed is None:
+        return []
+    length_s = level.plan.meta.length_s if level.plan else _last_due_s(level.replayed)
+    found = figures.waiting(level.replayed.rows, length_s)
+    percent = words.percent(level.percent)
+    if found.never == found.steps:
+        return [words.text("nothing_answered", percent=percent, arrivals=words.number(found.arrivals))]
+    times = {
+        "percent": percent,
+        "response": words.time(found.longest_response_s),
+        "service": words.time(found.longest_service_s),
+    }
+    said = []
+    if found.is_hidden:
+        said.append(" ".join([words.text("hidden_waiting", **times), *_locust_longest(level.replayed, words)]))
+    if found.stall is not None:
+        said.append(_stall(found.stall, times, words))
+    if found.never:
+        counts = {"never": words.number(found.never), "steps": words.number(found.steps)}
+        said.append(words.text("never_answered", percent=percent, **counts))
+    return said
+
+
+def rules(level: LevelMaterial, words: Words) -> Table | None:
+    """Every rule of a level: validity first, then the SLOs, as verdict.json has them."""
+    if level.verdict is None:
+        return None
+    names = ("column_rule", "column_limit", "column_found", "column_result")
+    heads = [Cell(words.text(name), "number" if name in ("column_limit", "column_found") else "text") for name in names]
+    body = [_rule(rule, words) for rule in level.verdict["rules"]]
+    return Table(words.text("rules_table", percent=words.percent(level.percent)), heads, body)
+
+
+def accounts(found: list[figures.Account], words: Words) -> Table:
+    """Outcomes down, levels and executors across, so that it fits a phone."""
+    heads = [Cell(""), *(Cell(words.text(f"executor_{each.executor}"), "number") for each in found)]
+    percents = list(dict.fromkeys(each.percent for each in found))
+    groups = [Cell("")] + [
+        Cell(words.text("level_is", percent=words.percent(percent)), "group", sum(each.percent == percent for each in found))
+        for percent in percents
+    ]
+    body = [_account_row("column_planned", [each.planned for each in found], words)]
+    for outcome in figures.outcome_names():
+        body.append(_account_row(f"outcome_{outcome}", [each.outcomes[outcome] for each in found], words))
+    body.append(_account_row("column_sum", [each.total for each in found], words))
+    balanced = [Cell(words.text("yes"), "pass") if each.is_balanced else Cell(words.text("no"), "fail") for each in found]
+    body.append([Cell(words.text("column_balanced"), "label"), *balanced])
+    return Table(words.text("accounts_title"), heads, body, groups)
+
+
+def inputs(material: Material, words: Words) -> list[InputGroup]:
+    """Every input, grouped by the scenario's tables."""
+    grouped: dict[str, list[Json]] = {}
+    for each in material.inputs:
+        grouped.setdefault(re.split(r"[.\[]", each["key"])[0], []).append(each)
+    return [_input_group(name, rows, words) for name, rows in grouped.items()]
+
+
+def provenance(material: Material, words: Words) -> list[tuple[str, str]]:
+    """(label, value) of everything that a run came from."""
+    manifest, scenario = material.manifest, material.scenario or {}
+    dirty = words.text("provenance_dirty" if manifest.get("dirty") else "provenance_clean")
+    rows = [
+        ("provenance_folder", material.run.folder.resolve().name),
+        ("provenance_state", words.text_or(f"state_{manifest.get('state')}", str(manifest.get("state")))),
+        ("provenance_started", _utc(manifest.get("started_at"), words)),
+        ("provenance_ended", _utc(manifest.get("ended_at"), words)),
+        ("provenance_commit", f"{manifest.get('commit') or words.text('none')} ({dirty})"),
+        ("provenance_scenario", manifest.get("scenario_hash") or words.text("none")),
+        ("provenance_seed", str(scenario.get("seed", words.text("none")))),
+        ("provenance_scale", words.text("none") if material.scale is None else words.percent(100 * material.scale)),
+        ("provenance_machine", words.text("provenance_machine_value", **_machine(manifest))),
+        ("provenance_versions", ", ".join(f"{name} {found}" for name, found in manifest.get("versions", {}).items())),
+    ]
+    return [*((words.text(key), value) for key, value in rows), *_of_levels(material.levels, words)]
+
+
+def repeat(material: Material) -> list[str]:
+    """The commands that make this run again."""
+    manifest = material.manifest
+    options = [f"--{name.replace('_', '-')} {value}" for name, value in _set_options(manifest.get("options", {}))]
+    command = " ".join(["caodiem run", f"scenarios/{manifest.get('scenario', 'SCENARIO')}.toml", *options])
+    commit = manifest.get("commit")
+    return [f"git checkout {commit}", command] if commit else [command]
+
+
+def adoption_alt(projection: Json, words: Words) -> str:
+    path = projection["path"]
+    ends = {
+        f"{name}_{end}": words.percent(path[f"{name}_percent"][index])
+        for name in ("ministries", "localities", "national")
+        for end, index in (("first", 0), ("last", -1))
+    }
+    first, last = (words.day(date.fromisoformat(path["on"][index])) for index in (0, -1))
+    return words.text("adoption_alt", first=first, last=last, **ends)
+
+
+def dossiers_alt(projection: Json, words: Words) -> str:
+    table = projection["dossiers_per_day"]
+    values = {}
+    for end, index in (("first", 0), ("last", -1)):
+        online = table["ministries_online"][index] + table["localities_online"][index]
+        counter = table["ministries_counter"][index] + table["localities_counter"][index]
+        values |= {end: words.number(online + counter), f"{end}_online": words.number(online)}
+    return words.text("dossiers_alt", **values)
+
+
+def requests_alt(levels: list[LevelMaterial], words: Words) -> str:
+    said = [
+        words.text(
+            "requests_alt_level",
+            percent=words.percent(level.percent),
+            mean=_hour(level, "requests_per_s_mean", words),
+            hour=_starts_at(level, words),
+        )
+        for level in levels
+    ]
+    return words.text("requests_alt", levels=" ".join(said))
+
+
+def arrivals_alt(rates: Mapping[float, figures.ArrivalRates], words: Words) -> str:
+    said = []
+    for percent, each in rates.items():
+        counts = {
+            name: words.number(float(series.sum()) * each.bin_s)
+            for name, series in (("planned", each.planned), ("released", each.released), ("finished", each.finished))
+        }
+        said.append(words.text("arrivals_alt_level", percent=words.percent(percent), **counts))
+    return words.text("arrivals_alt", levels=" ".join(said))
+
+
+def responses_alt(times: Mapping[float, list[figures.OperationTimes]], words: Words) -> str:
+    def p95(found: figures.Times | None) -> str:
+        return words.text("none") if found is None else words.time(found.p95_s)
+
+    said = [
+        words.text(
+            "responses_alt_level",
+            percent=words.percent(percent),
+            measured=p95(rows[0].measured),
+            predicted=p95(rows[0].predicted),
+        )
+        for percent, rows in times.items()
+    ]
+    return words.text("responses_alt", levels=" ".join(said))
+
+
+def _missing(key: str, values: dict[str, Any], words: Words) -> str:
+    shown = {name: words.percent(value) if name == "percent" else value for name, value in values.items()}
+    return words.text(key, **shown)
+
+
+def _level_heads(levels: list[LevelMaterial], words: Words) -> list[Cell]:
+    return [Cell(words.text("level_is", percent=words.percent(level.percent)), "number") for level in levels]
+
+
+def _hour(level: LevelMaterial, key: str, words: Words) -> str:
+    return words.number((level.traffic or {})["busiest_hour"][key])
+
+
+def _starts_at(level: LevelMaterial, words: Words) -> str:
+    return words.moment(datetime.fromisoformat((level.traffic or {})["busiest_hour"]["starts_at"]))
+
+
+def _replayed(level: LevelMaterial, words: Words) -> str:
+    if level.replayed is None or level.plan is None:
+        return words.text("none")
+    return words.text(
+        "facts_replayed_value",
+        scale=words.percent(100 * level.plan.meta.scale),
+        length=words.time(level.plan.meta.length_s),
+        arrivals=words.number(level.plan.arrivals),
+        steps=words.number(level.plan.steps),
+    )
+
+
+def _verdict_cell(level: LevelMaterial, words: Words) -> Cell:
+    result = str(level.verdict["result"]) if level.verdict and level.replayed else "none"
+    return Cell(words.text(f"badge_{result}"), f"number {result}")
+
+
+def _times(times: figures.Times | None, words: Words) -> list[Cell]:
+    values = [None] * 3 if times is None else [times.p50_s, times.p95_s, times.p99_s]
+    return [Cell(words.milliseconds(value), "number") for value in values]
+
+
+def _last_due_s(executed: Executed) -> float:
+    due_s = executed.rows.column("due_s").to_pylist()
+    return max((value for value in due_s if value is not None and value == value), default=0.0)
+
+
+def _locust_longest(executed: Executed, words: Words) -> list[str]:
+    longest = [each.get("max_ms") for each in executed.info.get("locust_statistics") or []]
+    known = [value for value in longest if value is not None]
+    return [words.text("hidden_waiting_locust", locust=words.time(max(known) / 1000))] if known else []
+
+
+def _stall(stall: figures.Stall, times: dict[str, str], words: Words) -> str:
+    length = words.time(stall.to_s - stall.from_s)
+    ends = {"from_s": words.number(stall.from_s), "to_s": words.number(stall.to_s)}
+    return words.text("stall_said", length=length, arrivals=words.number(stall.arrivals), **ends, **times)
+
+
+def _rule(rule: Json, words: Words) -> list[Cell]:
+    name = rule["name"]
+    quantile = rule.get("quantile_percent")
+    shown = "" if quantile is None else words.number(quantile)
+    if name == "slo":
+        text = words.text("rule_slo", quantile=shown + "%", operation=words.operation(rule["operation"]))
+    else:
+        text = words.text_or(f"rule_{name}", name).format(quantile=shown)
+    limit = words.text("limit_least" if name == "least_steps" else "limit_most", value=_found(rule, "limit", words))
+    result = rule["result"]
+    found = Cell(_found(rule, "found", words), "number")
+    return [Cell(text, "label"), Cell(limit, "number"), found, Cell(words.text(f"result_{result}"), result)]
+
+
+def _found(rule: Json, key: str, words: Words) -> str:
+    """A null in verdict.json was infinite: JSON has no infinity."""
+    value = rule[key]
+    if value is None:
+        return words.text("never")
+    if rule["unit"] == "seconds":
+        return words.time(value)
+    return f"{words.number(value)} {words.unit(rule['unit'])}"
+
+
+def _account_row(key: str, counts: list[int | None], words: Words) -> list[Cell]:
+    cells = [Cell(words.text("none") if count is None else words.number(count), "number") for count in counts]
+    return [Cell(words.text(key), "label"), *cells]
+
+
+def _input_group(name: str, rows: list[Json], words: Words) -> InputGroup:
+    assumed = sum(each["evidence"] == "assumed" for each in rows)
+    count = words.text("inputs_group_count", inputs=words.number(len(rows)), assumed=words.number(assumed))
+    return InputGroup(words.text_or(f"group_{name}", name), count, [_input(each, words) for each in rows], len(rows) > 30)
+
+
+def _input(row: Json, words: Words) -> Input:
+    return Input(
+        key=row["key"],
+        label=_input_label(row, words),
+        value=_value(row["value"], words),
+        unit=words.unit(row["unit"]),
+        bounds=_bounds(row, words),
+        source=row["source"],
+        reference=list(_reference(row.get("reference") or "", words)),
+        evidence=row["evidence"],
+        evidence_text=words.text_or(f"evidence_{row['evidence']}", row["evidence"]),
+    )
+
+
+def _input_label(row: Json, words: Words) -> str:
+    """The key's label; a row of a service says of which operation when the run wrote it down."""
+    key = row["key"]
+    number = int(found[1]) + 1 if (found := _INDEX.search(key)) else 0
+    label = words.text_or(f"input_{_INDEX.sub('', key)}", key).format(number=number)
+    if row.get("operation") in OPERATIONS:
+        label += f" ({words.operation(row['operation'])})"
+    return label
+
+
+def _value(value: Any, words: Words) -> str:
+    if isinstance(value, list):
+        # Spaces, since a comma is a decimal sign in Vietnamese.
+        return "  ".join(words.exactly(each) for each in value)
+    return words.exactly(value) if isinstance(value, int | float) else str(value)
+
+
+def _bounds(row: Json, words: Words) -> str:
+    low, high = row.get("low"), row.get("high")
+    if low is None and high is None:
+        return ""
+    if high is None:
+        return words.text("range_low", low=words.exactly(low))
+    if low is None:
+        return words.text("range_high", high=words.exactly(high))
+    return words.text("range_both", low=words.exactly(low), high=words.exactly(high))
+
+
+def _reference(text: str, words: Words) -> Iterator[Piece]:
+    """The source's text in pieces, addresses as links; marked as English where no translation is known."""
+    language = ""
+    if words.language != "en":
+        language = "" if text in references_vi() else "en"
+        text = references_vi().get(text, text)
+    at = 0
+    for found in _URL.finditer(text):
+        if found.start() > at:
+            yield Piece(text[at : found.start()], language=language)
+        yield Piece(found[0], address=found[0])
+        at = found.end()
+    if at < len(text):
+        yield Piece(text[at:], language=language)
+
+
+def _utc(moment: str | None, words: Words) -> str:
+    return f"{words.moment(datetime.fromisoformat(moment))} UTC" if moment else words.text("none")
+
+
+def _machine(manifest: Json) -> dict[str, Any]:
+    found = manifest.get("machine", {})
+    return {name: found.get(name, "?") for name in ("system", "processor", "cores")}
+
+
+def _of_levels(levels: list[LevelMaterial], words: Words) -> Iterator[tuple[str, str]]:
+    for level in levels:
+        percent = words.percent(level.percent)
+        if level.plan is not None:
+            yield words.text("provenance_plan", percent=percent), level.plan.meta.plan_hash
+        info = level.replayed.info if level.replayed else {}
+        if "target" in info:
+            asked = {name: words.number(info.get(name) or 0) for name in ("pool", "workers")}
+            wall = words.time(info.get("wall_s") or 0)
+            value = words.text("provenance_replay_value", target=info["target"], wall=wall, **asked)
+            yield words.text("provenance_replay", percent=percent), value
+
+
+def _set_options(options: Json) -> Iterator[tuple[str, str]]:
+    for name, value in options.items():
+        if value is not None and value is not False:
+            yield name, "" if value is True else str(value)

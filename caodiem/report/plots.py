@@ -1,0 +1,347 @@
+"""The plots: each a function of figures, words and a shape to one SVG. No global state of matplotlib is touched.
+
+A plot is drawn wide and narrow, with the same size of letters on the screen, since one picture cannot serve both a
+desk and a phone. Colours are Okabe and Ito's, which colour-blind people tell apart; lines differ in dashes as well.
+"""
+
+import io
+import math
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import date, datetime
+from typing import Any
+
+import matplotlib as mpl
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.backends.backend_svg import FigureCanvasSVG
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator
+
+from caodiem.report import figures
+from caodiem.report.words import Words
+
+INK, GREY, RULE = "#1a1a1a", "#595959", "#d9d9d9"
+BLUE, SKY, GREEN, ORANGE, RED, PINK, YELLOW = (
+    "#0072b2", "#56b4e9", "#009e73", "#e69f00", "#d55e00", "#cc79a7", "#f0e442",
+)  # fmt: skip
+_PATH = {"ministries": (BLUE, "-"), "localities": (RED, "--"), "national": (INK, "-")}
+_POINTS = {"observed": ("o", True), "derived": ("s", True), "target": ("^", True), "assumed": ("o", False)}
+_DOSSIERS = {
+    "ministries_online": BLUE, "localities_online": RED, "ministries_counter": "#a6cfe6", "localities_counter": "#f3c39d",
+}  # fmt: skip
+_PATH_DATA, _DECIMALS = re.compile(r' d="[^"]+"'), re.compile(r"(\.\d\d)\d+")
+_SYSTEMS = (BLUE, ORANGE, GREEN, PINK, SKY, RED, YELLOW, GREY)
+_STYLE = {
+    "font.family": "DejaVu Sans",
+    "font.size": 9.0,
+    "axes.edgecolor": GREY,
+    "axes.labelcolor": INK,
+    "axes.titlelocation": "left",
+    "axes.titlesize": 9.5,
+    "axes.titleweight": "bold",
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.grid": True,
+    "axes.axisbelow": True,
+    "grid.color": RULE,
+    "grid.linewidth": 0.6,
+    "legend.frameon": False,
+    "legend.handlelength": 1.6,
+    "legend.borderaxespad": 0.2,
+    "legend.columnspacing": 1.2,
+    "xtick.color": GREY,
+    "ytick.color": GREY,
+    "xtick.labelcolor": INK,
+    "ytick.labelcolor": INK,
+    # The same input gives the same bytes; letters become outlines, so no reader needs our font.
+    "svg.hashsalt": "caodiem",
+    "svg.fonttype": "path",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Shape:
+    """A picture's width, and whether its panels stand beside one another."""
+
+    name: str
+    width_in: float
+    is_wide: bool
+
+    def grid(self, panels: int) -> tuple[int, int]:
+        """(rows, columns) for so many panels."""
+        return (1, panels) if self.is_wide else (panels, 1)
+
+
+# 1 in is 96 pixels on the screen: 860 and 358 pixels, the text's width at a desk and on a phone of 390 pixels.
+WIDE = Shape("wide", 860 / 96, True)
+NARROW = Shape("narrow", 358 / 96, False)
+SHAPES = (WIDE, NARROW)
+
+
+@dataclass(frozen=True, slots=True)
+class Panel:
+    """One level in a plot of several: its title and its data."""
+
+    title: str
+    data: Any
+
+
+def adoption(projection: dict[str, Any], words: Words, shape: Shape) -> str:
+    """Shares of ministries, localities and the country; points by what they rest on; the levels."""
+    with mpl.rc_context(_STYLE):
+        figure, (axes,) = _figure(shape, 1, 4.0)
+        days = figures.ordinals(projection["path"]["on"])
+        for name, (colour, dashes) in _PATH.items():
+            width = 2.2 if name == "national" else 1.6
+            axes.plot(days, projection["path"][f"{name}_percent"], dashes, color=colour, lw=width, label=words.text(name))
+        kinds = [_point(axes, point) for point in projection["points"]]
+        _mark_levels(axes, projection["levels"], words)
+        axes.set(ylim=(0, 100), xlim=(days[0], days[-1] + 12), ylabel=words.text("adoption_axis"))
+        axes.yaxis.set_major_formatter(_formatter(words))
+        _date_axis(axes, days, shape)
+        lines = axes.get_legend_handles_labels()[0]
+        # Lines in the first column, points in the second, where there are two.
+        blank = [] if shape.is_wide else [Line2D([], [], ls="", label=" ")]
+        _legend(figure, [*lines, *blank, *(_point_key(kind, words) for kind in _POINTS if kind in kinds)], shape)
+        return _svg(figure)
+
+
+def dossiers(projection: dict[str, Any], words: Words, shape: Shape) -> str:
+    """Stacked weekly means: online at the bottom, so that its growth can be read from the axis."""
+    with mpl.rc_context(_STYLE):
+        figure, (axes,) = _figure(shape, 1, 3.6)
+        table = projection["dossiers_per_day"]
+        days = figures.ordinals(table["week_from"])
+        series = [table[name] for name in _DOSSIERS]
+        labels = [words.text(name) for name in _DOSSIERS]
+        axes.stackplot(days, series, labels=labels, colors=list(_DOSSIERS.values()), edgecolor="white", lw=0.4)
+        axes.set(xlim=(days[0], days[-1]), ylim=(0, None), ylabel=words.text("dossiers_axis"))
+        axes.yaxis.set_major_formatter(_formatter(words))
+        _date_axis(axes, days, shape)
+        _legend(figure, axes.get_legend_handles_labels()[0], shape)
+        return _svg(figure)
+
+
+def requests(panels: Sequence[Panel], words: Words, shape: Shape) -> str:
+    """Each panel's data is traffic.json: stacked requests a second by system, from 0 to 24 hours."""
+    with mpl.rc_context(_STYLE):
+        figure, grid = _figure(shape, len(panels), 3.4)
+        totals = [(sum(panel.data["requests_per_s"][name]), name) for panel in panels for name in _systems(panels)]
+        order = list(dict.fromkeys(name for _, name in sorted(totals, reverse=True)))
+        for axes, panel in zip(grid, panels, strict=True):
+            _requests(axes, panel, order, words)
+        _share_scale(grid)
+        grid[0].set_ylabel(words.text("requests_axis"))
+        for axes in grid[1:] if not shape.is_wide else []:
+            axes.set_ylabel(words.text("requests_axis"))
+        _legend(figure, grid[0].get_legend_handles_labels()[0], shape)
+        return _svg(figure)
+
+
+def arrivals(panels: Sequence[Panel], words: Words, shape: Shape) -> str:
+    """Each panel's data is (ArrivalRates, length of the plan in s, measured or not)."""
+    with mpl.rc_context(_STYLE):
+        figure, grid = _figure(shape, len(panels), 3.2)
+        for axes, panel in zip(grid, panels, strict=True):
+            _arrivals(axes, panel, words)
+        _share_scale(grid)
+        for axes in grid[:1] if shape.is_wide else grid:
+            axes.set_ylabel(words.text("arrivals_axis"))
+        handles = {str(line.get_label()): line for axes in grid for line in axes.get_legend_handles_labels()[0]}
+        _legend(figure, list(handles.values()), shape)
+        return _svg(figure)
+
+
+def responses(panels: Sequence[Panel], words: Words, shape: Shape) -> str:
+    """Each panel's data is a list of OperationTimes: dots for p50, p95, p99 on a log axis, `never` at its right end."""
+    with mpl.rc_context(_STYLE):
+        rows = max(len(panel.data) for panel in panels)
+        figure, grid = _figure(shape, len(panels), 0.34 * rows + 1.2)
+        span = _span([panel.data for panel in panels])
+        for axes, panel in zip(grid, panels, strict=True):
+            _responses(axes, panel, span, words)
+        for axes in grid[1:] if shape.is_wide else []:
+            axes.tick_params(labelleft=False)
+        figure.supxlabel(words.text("responses_axis"), fontsize=9)
+        _legend(figure, _response_keys(panels, words), shape)
+        return _svg(figure)
+
+
+def _point(axes: Axes, point: dict[str, Any]) -> str:
+    kind = figures.point_kind(point)
+    marker, is_filled = _POINTS[kind]
+    colour = _PATH[point["group"]][0]
+    day = date.fromisoformat(point["on"]).toordinal()
+    face = colour if is_filled else "white"
+    # Points of both groups may fall together at the end: the localities' one is drawn inside the ministries'.
+    size = 8 if point["group"] == "ministries" else 6
+    axes.plot(day, point["share_percent"], marker, ms=size, mec=colour, mfc=face, mew=1.6, zorder=4, clip_on=False)
+    return kind
+
+
+def _point_key(kind: str, words: Words) -> Line2D:
+    marker, is_filled = _POINTS[kind]
+    face = GREY if is_filled else "white"
+    return Line2D([], [], ls="", marker=marker, ms=7, mec=GREY, mfc=face, mew=1.6, label=words.text(f"point_{kind}"))
+
+
+def _mark_levels(axes: Axes, levels: list[dict[str, Any]], words: Words) -> None:
+    """A ring where the country reaches a level; its day at the right end of the level's line, clear of the curves."""
+    for place, level in enumerate(levels):
+        reached = date.fromisoformat(level["reached_on"])
+        axes.axhline(level["percent"], color=GREY, lw=0.9, ls=":")
+        axes.plot(reached.toordinal(), level["percent"], "D", ms=11, mfc="white", mec=INK, mew=1.6, zorder=3.5)
+        text = words.text("adoption_level", percent=words.percent(level["percent"]), day=words.day(reached))
+        is_last = place == len(levels) - 1
+        axes.annotate(
+            text, (0.97, level["percent"]), (0, 7 if is_last else -5), xycoords=("axes fraction", "data"),
+            textcoords="offset points", ha="right", va="bottom" if is_last else "top", fontweight="bold", zorder=6,
+        )  # fmt: skip
+
+
+def _systems(panels: Sequence[Panel]) -> list[str]:
+    return list(dict.fromkeys(name for panel in panels for name in panel.data["requests_per_s"]))
+
+
+def _requests(axes: Axes, panel: Panel, order: list[str], words: Words) -> None:
+    traffic = panel.data
+    bins = len(next(iter(traffic["requests_per_s"].values())))
+    hours = (np.arange(bins) + 0.5) * traffic["bin_s"] / 3600
+    series = [traffic["requests_per_s"].get(name, [0.0] * bins) for name in order]
+    labels = [words.system(name) for name in order]
+    colours = [_SYSTEMS[index % len(_SYSTEMS)] for index in range(len(order))]
+    axes.stackplot(hours, series, labels=labels, colors=colours, lw=0)
+    starts_at = datetime.fromisoformat(traffic["busiest_hour"]["starts_at"])
+    hour = starts_at.hour + starts_at.minute / 60
+    axes.axvspan(hour, hour + 1, color=INK, alpha=0.16, lw=0, zorder=2)
+    replayed_at = datetime.fromisoformat(traffic["plan"]["starts_at"])
+    axes.axvline(replayed_at.hour + replayed_at.minute / 60, color=INK, lw=1.1, ls="--")
+    day = words.day(date.fromisoformat(traffic["busiest_day"]))
+    axes.set(title=panel.title, xlim=(0, 24), xticks=range(0, 25, 4), xlabel=words.text("requests_hour", day=day))
+    axes.yaxis.set_major_formatter(_formatter(words))
+
+
+def _arrivals(axes: Axes, panel: Panel, words: Words) -> None:
+    rates, length_s, is_measured = panel.data
+    edges = np.append(rates.start_s, rates.start_s[-1] + rates.bin_s)
+    axes.stairs(rates.planned, edges, fill=True, color="#c9c9c9", label=words.text("arrivals_planned"))
+    if is_measured:
+        axes.stairs(rates.released, edges, color=BLUE, lw=1.6, ls=(0, (4, 2)), label=words.text("arrivals_released"))
+    finished = "arrivals_finished" if is_measured else "arrivals_predicted"
+    axes.stairs(rates.finished, edges, color=RED, lw=1.6, label=words.text(finished))
+    axes.axvline(length_s, color=INK, lw=1, ls=":", label=words.text("arrivals_window"))
+    axes.set(title=panel.title, xlim=(0, edges[-1]), ylim=(0, None), xlabel=words.text("arrivals_seconds"))
+    axes.yaxis.set_major_formatter(_formatter(words))
+    axes.xaxis.set_major_formatter(_formatter(words))
+    axes.yaxis.set_major_locator(MaxNLocator(6, integer=True))
+
+
+def _responses(axes: Axes, panel: Panel, span: tuple[float, float], words: Words) -> None:
+    rows: list[figures.OperationTimes] = panel.data
+    low_s, high_s = span
+    for place, row in enumerate(rows):
+        for times, lift, colour, face in ((row.measured, -0.16, BLUE, BLUE), (row.predicted, 0.16, RED, "white")):
+            if times is not None:
+                _range(axes, times, place + lift, colour, face, high_s)
+        if row.service is not None and math.isfinite(row.service.p95_s):
+            axes.plot(row.service.p95_s, place, "|", color=INK, ms=13, mew=1.6, zorder=5)
+    axes.set_xscale("log")
+    axes.set(title=panel.title, xlim=(low_s, high_s * 1.6))
+    axes.set(ylim=(len(rows) - 0.4, -0.6), yticks=range(len(rows)))
+    axes.set_yticklabels([words.operation(row.operation) for row in rows])
+    axes.get_yticklabels()[0].set_fontweight("bold")
+    axes.xaxis.set_major_locator(LogLocator(base=10, numticks=8))
+    axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: words.time(value)))
+    axes.grid(axis="y", visible=False)
+    if any(_is_never(times) for row in rows for times in (row.measured, row.predicted)):
+        axes.axvline(high_s, color=GREY, lw=0.8, ls=":")
+        axes.text(high_s, -0.62, words.text("never_short"), ha="center", va="bottom", fontsize=8, color=INK)
+
+
+def _range(axes: Axes, times: figures.Times, place: float, colour: str, face: str, high_s: float) -> None:
+    """p50, p95 and p99 on one line, growing dots; what never came stands as a cross at `high_s`."""
+    values = [times.p50_s, times.p95_s, times.p99_s]
+    shown = [value if math.isfinite(value) else high_s for value in values]
+    axes.plot([shown[0], shown[-1]], [place, place], "-", color=colour, lw=1.2, zorder=3)
+    for value, x, size in zip(values, shown, (3.5, 5.0, 6.5), strict=True):
+        marker = "o" if math.isfinite(value) else "X"
+        axes.plot(x, place, marker, ms=size, mfc=face, mec=colour, mew=1.2, zorder=4, clip_on=False)
+
+
+def _is_never(times: figures.Times | None) -> bool:
+    return times is not None and math.isinf(times.p99_s)
+
+
+def _span(levels: list[list[figures.OperationTimes]]) -> tuple[float, float]:
+    """The decades that hold every finite time, and one more where something was never answered."""
+    times = [each for rows in levels for row in rows for each in (row.measured, row.predicted, row.service) if each]
+    values = [value for each in times for value in (each.p50_s, each.p95_s, each.p99_s)]
+    finite = [value for value in values if math.isfinite(value) and value > 0] or [0.001, 1.0]
+    low = 10.0 ** math.floor(math.log10(min(finite)))
+    high = 10.0 ** math.ceil(math.log10(max(finite)))
+    return low, high * (10 if any(math.isinf(value) for value in values) else 1)
+
+
+def _response_keys(panels: Sequence[Panel], words: Words) -> list[Line2D]:
+    rows = [row for panel in panels for row in panel.data]
+    keys = []
+    if any(row.measured for row in rows):
+        keys.append(Line2D([], [], color=BLUE, marker="o", mfc=BLUE, ms=5, label=words.text("responses_measured")))
+    if any(row.predicted for row in rows):
+        keys.append(Line2D([], [], color=RED, marker="o", mfc="white", ms=5, label=words.text("responses_predicted")))
+    keys.append(Line2D([], [], ls="", marker="|", color=INK, ms=11, mew=1.6, label=words.text("responses_service")))
+    return keys
+
+
+def _figure(shape: Shape, panels: int, height_in: float) -> tuple[Figure, list[Axes]]:
+    rows, columns = shape.grid(panels)
+    # Narrow pictures are lower for their width, but need room for a legend in more lines.
+    height = height_in if shape.is_wide else rows * (height_in * 0.84) + 0.7
+    figure = Figure(figsize=(shape.width_in, height), layout="constrained")
+    FigureCanvasSVG(figure)
+    return figure, list(figure.subplots(rows, columns, squeeze=False).flat)
+
+
+def _share_scale(grid: list[Axes]) -> None:
+    """One scale for all panels: levels are there to be compared."""
+    top = max(axes.get_ylim()[1] for axes in grid)
+    for axes in grid:
+        axes.set_ylim(0, top)
+
+
+def _date_axis(axes: Axes, days: figures.Floats, shape: Shape) -> None:
+    """A tick each half year, as month/year: read alike in both languages. Narrow pictures take each year's first."""
+    first, last = date.fromordinal(int(days[0])), date.fromordinal(int(days[-1]))
+    months = (1, 7) if shape.is_wide else (1,)
+    ticks = [date(year, month, 1) for year in range(first.year, last.year + 2) for month in months]
+    shown = [tick for tick in ticks if days[0] <= tick.toordinal() <= days[-1] + 12]
+    axes.set_xticks([tick.toordinal() for tick in shown], [f"{tick.month}/{tick.year}" for tick in shown])
+
+
+def _legend(figure: Figure, handles: Sequence[Any], shape: Shape) -> None:
+    labels = [str(handle.get_label()) for handle in handles]
+    figure.legend(handles=list(handles), loc="outside upper left", ncols=_legend_columns(labels, shape.width_in * 72))
+
+
+def _legend_columns(labels: Sequence[str], width_pt: float) -> int:
+    """The most columns whose widest labels fit; a letter is about 5.4 pt wide, a key and its gaps 36 pt."""
+    for columns in range(len(labels), 1, -1):
+        rows = math.ceil(len(labels) / columns)
+        widest = [max(len(label) for label in labels[start : start + rows]) for start in range(0, len(labels), rows)]
+        if sum(5.4 * letters + 36 for letters in widest) <= width_pt:
+            return columns
+    return 1
+
+
+def _formatter(words: Words) -> FuncFormatter:
+    return FuncFormatter(lambda value, _: words.number(value))
+
+
+def _svg(figure: Figure) -> str:
+    written = io.StringIO()
+    figure.savefig(written, format="svg", metadata={"Date": None, "Creator": "Caodiem"})
+    # A hundredth of a point is finer than any screen; six decimals only make the file larger.
+    return _PATH_DATA.sub(lambda path: _DECIMALS.sub(r"\1", path[0]), written.getvalue())

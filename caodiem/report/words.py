@@ -1,0 +1,109 @@
+"""The words and numbers of the report in one language. The texts stand in words.toml; this file only fills them in.
+
+Knows nothing of runs. A number is written as the language writes it: 1,234.5 in English, 1.234,5 in Vietnamese.
+"""
+
+import functools
+import math
+import tomllib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import date, datetime
+from importlib.resources import files
+from typing import Any
+
+from babel.dates import format_date
+from babel.numbers import format_decimal
+
+from caodiem.dossier import OPERATIONS
+
+LANGUAGES = ("en", "vi")
+LANGUAGE_NAMES = {"en": "English", "vi": "Tiếng Việt"}
+_DATES = {"en": "d MMM y", "vi": "dd/MM/y"}
+
+
+@functools.cache
+def catalogue() -> dict[str, dict[str, str]]:
+    """Each key's text by language, as words.toml has it."""
+    return _load("words.toml")
+
+
+@functools.cache
+def references_vi() -> dict[str, str]:
+    """Vietnamese for texts of the catalogue of sources, by the English text."""
+    found: dict[str, str] = _load("data_vi.toml")["reference"]
+    return found
+
+
+@dataclass(frozen=True, slots=True)
+class Words:
+    """One language: `text` for sentences, the others for values inside them."""
+
+    language: str
+
+    def text(self, key: str, **values: object) -> str:
+        """The text of `key` with its {braces} filled in; KeyError for a key that the catalogue lacks."""
+        return catalogue()[key][self.language].format(**values)
+
+    def text_or(self, key: str, otherwise: str) -> str:
+        """The text of `key`, or `otherwise` for what a newer run may hold and the catalogue does not know yet."""
+        return catalogue()[key][self.language] if key in catalogue() else otherwise
+
+    def operation(self, name: str) -> str:
+        if name == "all":
+            return self.text("operation_all")
+        operation = OPERATIONS.get(name)
+        return name if operation is None else {"en": operation.label_en, "vi": operation.label_vi}[self.language]
+
+    def system(self, name: str) -> str:
+        return self.text_or(f"system_{name}", name)
+
+    def unit(self, name: str) -> str:
+        return self.text_or(f"unit_{name}", name)
+
+    def number(self, value: float, digits: int = 3) -> str:
+        """`value` with `digits` significant digits, but never fewer than its whole number has."""
+        if not math.isfinite(value):
+            return self.text("never")
+        whole = math.floor(math.log10(abs(value))) + 1 if value else 1
+        decimals = max(digits - whole, 0)
+        pattern = "#,##0" + ("." + "#" * min(decimals, 9) if decimals else "")
+        return str(format_decimal(round(value, decimals), format=pattern, locale=self.language))
+
+    def exactly(self, value: float) -> str:
+        """An input as it was given, up to nine decimals."""
+        return str(format_decimal(value, format="#,##0.#########", locale=self.language))
+
+    def percent(self, value: float) -> str:
+        """`value` counts hundredths: 43 gives 43%."""
+        return self.number(value) + "%"
+
+    def time(self, seconds: float) -> str:
+        """Milliseconds below one second, else seconds; words for a time that never came."""
+        if not math.isfinite(seconds):
+            return self.text("never")
+        if 0 < abs(seconds) < 1:
+            return self.text("milliseconds_short", value=self.number(seconds * 1000))
+        return self.text("seconds_short", value=self.number(seconds))
+
+    def milliseconds(self, seconds: float | None) -> str:
+        """A time for a column of milliseconds: no unit; words for never, a dash for not known."""
+        if seconds is None or math.isnan(seconds):
+            return self.text("none")
+        return self.text("never") if math.isinf(seconds) else self.number(seconds * 1000)
+
+    def day(self, day: date) -> str:
+        return str(format_date(day, format=_DATES[self.language], locale=self.language))
+
+    def moment(self, moment: datetime) -> str:
+        return f"{self.day(moment.date())}, {moment:%H:%M}"
+
+    def listed(self, items: Sequence[str]) -> str:
+        """`a`, `a and b`, `a, b and c`."""
+        if len(items) < 2:
+            return "".join(items)
+        return self.text("comma").join(items[:-1]) + self.text("and") + items[-1]
+
+
+def _load(name: str) -> dict[str, Any]:
+    return tomllib.loads((files("caodiem.report") / name).read_text(encoding="utf-8"))
