@@ -87,36 +87,61 @@ def without_attributes(pdf: bytes, signer: Issued) -> bytes:
     return with_message(pdf, info.dump(force=True))
 
 
-def resigned(pdf: bytes, signer: Issued, change: Callable[[list[cms.CMSAttribute]], list[cms.CMSAttribute]]) -> bytes:
+Change = Callable[[list[cms.CMSAttribute]], list[cms.CMSAttribute]]
+
+
+def resigned(pdf: bytes, signer: Issued, change: Change) -> bytes:
     """The same document signed again by the same key, with the signed attributes changed."""
+    return with_message(pdf, _signed_again(message(pdf), signer, change))
+
+
+def widened(pdf: bytes, signer: Issued) -> bytes:
+    """A signature that leaves out eight bytes more than its own digits, made by a trusted signer."""
+    start, end = gap(pdf)
+    old = list(_BYTE_RANGE.finditer(pdf))[-1].group()
+    new = b"/ByteRange [0 %d %d %d" % (start, end + 8, len(pdf) - end - 8)
+    changed = pdf.replace(old, new.ljust(len(old) - 1) + b"]")
+    signed = _signed_again(message(pdf), signer, says_digest(changed[:start] + changed[end + 8 :]))
+    return changed[: start + 1] + signed.hex().encode().ljust(end - start - 2, b"0") + changed[end - 1 :]
+
+
+def _signed_again(signed: bytes, signer: Issued, change: Change) -> bytes:
+    """The CMS with other signed attributes and a signature that fits them."""
     assert isinstance(signer.key, rsa.RSAPrivateKey)
-    info = cms.ContentInfo.load(message(pdf))
+    info = cms.ContentInfo.load(signed)
     signer_info = info["content"]["signer_infos"][0]
     attributes = cms.CMSAttributes(change(list(signer_info["signed_attrs"])))
     signer_info["signed_attrs"] = attributes
     signer_info["signature"] = signer.key.sign(attributes.dump(), padding.PKCS1v15(), hashes.SHA256())
-    return with_message(pdf, info.dump(force=True))
+    return bytes(info.dump(force=True))
 
 
 def attribute(name: str, *values: object) -> cms.CMSAttribute:
     return cms.CMSAttribute({"type": name, "values": values})
 
 
-def without(name: str) -> Callable[[list[cms.CMSAttribute]], list[cms.CMSAttribute]]:
+def without(name: str) -> Change:
     return lambda attributes: [each for each in attributes if each["type"].native != name]
 
 
-def names_certificate(other: Issued) -> Callable[[list[cms.CMSAttribute]], list[cms.CMSAttribute]]:
+def names_certificate(other: Issued) -> Change:
     """The signing-certificate attribute of another certificate."""
     digest = other.certificate.fingerprint(hashes.SHA256())
     wrong = attribute("signing_certificate_v2", {"certs": [{"cert_hash": digest}]})
     return lambda attributes: [*without("signing_certificate_v2")(attributes), wrong]
 
 
-def says_digest(text: bytes) -> Callable[[list[cms.CMSAttribute]], list[cms.CMSAttribute]]:
+def says_digest(text: bytes) -> Change:
     """The digest of other content."""
     wrong = attribute("message_digest", hashlib.sha256(text).digest())
     return lambda attributes: [*without("message_digest")(attributes), wrong]
+
+
+def protects_other_algorithms() -> Change:
+    """RFC 6211's protected copy names SHA-512, while the signature uses SHA-256."""
+    algorithms = {"digest_algorithm": {"algorithm": "sha512"}, "signature_algorithm": {"algorithm": "sha512_rsa"}}
+    wrong = attribute("cms_algorithm_protection", algorithms)
+    return lambda attributes: [*without("cms_algorithm_protection")(attributes), wrong]
 
 
 def twice(pdf: bytes) -> bytes:
@@ -124,4 +149,11 @@ def twice(pdf: bytes) -> bytes:
     info = cms.ContentInfo.load(message(pdf))
     only = info["content"]["signer_infos"][0]
     info["content"]["signer_infos"] = [only, only]
+    return with_message(pdf, info.dump(force=True))
+
+
+def carrying_content(pdf: bytes) -> bytes:
+    """A message that carries content of its own beside the signature over the document."""
+    info = cms.ContentInfo.load(message(pdf))
+    info["content"]["encap_content_info"]["content"] = b"something else"
     return with_message(pdf, info.dump(force=True))

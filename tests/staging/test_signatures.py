@@ -120,6 +120,12 @@ INVALID: dict[str, tuple[Make, str]] = {
         lambda: forgeries.with_message(good(), forgeries.message(good()), b"\x01"),
         plain_signature.HIDDEN_BYTES,
     ),
+    "a wider gap than the signature": (lambda: forgeries.widened(good(), hierarchy().signer), ""),
+    "algorithms that differ from the protected ones": (
+        lambda: resigned(forgeries.protects_other_algorithms()),
+        plain_signature.BAD_ATTRIBUTES,
+    ),
+    "content inside the message": (lambda: forgeries.carrying_content(good()), ""),
     "flipped bit of the signature": (lambda: forgeries.flip_signature(good()), plain_signature.BAD_SIGNATURE),
     "no signed attributes": (
         lambda: forgeries.without_attributes(good(), hierarchy().signer),
