@@ -51,6 +51,16 @@ class Signed:
 
 def faults(pdf: bytes, issuers: Issuers, at: datetime) -> tuple[str, ...]:
     """Why the signature of `pdf` is not valid at `at`; empty when it is. NotPlain when it is not for us to judge."""
+    try:
+        return _faults(pdf, issuers, at)
+    # What the three parsers raise at hostile input, wherever they come upon it: they parse as late as they can.
+    except (ValueError, TypeError, LookupError, AttributeError, ArithmeticError, RecursionError) as error:
+        raise NotPlain(f"{type(error).__name__}: {error}") from error
+    except (pikepdf.PdfError, UnsupportedAlgorithm, x509.InvalidVersion) as error:
+        raise NotPlain(f"{type(error).__name__}: {error}") from error
+
+
+def _faults(pdf: bytes, issuers: Issuers, at: datetime) -> tuple[str, ...]:
     signed = _read(pdf)
     hidden = padding_faults(signed.message)
     if hidden:
@@ -80,10 +90,7 @@ def faults(pdf: bytes, issuers: Issuers, at: datetime) -> tuple[str, ...]:
 
 def padding_faults(contents: bytes) -> tuple[str, ...]:
     """Whether something hides in the room that the CMS leaves; the full validator asks here too."""
-    try:
-        return (HIDDEN_BYTES,) if contents[parser.peek(contents) :].strip(b"\0") else ()
-    except ValueError as error:
-        raise NotPlain(f"CMS: {error}") from error
+    return (HIDDEN_BYTES,) if contents[parser.peek(contents) :].strip(b"\0") else ()
 
 
 def attribute_faults(signer_info: cms.SignerInfo) -> tuple[str, ...]:
@@ -102,14 +109,11 @@ def attribute_faults(signer_info: cms.SignerInfo) -> tuple[str, ...]:
 
 def _read(pdf: bytes) -> Signed:
     """The only signature of `pdf`, if it covers all of it."""
-    try:
-        with pikepdf.open(BytesIO(pdf), attempt_recovery=False, suppress_warnings=True) as opened:
-            signatures = list(_signatures(opened))
-            if len(signatures) != 1:
-                raise NotPlain(f"{len(signatures)} signatures")
-            return _spans(pdf, signatures[0])
-    except (pikepdf.PdfError, ValueError, TypeError, KeyError, AttributeError) as error:
-        raise NotPlain(f"PDF structure: {error}") from error
+    with pikepdf.open(BytesIO(pdf), attempt_recovery=False, suppress_warnings=True) as opened:
+        signatures = list(_signatures(opened))
+        if len(signatures) != 1:
+            raise NotPlain(f"{len(signatures)} signatures")
+        return _spans(pdf, signatures[0])
 
 
 def _signatures(opened: pikepdf.Pdf) -> Iterator[pikepdf.Object]:
@@ -140,18 +144,15 @@ def _spans(pdf: bytes, signature: pikepdf.Object) -> Signed:
 
 def _signed_data(contents: bytes) -> cms.SignedData:
     """The CMS in the hex digits. NotPlain for anything but one signer over detached data."""
-    try:
-        info = cms.ContentInfo.load(contents[: parser.peek(contents)], strict=True)
-        data = info["content"]
-        if info["content_type"].native != "signed_data" or len(data["signer_infos"]) != 1:
-            raise NotPlain("not one signer's signed data")
-        encapsulated = data["encap_content_info"]
-        if encapsulated["content_type"].native != "data" or encapsulated["content"].native is not None:
-            raise NotPlain("content inside the signature")
-        if any(choice.name != "certificate" for choice in data["certificates"]):
-            raise NotPlain("other things than certificates")
-    except (ValueError, TypeError, KeyError) as error:
-        raise NotPlain(f"CMS: {error}") from error
+    info = cms.ContentInfo.load(contents[: parser.peek(contents)], strict=True)
+    data = info["content"]
+    if info["content_type"].native != "signed_data" or len(data["signer_infos"]) != 1:
+        raise NotPlain("not one signer's signed data")
+    encapsulated = data["encap_content_info"]
+    if encapsulated["content_type"].native != "data" or encapsulated["content"].native is not None:
+        raise NotPlain("content inside the signature")
+    if any(choice.name != "certificate" for choice in data["certificates"]):
+        raise NotPlain("other things than certificates")
     return data
 
 
@@ -181,8 +182,6 @@ def _signature_faults(
         _verify(signer_info, signer, _SET_OF + encoded[1:])
     except InvalidSignature:
         return (BAD_SIGNATURE,)
-    except (ValueError, UnsupportedAlgorithm) as error:
-        raise NotPlain(f"signature: {error}") from error
     return ()
 
 

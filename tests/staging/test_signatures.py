@@ -1,6 +1,7 @@
 """The verifier: good documents pass, each kind of forgery is refused with its reason, pyHanko and OpenSSL agree."""
 
 import functools
+import random
 import subprocess
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -9,8 +10,9 @@ from pathlib import Path
 
 import pytest
 from cryptography import x509
-from cryptography.hazmat.primitives import serialization
+from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
+from cryptography.x509.oid import NameOID
 
 from staging import chains, full_validation, pki, plain_signature
 from staging.chains import NotPlain
@@ -96,6 +98,22 @@ def by_self_signed() -> bytes:
     return signed_by(alone, [])
 
 
+def by_odd_authority(*, ca: bool = True, may_certify: bool = True, bits: int = 2048, extra: bool = False) -> bytes:
+    """An authority below the true root with one thing wrong."""
+    key, root = rsa.generate_private_key(65537, bits), hierarchy().root
+    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "Odd")])
+    builder = x509.CertificateBuilder(root.certificate.subject, name, key.public_key(), x509.random_serial_number())
+    builder = builder.not_valid_before(NOW - timedelta(days=1)).not_valid_after(NOW + timedelta(days=1))
+    builder = builder.add_extension(x509.BasicConstraints(ca, 0 if ca else None), critical=True)
+    usage = x509.KeyUsage(True, False, False, False, False, may_certify, True, False, False)
+    builder = builder.add_extension(usage, critical=True)
+    if extra:
+        unknown = x509.UnrecognizedExtension(x509.ObjectIdentifier("1.3.6.1.4.1.99999.1"), b"\x05\x00")
+        builder = builder.add_extension(unknown, critical=True)
+    odd = Issued(builder.sign(root.key, hashes.SHA256()), key)
+    return signed_by(pki.make_signer("Công dân", odd), [odd])
+
+
 def short_key() -> bytes:
     return by_signer(key=rsa.generate_private_key(65537, 1024))
 
@@ -104,6 +122,7 @@ Make = Callable[[], bytes]
 VALID: dict[str, Make] = {
     "plain": good,
     "elliptic curve": lambda: by_signer(key=ec.generate_private_key(ec.SECP256R1())),
+    "authority like any other": by_odd_authority,
     "authority not known before": lambda: signed_by(pki.make_signer("Công dân", _other_issuing()), [_other_issuing()]),
     "two signatures": lambda: sign(good(), hierarchy().signer, [hierarchy().issuing.certificate], "Second"),
 }
@@ -162,6 +181,10 @@ INVALID: dict[str, tuple[Make, str]] = {
     "short key": (short_key, chains.WEAK),
     "citizen as authority": (by_citizen_as_authority, chains.NO_PATH),
     "authority too deep": (by_authority_too_deep, chains.NO_PATH),
+    "authority without the right to be one": (lambda: by_odd_authority(ca=False), chains.NO_PATH),
+    "authority without the right to certify": (lambda: by_odd_authority(may_certify=False), chains.NO_PATH),
+    "authority with a short key": (lambda: by_odd_authority(bits=1024), chains.NO_PATH),
+    "authority with an unknown critical extension": (lambda: by_odd_authority(extra=True), ""),
     "unsigned": (lambda: make_pdf("Đơn", 0), full_validation.UNSIGNED),
     "empty": (lambda: b"", full_validation.UNREADABLE),
     "not a PDF": (lambda: b"PK\x03\x04 not a PDF", full_validation.UNREADABLE),
@@ -215,6 +238,19 @@ def test_no_byte_of_the_signed_range_may_change(position: int) -> None:
     place = len(content) * position // 100
     start, end = forgeries.gap(good())
     assert not verifier().verify(forgeries.flip(good(), place if place < start else place + end - start)).valid
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_random_damage_is_judged_alike_by_both_ways(seed: int) -> None:
+    """A bit in the message, a byte anywhere: no exception, and the same verdict. (Not all damage matters: the copy of
+    the authority's certificate that comes along may be broken.)"""
+    where, once = random.Random(seed), verifier()
+    whole, message = good(), forgeries.message(good())
+    for _ in range(10):
+        position, bit = where.randrange(len(message)), 1 << where.randrange(8)
+        damaged = message[:position] + bytes([message[position] ^ bit]) + message[position + 1 :]
+        for pdf in (forgeries.with_message(whole, damaged), forgeries.flip(whole, where.randrange(len(whole)))):
+            assert once.verify(pdf).valid == (not once.faults_in_full(pdf, NOW)), (seed, position, bit)
 
 
 def _openssl(*arguments: str | Path) -> subprocess.CompletedProcess[str]:
