@@ -3,6 +3,7 @@
 import json
 import signal
 import sys
+from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -96,6 +97,18 @@ def report(source: RunFolder, as_json: Json = False) -> None:
     else:
         print(f"Report: {path}")
         print(opened.folder)
+
+
+@app.command()
+def calibrate(source: RunFolder, as_json: Json = False) -> None:
+    """Print the service times that a replay measured, as `portal.services` of a scenario."""
+    found = stages.calibrate(run.open_run(source))
+    if as_json:
+        _print_json([asdict(each) for each in found])
+    else:
+        from simulation.calibration import as_toml
+
+        print("\n".join(as_toml(found)))
 
 
 @app.command()

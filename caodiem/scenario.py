@@ -77,6 +77,8 @@ class Casework(Part):
     supplement: q.Percent
     supplement_answer: q.Days
     signature_check: q.Seconds
+    # Least time between a filing and the next thing that its citizen does; the payment comes `payment` after it.
+    pause: q.Seconds
     payment: q.Minutes
     receive_time: q.WorkingMinutes
     handle_time: q.WorkingMinutes

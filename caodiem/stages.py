@@ -119,6 +119,19 @@ def report(into: run.Run) -> Path:
     return build(into)
 
 
+def calibrate(source: run.Run) -> list[Any]:
+    """Service times measured by the replay of the run's lowest level; UsageError when none was replayed."""
+    from simulation.calibration import services
+
+    for level in source.levels:
+        found = level.executed("replayed")
+        if found.observations.is_file():
+            stations = list(read_scenario(source).portal.stations)
+            rows, components = observations.read(found.observations), observations.read_components(found.components)
+            return services(rows, components, stations)
+    raise UsageError(f"{source.folder}: no level was replayed; expected a run that `caodiem run` or `replay` finished")
+
+
 def read_scenario(source: run.Run) -> Scenario:
     """The scenario as the run resolved it, whatever its file says now."""
     return Scenario.model_validate(run.read_json(source.scenario)["resolved"])

@@ -145,7 +145,8 @@ def draw(scenario: Scenario, clock: OfficeClock, filings: Filings) -> Draws:
     components = 1 + np.searchsorted(weights, chance("components"))
     checked_s = filings.filed_s + np.where(filings.online, components * work.signature_check.value, 0)
     pays = filings.online & (chance("fee") < work.fee.value / 100)
-    paid_s = np.where(pays, checked_s - 60 * work.payment.value * np.log(chance("payment")), np.nan)
+    delay_s = work.pause.value - 60 * work.payment.value * np.log(chance("payment"))
+    paid_s = np.where(pays, checked_s + delay_s, np.nan)
 
     def at_desk(quantity: str) -> list[float]:
         return lognormal(work.desk_variation.value, chance(quantity)).tolist()

@@ -184,7 +184,9 @@ def _tracking(scenario: Scenario, events: dict[str, np.ndarray], day_s: float) -
     row, number = _repeated(scenario.seed, "look-ups", events["dossier"][filed], scenario.traffic.look_ups.value)
     share = uniform(scenario.seed, "look-up moment", events["dossier"][filed][row], number)
     hours = np.array(scenario.demand.hours_online.value)
-    begin, end = _awake(hours, events["at_s"][filed][row]), _awake(hours, until_s[row])
+    # Nobody asks after a dossier before it has been filed; a case refused at once is asked after once it is.
+    from_s = events["at_s"][filed] + scenario.casework.pause.value
+    begin, end = _awake(hours, from_s[row]), _awake(hours, np.maximum(until_s, from_s)[row])
     at_s = _wall(hours, begin + share * (end - begin))
     source = filed[row]
     name = np.full(len(source), "citizen_tracks")
