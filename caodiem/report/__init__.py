@@ -89,7 +89,7 @@ def _article(material: Material, findings: Findings, words: Words, environment: 
         language=words.language,
         sections=SECTIONS,
         made_on=words.day(started_at.date()),
-        scale=words.text("none") if material.scale is None else words.percent(100 * material.scale),
+        notes=page.note_on_scale(material, words),
         head=page.head(material, words),
         facts=page.facts(material, words),
         pictures=_pictures(material, findings, words),
@@ -123,7 +123,8 @@ def _pictures(material: Material, findings: Findings, words: Words) -> dict[str,
         panels = [_panel(level, level.traffic, words) for level in busy]
         found["requests"] = partial(plots.requests, panels, words), page.requests_alt(busy, words)
     if findings.rates:
-        panels = [_arrivals_panel(level, findings, words) for level in material.levels if level.percent in findings.rates]
+        moving = [level for level in material.levels if level.percent in findings.rates]
+        panels = [_arrivals_panel(level, findings, words) for level in moving]
         found["arrivals"] = partial(plots.arrivals, panels, words), page.arrivals_alt(findings.rates, words)
     if findings.times:
         timed = [level for level in material.levels if level.percent in findings.times]

@@ -1,19 +1,20 @@
 """The page in one language: everything the template shows, worded and formatted. Knows neither HTML nor plots."""
 
 import re
+from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import date, datetime
 from typing import Any
 
-from caodiem.dossier import OPERATIONS
 from caodiem.report import answer, figures
 from caodiem.report.material import Executed, Json, LevelMaterial, Material
 from caodiem.report.words import Words, references_vi
 
 _INDEX = re.compile(r"\[(\d+)\]")
+_STEP = re.compile(r"(\w+)(?:\[(\d+)\])?")
+_LONG_GROUP = 30
 _URL = re.compile(r"https?://[^\s;,)]+[^\s;,).]")
-_EXECUTORS = ("replayed", "simulated")
 
 
 @dataclass(frozen=True, slots=True)
@@ -165,18 +166,15 @@ def rules(level: LevelMaterial, words: Words) -> Table | None:
 def accounts(found: list[figures.Account], words: Words) -> Table:
     """Outcomes down, levels and executors across, so that it fits a phone."""
     heads = [Cell(""), *(Cell(words.text(f"executor_{each.executor}"), "number") for each in found)]
-    percents = list(dict.fromkeys(each.percent for each in found))
-    groups = [Cell("")] + [
-        Cell(words.text("level_is", percent=words.percent(percent)), "group", sum(each.percent == percent for each in found))
-        for percent in percents
-    ]
+    spans = Counter(each.percent for each in found)
+    groups = [Cell(words.text("level_is", percent=words.percent(each)), "group", span) for each, span in spans.items()]
     body = [_account_row("column_planned", [each.planned for each in found], words)]
     for outcome in figures.outcome_names():
         body.append(_account_row(f"outcome_{outcome}", [each.outcomes[outcome] for each in found], words))
     body.append(_account_row("column_sum", [each.total for each in found], words))
-    balanced = [Cell(words.text("yes"), "pass") if each.is_balanced else Cell(words.text("no"), "fail") for each in found]
-    body.append([Cell(words.text("column_balanced"), "label"), *balanced])
-    return Table(words.text("accounts_title"), heads, body, groups)
+    signs = {True: Cell(words.text("yes"), "pass"), False: Cell(words.text("no"), "fail")}
+    body.append([Cell(words.text("column_balanced"), "label"), *(signs[each.is_balanced] for each in found)])
+    return Table(words.text("accounts_table"), heads, body, [Cell(""), *groups])
 
 
 def inputs(material: Material, words: Words) -> list[InputGroup]:
@@ -184,7 +182,8 @@ def inputs(material: Material, words: Words) -> list[InputGroup]:
     grouped: dict[str, list[Json]] = {}
     for each in material.inputs:
         grouped.setdefault(re.split(r"[.\[]", each["key"])[0], []).append(each)
-    return [_input_group(name, rows, words) for name, rows in grouped.items()]
+    resolved = (material.scenario or {}).get("resolved", {})
+    return [_input_group(name, rows, resolved, words) for name, rows in grouped.items()]
 
 
 def provenance(material: Material, words: Words) -> list[tuple[str, str]]:
@@ -207,12 +206,27 @@ def provenance(material: Material, words: Words) -> list[tuple[str, str]]:
 
 
 def repeat(material: Material) -> list[str]:
-    """The commands that make this run again."""
-    manifest = material.manifest
-    options = [f"--{name.replace('_', '-')} {value}" for name, value in _set_options(manifest.get("options", {}))]
-    command = " ".join(["caodiem run", f"scenarios/{manifest.get('scenario', 'SCENARIO')}.toml", *options])
+    """The commands that make this run again; a replay of older plans names the run that they came from."""
+    manifest, options = material.manifest, material.manifest.get("options", {})
+    broke_off = manifest.get("state") in ("interrupted", "failed")
+    command = "run" if broke_off or any(level.replayed for level in material.levels) else "simulate"
+    again = f"caodiem {command} scenarios/{manifest.get('scenario', 'SCENARIO')}.toml --scale {options.get('scale', 1)}"
+    if "plans_from" in options:
+        again = f"caodiem replay results/runs/{options['plans_from']}"
     commit = manifest.get("commit")
-    return [f"git checkout {commit}", command] if commit else [command]
+    return [f"git checkout {commit}", again] if commit else [again]
+
+
+def note_on_scale(material: Material, words: Words) -> dict[str, str]:
+    """How the country's figures came from the sample: sentences for the facts and for the requests."""
+    marks = words.text("requests_marks")
+    if material.scale is None or material.scale >= 1:
+        return {"facts": words.text("facts_national_whole"), "requests": words.text("requests_text_whole", marks=marks)}
+    scale = words.percent(100 * material.scale)
+    return {
+        "facts": words.text("facts_national", scale=scale),
+        "requests": words.text("requests_text", scale=scale, marks=marks),
+    }
 
 
 def adoption_alt(projection: Json, words: Words) -> str:
@@ -228,7 +242,7 @@ def adoption_alt(projection: Json, words: Words) -> str:
 
 def dossiers_alt(projection: Json, words: Words) -> str:
     table = projection["dossiers_per_day"]
-    values = {}
+    values: dict[str, str] = {}
     for end, index in (("first", 0), ("last", -1)):
         online = table["ministries_online"][index] + table["localities_online"][index]
         counter = table["ministries_counter"][index] + table["localities_counter"][index]
@@ -361,16 +375,17 @@ def _account_row(key: str, counts: list[int | None], words: Words) -> list[Cell]
     return [Cell(words.text(key), "label"), *cells]
 
 
-def _input_group(name: str, rows: list[Json], words: Words) -> InputGroup:
+def _input_group(name: str, rows: list[Json], resolved: Json, words: Words) -> InputGroup:
     assumed = sum(each["evidence"] == "assumed" for each in rows)
     count = words.text("inputs_group_count", inputs=words.number(len(rows)), assumed=words.number(assumed))
-    return InputGroup(words.text_or(f"group_{name}", name), count, [_input(each, words) for each in rows], len(rows) > 30)
+    shown = [_input(each, resolved, words) for each in rows]
+    return InputGroup(words.text_or(f"group_{name}", name), count, shown, is_long=len(rows) > _LONG_GROUP)
 
 
-def _input(row: Json, words: Words) -> Input:
+def _input(row: Json, resolved: Json, words: Words) -> Input:
     return Input(
         key=row["key"],
-        label=_input_label(row, words),
+        label=_input_label(row["key"], resolved, words),
         value=_value(row["value"], words),
         unit=words.unit(row["unit"]),
         bounds=_bounds(row, words),
@@ -381,14 +396,26 @@ def _input(row: Json, words: Words) -> Input:
     )
 
 
-def _input_label(row: Json, words: Words) -> str:
-    """The key's label; a row of a service says of which operation when the run wrote it down."""
-    key = row["key"]
-    number = int(found[1]) + 1 if (found := _INDEX.search(key)) else 0
-    label = words.text_or(f"input_{_INDEX.sub('', key)}", key).format(number=number)
-    if row.get("operation") in OPERATIONS:
-        label += f" ({words.operation(row['operation'])})"
-    return label
+def _input_label(key: str, resolved: Json, words: Words) -> str:
+    """What the input is, in words; the key itself for one that words.toml does not know yet."""
+    said = words.text_or(f"input_{_INDEX.sub('', key)}", key)
+    return said.format(**_row_of(key, resolved, words)) if _INDEX.search(key) else said
+
+
+def _row_of(key: str, resolved: Json, words: Words) -> dict[str, str]:
+    """What the row of a list says of itself: for `slo[0].response` the operation of the scenario's first SLO."""
+    row: Any = resolved
+    for name, number in _STEP.findall(key.rpartition(".")[0]):
+        row = row.get(name, {} if not number else []) if isinstance(row, dict) else {}
+        row = row[int(number)] if number and int(number) < len(row) else row
+    known = row if isinstance(row, dict) else {}
+    place = key.rpartition("].")[0] + "]"
+    return {
+        "group": words.text_or(known.get("group", ""), place),
+        "day": words.day(date.fromisoformat(known["on"])) if "on" in known else "",
+        "operation": words.operation(known.get("operation", place)),
+        "station": words.text_or(f"station_{known.get('station')}", str(known.get("station", place))),
+    }
 
 
 def _value(value: Any, words: Words) -> str:
@@ -399,14 +426,10 @@ def _value(value: Any, words: Words) -> str:
 
 
 def _bounds(row: Json, words: Words) -> str:
-    low, high = row.get("low"), row.get("high")
-    if low is None and high is None:
+    bounds = {name: words.exactly(row[name]) for name in ("low", "high") if row.get(name) is not None}
+    if not bounds:
         return ""
-    if high is None:
-        return words.text("range_low", low=words.exactly(low))
-    if low is None:
-        return words.text("range_high", high=words.exactly(high))
-    return words.text("range_both", low=words.exactly(low), high=words.exactly(high))
+    return words.text("range_both" if len(bounds) == 2 else f"range_{next(iter(bounds))}", **bounds)
 
 
 def _reference(text: str, words: Words) -> Iterator[Piece]:
@@ -445,9 +468,3 @@ def _of_levels(levels: list[LevelMaterial], words: Words) -> Iterator[tuple[str,
             wall = words.time(info.get("wall_s") or 0)
             value = words.text("provenance_replay_value", target=info["target"], wall=wall, **asked)
             yield words.text("provenance_replay", percent=percent), value
-
-
-def _set_options(options: Json) -> Iterator[tuple[str, str]]:
-    for name, value in options.items():
-        if value is not None and value is not False:
-            yield name, "" if value is True else str(value)

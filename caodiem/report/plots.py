@@ -18,8 +18,9 @@ from matplotlib.axes import Axes
 from matplotlib.backends.backend_svg import FigureCanvasSVG
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
-from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator
+from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullLocator
 
+from caodiem.dossier import OPERATIONS
 from caodiem.report import figures
 from caodiem.report.words import Words
 
@@ -30,11 +31,14 @@ BLUE, SKY, GREEN, ORANGE, RED, PINK, YELLOW = (
 _PATH = {"ministries": (BLUE, "-"), "localities": (RED, "--"), "national": (INK, "-")}
 _POINTS = {"observed": ("o", True), "derived": ("s", True), "target": ("^", True), "assumed": ("o", False)}
 _DOSSIERS = {
-    "ministries_online": BLUE, "localities_online": RED, "ministries_counter": "#a6cfe6", "localities_counter": "#f3c39d",
-}  # fmt: skip
+    "ministries_online": BLUE,
+    "localities_online": RED,
+    "ministries_counter": "#a6cfe6",
+    "localities_counter": "#f3c39d",
+}
 _PATH_DATA, _DECIMALS = re.compile(r' d="[^"]+"'), re.compile(r"(\.\d\d)\d+")
 _SYSTEMS = (BLUE, ORANGE, GREEN, PINK, SKY, RED, YELLOW, GREY)
-_STYLE = {
+_STYLE: dict[Any, Any] = {
     "font.family": "DejaVu Sans",
     "font.size": 9.0,
     "axes.edgecolor": GREY,
@@ -95,8 +99,8 @@ def adoption(projection: dict[str, Any], words: Words, shape: Shape) -> str:
         figure, (axes,) = _figure(shape, 1, 4.0)
         days = figures.ordinals(projection["path"]["on"])
         for name, (colour, dashes) in _PATH.items():
-            width = 2.2 if name == "national" else 1.6
-            axes.plot(days, projection["path"][f"{name}_percent"], dashes, color=colour, lw=width, label=words.text(name))
+            width, shares = 2.2 if name == "national" else 1.6, projection["path"][f"{name}_percent"]
+            axes.plot(days, shares, dashes, color=colour, lw=width, label=words.text(name))
         kinds = [_point(axes, point) for point in projection["points"]]
         _mark_levels(axes, projection["levels"], words)
         axes.set(ylim=(0, 100), xlim=(days[0], days[-1] + 12), ylabel=words.text("adoption_axis"))
@@ -158,11 +162,13 @@ def arrivals(panels: Sequence[Panel], words: Words, shape: Shape) -> str:
 def responses(panels: Sequence[Panel], words: Words, shape: Shape) -> str:
     """Each panel's data is a list of OperationTimes: dots for p50, p95, p99 on a log axis, `never` at its right end."""
     with mpl.rc_context(_STYLE):
-        rows = max(len(panel.data) for panel in panels)
-        figure, grid = _figure(shape, len(panels), 0.34 * rows + 1.2)
+        # The same rows in every panel, also where a level has none of an operation: panels share their labels.
+        found = {row.operation for panel in panels for row in panel.data}
+        places = {name: place for place, name in enumerate(name for name in ("all", *OPERATIONS) if name in found)}
+        figure, grid = _figure(shape, len(panels), 0.34 * len(places) + 1.2)
         span = _span([panel.data for panel in panels])
         for axes, panel in zip(grid, panels, strict=True):
-            _responses(axes, panel, span, words)
+            _responses(axes, panel, places, span, words)
         for axes in grid[1:] if shape.is_wide else []:
             axes.tick_params(labelleft=False)
         figure.supxlabel(words.text("responses_axis"), fontsize=9)
@@ -239,10 +245,11 @@ def _arrivals(axes: Axes, panel: Panel, words: Words) -> None:
     axes.yaxis.set_major_locator(MaxNLocator(6, integer=True))
 
 
-def _responses(axes: Axes, panel: Panel, span: tuple[float, float], words: Words) -> None:
-    rows: list[figures.OperationTimes] = panel.data
+def _responses(axes: Axes, panel: Panel, places: dict[str, int], span: tuple[float, float], words: Words) -> None:
+    rows: list[figures.OperationTimes] = [row for row in panel.data if row.operation in places]
     low_s, high_s = span
-    for place, row in enumerate(rows):
+    for row in rows:
+        place = places[row.operation]
         for times, lift, colour, face in ((row.measured, -0.16, BLUE, BLUE), (row.predicted, 0.16, RED, "white")):
             if times is not None:
                 _range(axes, times, place + lift, colour, face, high_s)
@@ -250,11 +257,12 @@ def _responses(axes: Axes, panel: Panel, span: tuple[float, float], words: Words
             axes.plot(row.service.p95_s, place, "|", color=INK, ms=13, mew=1.6, zorder=5)
     axes.set_xscale("log")
     axes.set(title=panel.title, xlim=(low_s, high_s * 1.6))
-    axes.set(ylim=(len(rows) - 0.4, -0.6), yticks=range(len(rows)))
-    axes.set_yticklabels([words.operation(row.operation) for row in rows])
+    axes.set(ylim=(len(places) - 0.4, -0.6), yticks=range(len(places)))
+    axes.set_yticklabels([words.operation(name) for name in places])
     axes.get_yticklabels()[0].set_fontweight("bold")
     axes.xaxis.set_major_locator(LogLocator(base=10, numticks=8))
     axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: words.time(value)))
+    axes.xaxis.set_minor_locator(NullLocator())
     axes.grid(axis="y", visible=False)
     if any(_is_never(times) for row in rows for times in (row.measured, row.predicted)):
         axes.axvline(high_s, color=GREY, lw=0.8, ls=":")
@@ -301,7 +309,6 @@ def _figure(shape: Shape, panels: int, height_in: float) -> tuple[Figure, list[A
     # Narrow pictures are lower for their width, but need room for a legend in more lines.
     height = height_in if shape.is_wide else rows * (height_in * 0.84) + 0.7
     figure = Figure(figsize=(shape.width_in, height), layout="constrained")
-    FigureCanvasSVG(figure)
     return figure, list(figure.subplots(rows, columns, squeeze=False).flat)
 
 
@@ -342,6 +349,8 @@ def _formatter(words: Words) -> FuncFormatter:
 
 def _svg(figure: Figure) -> str:
     written = io.StringIO()
-    figure.savefig(written, format="svg", metadata={"Date": None, "Creator": "Caodiem"})
+    # The canvas itself rather than savefig, which would draw everything twice to settle the layout.
+    canvas: Any = FigureCanvasSVG(figure)
+    canvas.print_svg(written, metadata={"Date": None, "Creator": "Caodiem"})
     # A hundredth of a point is finer than any screen; six decimals only make the file larger.
     return _PATH_DATA.sub(lambda path: _DECIMALS.sub(r"\1", path[0]), written.getvalue())

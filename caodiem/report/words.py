@@ -61,13 +61,13 @@ class Words:
     def unit(self, name: str) -> str:
         return self.text_or(f"unit_{name}", name)
 
-    def number(self, value: float, digits: int = 3) -> str:
-        """`value` with `digits` significant digits, but never fewer than its whole number has."""
+    def number(self, value: float, digits: int = 3, optional: str = "#") -> str:
+        """`value` with `digits` significant digits or all of its whole number; `optional="0"` keeps last zeros."""
         if not math.isfinite(value):
             return self.text("never")
         whole = math.floor(math.log10(abs(value))) + 1 if value else 1
         decimals = max(digits - whole, 0)
-        pattern = "#,##0" + ("." + "#" * min(decimals, 9) if decimals else "")
+        pattern = "#,##0" + ("." + optional * min(decimals, 9) if decimals else "")
         return str(format_decimal(round(value, decimals), format=pattern, locale=self.language))
 
     def exactly(self, value: float) -> str:
@@ -90,7 +90,7 @@ class Words:
         """A time for a column of milliseconds: no unit; words for never, a dash for not known."""
         if seconds is None or math.isnan(seconds):
             return self.text("none")
-        return self.text("never") if math.isinf(seconds) else self.number(seconds * 1000)
+        return self.text("never") if math.isinf(seconds) else self.number(seconds * 1000, optional="0")
 
     def day(self, day: date) -> str:
         return str(format_date(day, format=_DATES[self.language], locale=self.language))
