@@ -145,6 +145,7 @@ def test_body_too_large(signed_in: SignedIn) -> None:
 def test_one_payment_a_dossier(signed_in: SignedIn, prepared: Prepared, admin: Caller) -> None:
     citizen, code = signed_in("citizen-000001"), prepared(1)
     before = admin.get("/admin/counts").body["payments"]
+    assert signed_in("citizen-000002").post(f"/dossiers/{code}/payment", {"amount_vnd": 50_000}).status == 404
     first = citizen.post(f"/dossiers/{code}/payment", {"amount_vnd": 50_000})
     again = citizen.post(f"/dossiers/{code}/payment", {"amount_vnd": 50_000})
     assert (first.status, again.status) == (201, 200)

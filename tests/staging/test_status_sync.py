@@ -2,6 +2,7 @@
 
 import asyncio
 import random
+import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime
@@ -36,7 +37,8 @@ def test_new_events_are_accepted_and_older_ones_stale(signed_in: SignedIn, admin
     agency, before = signed_in("agency-H01"), admin.get("/admin/counts").body["sync_events"]
     assert push(agency, [event(1, 2), event(1, 3), event(2, 1)]) == {"accepted": 3, "stale": 0, "rejected": []}
     assert push(agency, [event(1, 1), event(1, 3), event(1, 4)]) == {"accepted": 1, "stale": 2, "rejected": []}
-    assert admin.get("/admin/counts").body["sync_events"] == before + 5
+    assert push(agency, [event(3, 1), event(3, 1)]) == {"accepted": 1, "stale": 1, "rejected": []}
+    assert admin.get("/admin/counts").body["sync_events"] == before + 6
 
 
 def test_a_repeated_batch_gets_the_same_answer(signed_in: SignedIn, admin: Caller) -> None:
@@ -146,22 +148,30 @@ def test_no_batch_reads_a_whole_table(conninfo: str) -> None:
 
 
 def test_concurrent_writers_neither_deadlock_nor_lose(conninfo: str) -> None:
-    """Eight writers push the same events at once, each in an order of its own."""
-    truth = [Event(f"H01-20260610-{serial:07d}", 2, sequence, AT) for serial in range(40) for sequence in range(5)]
+    """Eight writers push overlapping halves of the same new events at once, each in an order of its own."""
+    writers, turns = 8, 6
+    start = threading.Barrier(writers, timeout=30)
+
+    def truth(turn: int) -> list[Event]:
+        codes = (f"H01-202606{turn + 10}-{serial:07d}" for serial in range(60))
+        return [Event(code, 2, sequence, AT) for code in codes for sequence in range(6)]
 
     async def write(writer: int) -> None:
         order = random.Random(writer)
         async with await AsyncConnection.connect(conninfo, autocommit=True) as connection:
-            for turn in range(5):
-                events = order.sample(truth, len(truth))
+            for turn in range(turns):
+                events = order.sample(truth(turn), len(truth(turn)) // 2)
                 rows, rejected = status_sync.check("H01", events)
+                await asyncio.to_thread(start.wait)
                 await status_sync.apply(connection, "H01", Batch(f"{writer}-{turn}", events), rows, rejected)
 
-    with ThreadPoolExecutor(8) as pool:
-        list(pool.map(lambda writer: asyncio.run(write(writer)), range(8)))
+    with ThreadPoolExecutor(writers) as pool:
+        list(pool.map(lambda writer: asyncio.run(write(writer)), range(writers)))
     with psycopg.connect(conninfo) as connection:
-        assert connection.execute("SELECT count(*), min(sequence) FROM sync_states").fetchone() == (40, 4)
-        assert connection.execute("SELECT count(*) FROM sync_events").fetchone() == (200,)
+        newest = "SELECT code, max(sequence) FROM sync_events GROUP BY code ORDER BY code"
+        states = connection.execute("SELECT code, sequence FROM sync_states ORDER BY code").fetchall()
+        assert states == connection.execute(newest).fetchall()
+        assert len(states) == 60 * turns
         connection.execute("TRUNCATE sync_events, sync_states, sync_batches")
 
 
