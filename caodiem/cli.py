@@ -1,7 +1,9 @@
 """The command line: parses, calls, prints. Errors end with the exit code of their kind (see errors.py)."""
 
 import json
+import os
 import signal
+import stat
 import sys
 from dataclasses import asdict
 from pathlib import Path
@@ -117,10 +119,17 @@ def staging(
     workers: Annotated[int, typer.Option(min=1, help="Processes that serve the portal.")] = 1,
     as_json: Json = False,
 ) -> None:
-    """Serve the reference portal on loopback until Ctrl-C."""
-    from staging.service import serve
+    """Serve the reference portal on loopback until Ctrl-C; prints where it is and how to sign in."""
+    from staging.service import Portal, serve, stop_when_orphaned
 
-    serve(port=port, workers=workers, as_json=as_json)
+    def tell(portal: Portal, _folder: Path) -> None:
+        # One line, flushed: whoever started us waits for it.
+        print(json.dumps(asdict(portal)), flush=True)
+
+    # A program that started us holds a pipe to our standard input; when it is gone, so should we be.
+    if stat.S_ISFIFO(os.fstat(sys.stdin.fileno()).st_mode):
+        stop_when_orphaned()
+    serve(port=port, workers=workers, ready=tell if as_json else None)
 
 
 def main() -> None:

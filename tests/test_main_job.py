@@ -1,0 +1,227 @@
+"""The main job from the command line: scenario in, verdict and report out, and nothing left behind however it ends.
+
+Real parts throughout: SimPy casework, PostgreSQL, the portal, Locust. The scenario is the main one, cut short.
+"""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+import uuid
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import psutil
+import pytest
+
+from caodiem import observations, plan, run, summary
+from tests.conftest import ROOT
+
+QUICK = """
+extends = "adoption-43-to-85.toml"
+levels = [85]
+[casework]
+warm_up = { value = 1, unit = "working days", source = "assumed-casework", evidence = "assumed" }
+[replay]
+window = { value = 4, unit = "seconds", source = "assumed-replay", evidence = "assumed" }
+pool = { value = 50, unit = "servers", source = "assumed-replay", evidence = "assumed" }
+greatest_lateness = { value = 10, unit = "seconds", source = "assumed-replay", evidence = "assumed" }
+[validity]
+least_steps = { value = 20, unit = "events", source = "assumed-validity", evidence = "assumed" }
+[[slo]]
+operation = "all"
+quantile = { value = 95, unit = "percent", source = "assumed-slo", evidence = "assumed" }
+response = { value = 1, unit = "seconds", source = "assumed-slo", evidence = "assumed" }
+"""
+MARK = "CAODIEM_TEST_MARK"
+SCALE = "0.1"
+
+
+class Desk:
+    """A folder of its own to run `caodiem` in, and a mark on every process that comes of it."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.mark = uuid.uuid4().hex
+        (folder / "scenarios").mkdir()
+        for path in (ROOT / "scenarios").iterdir():
+            (folder / "scenarios" / path.name).write_bytes(path.read_bytes())
+        (folder / "scenarios" / "quick.toml").write_text(QUICK)
+
+    def start(self, *words: str) -> subprocess.Popen[str]:
+        environment = {**os.environ, MARK: self.mark, "PYTHONPATH": str(ROOT)}
+        command = [sys.executable, "-m", "caodiem.cli", *words]
+        pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
+        return subprocess.Popen(command, cwd=self.folder, env=environment, text=True, start_new_session=True, **pipes)
+
+    def call(self, *words: str) -> tuple[int, str, str]:
+        process = self.start(*words)
+        out, err = process.communicate(timeout=180)
+        return process.returncode, out, err
+
+    def runs(self) -> list[run.Run]:
+        return [run.Run(path) for path in sorted((self.folder / "results" / "runs").glob("*"))]
+
+    def alive(self) -> list[psutil.Process]:
+        """Processes that descend from a command started here, whoever their parent is now."""
+        found = []
+        for process in psutil.process_iter():
+            try:
+                if process.environ().get(MARK) == self.mark and process.status() != psutil.STATUS_ZOMBIE:
+                    found.append(process)
+            except (psutil.NoSuchProcess, psutil.AccessDenied):
+                continue
+        return found
+
+    def databases(self) -> list[psutil.Process]:
+        """The PostgreSQL servers among them; they drop their environment, so their folder tells."""
+        return [each for each in psutil.process_iter(["name"]) if each.info["name"] == "postgres"]
+
+
+@pytest.fixture
+def desk(tmp_path: Path) -> Iterator[Desk]:
+    made = Desk(tmp_path)
+    yield made
+    for process in made.alive():
+        process.kill()
+
+
+def wait_for(condition: Callable[[], object], within_s: float = 60) -> None:
+    deadline_s = time.monotonic() + within_s
+    while not condition():
+        assert time.monotonic() < deadline_s, "it did not happen in time"
+        time.sleep(0.05)
+
+
+def assert_accounts_balance(level: run.Level) -> dict[str, int]:
+    """Plan and observations read back from their files: every arrival and every step has one outcome."""
+    planned = plan.read(level.plan)
+    rows = observations.read(level.executed("replayed").observations)
+    counted = summary.arrival_outcomes(rows)
+    assert sum(counted.values()) == planned.arrivals
+    assert sum(summary.count_outcomes(summary.last_attempts(rows)).values()) == planned.steps
+    return counted
+
+
+def test_from_scenario_to_verdict_and_report(desk: Desk) -> None:
+    code, out, err = desk.call("run", "scenarios/quick.toml", "--scale", SCALE)
+    assert code == 0, err
+    made = run.Run(desk.folder / out.strip().splitlines()[-1])
+    manifest = run.read_json(made.manifest)
+    assert (manifest["state"], manifest["exit_code"]) == ("finished", 0)
+    (level,) = made.levels
+    counted = assert_accounts_balance(level)
+    assert counted["ok"] == plan.read(level.plan).arrivals
+    assert run.read_json(made.verdict)["result"] == "pass"
+    assert made.report.stat().st_size > 10_000
+    # The seed and the options come first, so that a run that dies can be repeated.
+    assert f"seed {manifest['options']['seed']}" in err.splitlines()[1]
+    assert not desk.alive()
+
+    # Once more: the same plan, replayed into a run of its own; the first run stays as it was.
+    code, out, err = desk.call("replay", str(made.folder), "--json")
+    assert code == 0, err
+    said = json.loads(out)
+    again = run.Run(desk.folder / said["run"])
+    assert again.folder != made.folder
+    assert plan.read_meta(again.levels[0].plan).plan_hash == plan.read_meta(level.plan).plan_hash
+    assert_accounts_balance(again.levels[0])
+
+
+def test_mistakes_end_with_2_and_write_nothing(desk: Desk) -> None:
+    text = QUICK.replace("value = 50,", "value = 0,").replace("working days", "days").replace('"quick', '"')
+    text = text.replace("levels", "level").replace('"assumed-slo"', '"assumed-slow"', 1).replace("value = 95", "value = 195")
+    (desk.folder / "scenarios" / "bad.toml").write_text(text)
+    for command in ("run", "check", "simulate"):
+        code, out, err = desk.call(command, "scenarios/bad.toml")
+        assert code == 2
+        assert out == ""
+        for key in ("casework.warm_up.unit", "replay.pool.value", "slo[0].quantile.value", "slo[0].quantile.source", "level "):
+            assert f"scenarios/bad.toml: {key}" in err
+        assert err.count("expected") == 5
+    assert not (desk.folder / "results").exists()
+
+
+@pytest.mark.parametrize(
+    "words", [["run"], ["run", "x.toml", "--scale", "much"], ["fly"], ["run", "scenarios/quick.toml", "--scale", "0"]]
+)
+def test_bad_usage_ends_with_2(desk: Desk, words: list[str]) -> None:
+    code, _, err = desk.call(*words)
+    assert code == 2
+    assert err
+
+
+def test_a_host_that_is_not_allowed_ends_with_4(desk: Desk) -> None:
+    code, _, err = desk.call("run", "scenarios/quick.toml", "--scale", "0.01", "--host", "http://dichvucong.gov.vn")
+    assert code == 4
+    assert "may not be loaded" in err
+    assert not desk.alive()
+
+
+def _replaying(desk: Desk) -> bool:
+    """Whether a replay has written its first rows."""
+    return any(desk.folder.glob("results/runs/*/level-*/replayed/parts/observations-*.parquet"))
+
+
+def _simulating(desk: Desk) -> bool:
+    return any(desk.folder.glob("results/runs/*/projection.json"))
+
+
+@pytest.mark.parametrize("moment", [_simulating, _replaying])
+def test_ctrl_c_leaves_a_readable_run_and_no_process(desk: Desk, moment: Callable[[Desk], bool]) -> None:
+    before = {each.pid for each in desk.databases()}
+    process = desk.start("run", "scenarios/quick.toml", "--scale", SCALE)
+    wait_for(lambda: moment(desk))
+    process.send_signal(signal.SIGINT)
+    _, err = process.communicate(timeout=60)
+    assert process.returncode == 3, err
+    wait_for(lambda: not desk.alive(), 10)
+    wait_for(lambda: {each.pid for each in desk.databases()} <= before, 10)
+    (made,) = desk.runs()
+    assert run.read_json(made.manifest)["state"] == "interrupted"
+    assert run.read_json(made.verdict)["result"] == "invalid"
+    if moment is _replaying:
+        assert_accounts_balance(made.levels[0])
+    code, _, err = desk.call("report", str(made.folder))
+    assert code == 0, err
+
+
+def test_a_portal_that_is_killed_is_no_pass(desk: Desk) -> None:
+    process = desk.start("run", "scenarios/quick.toml", "--scale", SCALE)
+    wait_for(lambda: _replaying(desk))
+    for each in desk.alive():
+        if "staging" in each.cmdline() or any("granian" in word for word in each.cmdline()):
+            each.kill()
+    out, err = process.communicate(timeout=120)
+    assert process.returncode in (1, 3), err
+    made = run.Run(desk.folder / out.strip().splitlines()[-1])
+    counted = assert_accounts_balance(made.levels[0])
+    assert counted["failed"] + counted["timed_out"] + counted["lost"] > 0
+    assert run.read_json(made.verdict)["result"] != "pass"
+    assert made.report.exists()
+    wait_for(lambda: not desk.alive(), 10)
+
+
+def test_a_paused_portal_shows_in_response_times_from_due(desk: Desk) -> None:
+    """The portal stands still for 2 s: whoever fell due meanwhile waited, and Locust's own times hide most of it."""
+    process = desk.start("run", "scenarios/quick.toml", "--scale", SCALE)
+    wait_for(lambda: _replaying(desk))
+    workers = [each for each in desk.alive() if "multiprocessing.spawn" in " ".join(each.cmdline())]
+    assert workers
+    for each in workers:
+        each.suspend()
+    time.sleep(2)
+    for each in workers:
+        each.resume()
+    out, err = process.communicate(timeout=120)
+    made = run.Run(desk.folder / out.strip().splitlines()[-1])
+    level = made.levels[0]
+    assert_accounts_balance(level)
+    rows = observations.read(level.executed("replayed").observations)
+    response_s = summary.response_s(summary.last_attempts(rows))
+    assert response_s.max() > 1.5
+    assert "2.0 s" in made.report.read_text(encoding="utf-8") or "service times do not show" in made.report.read_text(
+        encoding="utf-8"
+    ).lower()
