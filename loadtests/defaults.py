@@ -9,6 +9,7 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 from pathlib import Path
 
 from caodiem import run
@@ -41,12 +42,14 @@ def staging_portal() -> tuple[str, str]:
     )
     atexit.register(_stop, portal)
     assert portal.stdout is not None
-    line = portal.stdout.readline()
-    try:
-        ready = json.loads(line)
-        return ready["url"], ready["admin_token"]
-    except (ValueError, KeyError, TypeError) as error:
-        raise InvalidRun(f"caodiem {' '.join(_STAGING)} did not start; give the portal to load with --host") from error
+    for line in portal.stdout:
+        # The portal's server may say things of its own before.
+        if line.startswith(b"{"):
+            ready = json.loads(line)
+            # Nobody listens to what comes later, but a pipe that is never read fills and blocks its writer.
+            threading.Thread(target=portal.stdout.read, daemon=True).start()
+            return ready["url"], ready["admin_token"]
+    raise InvalidRun(f"caodiem {' '.join(_STAGING)} did not start; give the portal to load with --host")
 
 
 def _stop(portal: "subprocess.Popen[bytes]") -> None:

@@ -12,6 +12,7 @@ from tests.loadtests import replay_plans
 
 SERVES = """
 import sys
+print('[INFO] starting')
 print('{"url": "http://127.0.0.1:1", "admin_token": "t", "pid": 1}', flush=True)
 sys.stdin.read()
 """
