@@ -96,12 +96,13 @@ def resigned(pdf: bytes, signer: Issued, change: Change) -> bytes:
 
 
 def widened(pdf: bytes, signer: Issued) -> bytes:
-    """A signature that leaves out eight bytes more than its own digits, made by a trusted signer."""
+    """A signature that leaves out more than its own digits, up to the next `>`; made by a trusted signer."""
     start, end = gap(pdf)
+    wide = pdf.index(b">", end) + 1
     old = list(_BYTE_RANGE.finditer(pdf))[-1].group()
-    new = b"/ByteRange [0 %d %d %d" % (start, end + 8, len(pdf) - end - 8)
+    new = b"/ByteRange [0 %d %d %d" % (start, wide, len(pdf) - wide)
     changed = pdf.replace(old, new.ljust(len(old) - 1) + b"]")
-    signed = _signed_again(message(pdf), signer, says_digest(changed[:start] + changed[end + 8 :]))
+    signed = _signed_again(message(pdf), signer, says_digest(changed[:start] + changed[wide:]))
     return changed[: start + 1] + signed.hex().encode().ljust(end - start - 2, b"0") + changed[end - 1 :]
 
 

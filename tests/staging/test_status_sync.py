@@ -175,6 +175,32 @@ def test_concurrent_writers_neither_deadlock_nor_lose(conninfo: str) -> None:
         connection.execute("TRUNCATE sync_events, sync_states, sync_batches")
 
 
+def test_an_older_event_that_had_to_wait_does_not_win(conninfo: str) -> None:
+    """A batch that looked at the state before a newer one was committed finds, after its wait, that it is stale."""
+
+    async def apply(connection: AsyncConnection, sequence: int) -> None:
+        rows, _ = status_sync.check("H01", [Event("H01-20260612-0000001", 2, sequence, AT)])
+        await status_sync.apply(connection, "H01", Batch(str(sequence), []), rows, [])
+
+    async def race() -> int:
+        async with (
+            await AsyncConnection.connect(conninfo) as newer,
+            await AsyncConnection.connect(conninfo, autocommit=True) as older,
+        ):
+            await apply(newer, 2)
+            waiting = asyncio.create_task(apply(older, 1))
+            await asyncio.sleep(0.2)
+            assert not waiting.done()
+            await newer.commit()
+            await waiting
+            row = await (await older.execute("SELECT sequence FROM sync_states")).fetchone()
+            await older.execute("TRUNCATE sync_events, sync_states, sync_batches")
+        assert row is not None
+        return int(row[0])
+
+    assert asyncio.run(race()) == 2
+
+
 def test_the_same_batch_pushed_twice_at_once_is_applied_once(signed_in: SignedIn) -> None:
     agency, events = signed_in("agency-H02"), [event(each, 1, agency="H02") for each in range(100, 160)]
     with ThreadPoolExecutor(6) as pool:
