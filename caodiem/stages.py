@@ -4,6 +4,7 @@ The one module beside cli.py and report/ that may see simulation, staging and lo
 they are used, so that a planner needs no Locust and a load generator no SimPy.
 """
 
+import os
 import shutil
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,9 @@ from caodiem.errors import ExitCode, InvalidRun, UsageError
 from caodiem.progress import Bars
 from caodiem.scenario import Scenario, inputs
 from caodiem.scenario_file import load, load_sources
+
+# The admin token of a portal that we did not start, with which it is prepared; never in an argument, where it shows.
+TOKEN_VARIABLE = "CAODIEM_ADMIN_TOKEN"
 
 
 def begin(path: Path, scale: float) -> tuple[Scenario, run.Run]:
@@ -82,7 +86,7 @@ def _replay_level(scenario: Scenario, level: run.Level, host: str | None, bar: A
     into = level.executed("replayed")
     into.folder.mkdir(parents=True, exist_ok=True)
     if host is not None:
-        return ExitCode(replay_plan(level.plan, into, host, admin_token="", **options))
+        return ExitCode(replay_plan(level.plan, into, host, os.environ.get(TOKEN_VARIABLE, ""), **options))
     from staging.service import running
 
     with running(into.folder / "portal.log") as portal:
