@@ -420,8 +420,8 @@ def _row_of(key: str, resolved: Json, words: Words) -> dict[str, str]:
 
 def _value(value: Any, words: Words) -> str:
     if isinstance(value, list):
-        # Spaces, since a comma is a decimal sign in Vietnamese.
-        return "  ".join(words.exactly(each) for each in value)
+        # No commas between them: a comma is a decimal sign in Vietnamese.
+        return " · ".join(words.exactly(each) for each in value)
     return words.exactly(value) if isinstance(value, int | float) else str(value)
 
 

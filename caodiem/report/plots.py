@@ -266,7 +266,7 @@ def _responses(axes: Axes, panel: Panel, places: dict[str, int], span: tuple[flo
     axes.grid(axis="y", visible=False)
     if any(_is_never(times) for row in rows for times in (row.measured, row.predicted)):
         axes.axvline(high_s, color=GREY, lw=0.8, ls=":")
-        axes.text(high_s, -0.62, words.text("never_short"), ha="center", va="bottom", fontsize=8, color=INK)
+        axes.text(high_s, -0.62, words.text("never"), ha="right", va="bottom", fontsize=8, color=INK)
 
 
 def _range(axes: Axes, times: figures.Times, place: float, colour: str, face: str, high_s: float) -> None:

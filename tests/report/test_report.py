@@ -1,0 +1,177 @@
+"""The file itself: whole and partial runs, nothing loaded from elsewhere, tables that agree with the Parquet files."""
+
+import re
+from html.parser import HTMLParser
+from pathlib import Path
+
+import pytest
+
+from caodiem import report
+from caodiem.run import Run
+from tests.report.small_run import URL, add_level, add_verdict, make_run, make_whole, never, paused
+
+VOID = {"meta", "link", "input", "img", "source", "br"}
+
+
+class Page(HTMLParser):
+    """Every tag with its attributes, the text by language, and tags that were left open."""
+
+    def __init__(self, html: str) -> None:
+        super().__init__()
+        self.tags: list[tuple[str, dict[str, str | None]]] = []
+        self.open: list[str] = []
+        self.text = {"en": "", "vi": ""}
+        self._language = ""
+        self.feed(html)
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        attributes = dict(attrs)
+        self.tags.append((tag, attributes))
+        if tag not in VOID:
+            self.open.append(tag)
+        if tag == "article":
+            self._language = attributes["lang"] or ""
+
+    def handle_endtag(self, tag: str) -> None:
+        assert self.open.pop() == tag, f"</{tag}> closes another tag"
+        if tag == "article":
+            self._language = ""
+
+    def handle_data(self, data: str) -> None:
+        if self._language:
+            self.text[self._language] += data
+
+
+def page_of(run: Run) -> Page:
+    return Page(report.build(run).read_text(encoding="utf-8"))
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory: pytest.TempPathFactory) -> tuple[Run, Page]:
+    run = make_whole(tmp_path_factory.mktemp("whole"))
+    return run, page_of(run)
+
+
+def test_every_tag_is_closed_and_ids_are_unique(whole: tuple[Run, Page]) -> None:
+    _, page = whole
+    assert page.open == []
+    ids = [attributes["id"] for _, attributes in page.tags if "id" in attributes]
+    assert len(ids) == len(set(ids))
+
+
+def test_nothing_is_loaded_from_elsewhere(whole: tuple[Run, Page]) -> None:
+    _, page = whole
+    ids = {attributes.get("id") for _, attributes in page.tags}
+    for tag, attributes in page.tags:
+        for name in ("src", "srcset", "poster", "data", "action"):
+            assert (attributes.get(name) or "data:").startswith("data:"), (tag, name)
+        address = attributes.get("href") or "#"
+        if tag == "a" and address.startswith("#"):
+            assert address[1:] in ids, address
+        else:
+            assert tag == "a" or address.startswith("data:") or address == "#"
+    style = (Path(report.__file__).parent / "style.css").read_text(encoding="utf-8")
+    assert "url(" not in style and "@import" not in style
+
+
+def test_sources_with_an_address_are_links(whole: tuple[Run, Page]) -> None:
+    _, page = whole
+    assert [attributes["href"] for tag, attributes in page.tags if tag == "a"].count(URL) == 2
+
+
+def test_plots_are_there_in_both_languages_and_shapes(whole: tuple[Run, Page]) -> None:
+    run, page = whole
+    names = {path.name for path in run.plots.iterdir()}
+    plots = ("adoption", "dossiers", "requests", "arrivals", "responses")
+    languages, shapes = ("en", "vi"), ("wide", "narrow")
+    assert names == {f"{plot}.{lang}.{shape}.svg" for plot in plots for lang in languages for shape in shapes}
+    alts = [attributes["alt"] for tag, attributes in page.tags if tag == "img"]
+    assert len(alts) == len(set(alts)) == 10 and all(alts)
+
+
+def test_the_file_is_small(whole: tuple[Run, Page]) -> None:
+    run, _ = whole
+    assert run.report.stat().st_size < 4_000_000
+
+
+def test_the_same_run_gives_the_same_bytes(whole: tuple[Run, Page]) -> None:
+    run, _ = whole
+    before = run.report.read_bytes()
+    assert report.build(run).read_bytes() == before
+
+
+def test_numbers_are_written_in_each_language(whole: tuple[Run, Page]) -> None:
+    _, page = whole
+    assert "88,000.5" in page.text["en"] and "88.000,5" in page.text["vi"]
+    assert "17,000" in page.text["en"] and "17.000" in page.text["vi"]
+
+
+def test_the_accounts_agree_with_the_tables(whole: tuple[Run, Page]) -> None:
+    _, page = whole
+    accounts = page.text["en"].split("Arrivals by outcome")[1]
+    numbers = re.search(r"In the plan\s*80808080\s*ok\s*80808080\s*refused\s*0000", accounts)
+    assert numbers, accounts[:200]
+
+
+def test_inputs_show_their_assumptions(whole: tuple[Run, Page]) -> None:
+    _, page = whole
+    assert "2 of 5 inputs rest on assumptions" in page.text["en"]
+    assert "2 trong 5 số liệu đầu vào chỉ dựa trên giả định" in page.text["vi"]
+    assert sum(attributes.get("class") == "assumed" for tag, attributes in page.tags if tag == "tr") == 4
+
+
+def test_a_simulation_alone_says_what_is_missing(tmp_path: Path) -> None:
+    run = make_run(tmp_path)
+    for percent in (43.0, 85.0):
+        add_level(run, percent, replayed=None)
+    page = page_of(run)
+    for language, missing, badge in (
+        ("en", "Level 43%: the replay against the staging portal.", "Nothing proven"),
+        ("vi", "Mức 43%: lượt phát lại với cổng thử nghiệm.", "Chưa chứng minh được gì"),
+    ):
+        assert missing in page.text[language] and badge in page.text[language]
+    assert "caodiem simulate scenarios/small.toml --scale 0.25" in page.text["vi"]
+
+
+def test_an_interrupted_run_has_a_report(tmp_path: Path) -> None:
+    run = make_run(tmp_path, "interrupted")
+    run.scenario.unlink()
+    run.projection.unlink()
+    text = page_of(run).text
+    assert "The run was interrupted." in text["en"] and "Lượt chạy bị gián đoạn." in text["vi"]
+    assert "(scenario.json)" in text["vi"] and "(projection.json)" in text["vi"]
+
+
+def test_damaged_tables_are_named_and_the_rest_is_shown(tmp_path: Path) -> None:
+    run = make_whole(tmp_path)
+    run.level(43.0).plan.write_bytes(b"not parquet")
+    run.level(85.0).executed("replayed").observations.write_bytes(b"nor this")
+    run.level(85.0).traffic.write_text("{")
+    text = page_of(run).text["en"]
+    assert text.count("Cannot be read:") == 3
+    assert "was not tested at 85%" in text
+
+
+def test_one_level_with_everything_failed_says_never(tmp_path: Path) -> None:
+    run = make_run(tmp_path)
+    add_level(run, 43.0, replayed=never)
+    add_verdict(run, {43.0: ["fail", "fail"]}, "fail")
+    text = page_of(run).text
+    assert "not one step was answered rightly while 80 arrivals fell due" in text["en"]
+    assert "không bước nào có câu trả lời đúng trong khi 80 lượt đến hạn" in text["vi"]
+    assert "All operations160nevernevernever" in text["en"]
+    assert "inf" not in re.findall(r"\b\w+\b", text["en"])
+
+
+def test_a_stall_is_said_in_both_languages(tmp_path: Path) -> None:
+    run = make_run(tmp_path)
+    add_level(
+        run, 43.0, replayed=paused(8.0, 13.0), info={"locust_statistics": [{"name": "Aggregated", "max_ms": 51.0}]}
+    )
+    add_verdict(run, {43.0: ["fail", "pass"]}, "fail")
+    text = page_of(run).text
+    assert "service times do not show the waiting that people had; response times from due do" in text["en"]
+    assert "Locust itself reports 51 ms" in text["en"]
+    assert re.search(r"while \d+ arrivals fell due", text["en"])
+    assert "thời gian phục vụ không cho thấy thời gian người dùng phải chờ" in text["vi"]
+    assert re.search(r"trong khi \d+ lượt đến hạn", text["vi"])

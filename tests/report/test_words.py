@@ -1,0 +1,87 @@
+"""Both languages say everything, with the same values in it, and write numbers as their readers do."""
+
+import math
+import string
+from datetime import date
+
+import pytest
+
+from caodiem.dossier import OPERATIONS, Outcome
+from caodiem.report.words import LANGUAGES, Words, catalogue, references_vi
+
+ALIKE = {"adoption_level", "comma", "milliseconds_short", "none", "unit_logit", "unit_milliseconds", "unit_percent"}
+EN, VI = Words("en"), Words("vi")
+
+
+def placeholders(text: str) -> set[str]:
+    return {name for _, name, _, _ in string.Formatter().parse(text) if name is not None}
+
+
+@pytest.mark.parametrize("key", catalogue())
+def test_each_text_is_there_in_both_languages_with_the_same_values(key: str) -> None:
+    texts = catalogue()[key]
+    assert set(texts) == set(LANGUAGES)
+    assert all(texts.values())
+    assert placeholders(texts["en"]) == placeholders(texts["vi"])
+
+
+def test_only_units_and_names_read_alike() -> None:
+    alike = {key for key, texts in catalogue().items() if texts["en"] == texts["vi"]}
+    assert alike == ALIKE
+
+
+@pytest.mark.parametrize("name", sorted({operation.system for operation in OPERATIONS.values()}))
+def test_each_system_has_a_name(name: str) -> None:
+    assert EN.system(name) != name
+
+
+@pytest.mark.parametrize("outcome", Outcome)
+def test_each_outcome_has_a_name(outcome: Outcome) -> None:
+    assert VI.text(f"outcome_{outcome.value}")
+
+
+@pytest.mark.parametrize(
+    ("value", "english", "vietnamese"),
+    [
+        (1234.5, "1,234", "1.234"),
+        (12.34, "12.3", "12,3"),
+        (0.5, "0.5", "0,5"),
+        (0, "0", "0"),
+        (1e6, "1,000,000", "1.000.000"),
+        (0.01234, "0.0123", "0,0123"),
+        (999.9, "1,000", "1.000"),
+    ],
+)
+def test_a_number_has_three_digits_in_each_language(value: float, english: str, vietnamese: str) -> None:
+    assert (EN.number(value), VI.number(value)) == (english, vietnamese)
+
+
+def test_an_input_is_written_as_it_was_given() -> None:
+    assert (EN.exactly(1234.5), VI.exactly(1234.5)) == ("1,234.5", "1.234,5")
+
+
+@pytest.mark.parametrize(
+    ("seconds", "english", "vietnamese"),
+    [
+        (0.0499, "49.9 ms", "49,9 ms"),
+        (2.5, "2.5 s", "2,5 giây"),
+        (math.inf, "never", "không bao giờ"),
+        (0, "0 s", "0 giây"),
+    ],
+)
+def test_a_time_has_a_unit_or_never_came(seconds: float, english: str, vietnamese: str) -> None:
+    assert (EN.time(seconds), VI.time(seconds)) == (english, vietnamese)
+
+
+def test_a_column_of_milliseconds_keeps_its_zeros() -> None:
+    shown = [EN.milliseconds(value) for value in (0.042, 1.5, math.inf, math.nan, None)]
+    assert shown == ["42.0", "1,500", "never", "–", "–"]
+
+
+def test_dates_and_lists() -> None:
+    assert (EN.day(date(2024, 8, 31)), VI.day(date(2024, 8, 31))) == ("31 Aug 2024", "31/08/2024")
+    assert [VI.listed(items) for items in ([], ["a"], ["a", "b"], ["a", "b", "c"])] == ["", "a", "a và b", "a, b và c"]
+
+
+def test_translated_references_are_vietnamese() -> None:
+    assert all(english != vietnamese for english, vietnamese in references_vi().items())
