@@ -39,8 +39,15 @@ class Client:
         self._prefix = parts.path.rstrip("/")
         port = parts.port or (443 if parts.scheme == "https" else 80)
         kind: type[ConnectionPool] = SSLConnectionPool if parts.scheme == "https" else ConnectionPool
-        limits = {"size": pool, "connection_timeout": CONNECT_TIMEOUT_S, "network_timeout": timeout_s}
-        self._connections = kind(parts.hostname, port, parts.hostname, port, **limits)
+        self._connections = kind(
+            parts.hostname,
+            port,
+            parts.hostname,
+            port,
+            size=pool,
+            connection_timeout=CONNECT_TIMEOUT_S,
+            network_timeout=timeout_s,
+        )
         self._common = f" HTTP/1.1\r\nHost: {parts.netloc.rpartition('@')[2]}\r\nUser-Agent: caodiem\r\n"
 
     def send(self, request: Request) -> Answer:

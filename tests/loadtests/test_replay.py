@@ -111,7 +111,7 @@ def assert_nobody_came(server: socket.socket) -> None:
 
 
 def test_every_step_is_sent_when_due_and_answered(serve: Serve, into: run.Execution) -> None:
-    planned = replay_plans.evenly(100, 3)
+    planned = replay_plans.evenly(100, 2)
     assert play(planned, into, serve().url) == 0
     rows, outcomes = check_accounts(planned, into)
     assert outcomes["ok"] == planned.arrivals
@@ -141,7 +141,7 @@ def check_info(planned: plan.Plan, into: run.Execution) -> None:
 
 
 def test_the_staging_portal_answers_every_operation_well(tmp_path: Path, into: run.Execution) -> None:
-    planned = replay_plans.evenly(20, 1.5)
+    planned = replay_plans.evenly(20, 1)
     with running(tmp_path / "portal.log") as portal:
         code = replay(written(planned, into), into, portal.url, portal.admin_token, 20, 5.0, None)
     assert code == 0
@@ -193,7 +193,7 @@ def test_a_portal_that_dies_fails_the_rest(serve: Serve, into: run.Execution) ->
 
 def test_what_a_killed_locust_held_is_lost(serve: Serve, into: run.Execution) -> None:
     planned = replay_plans.evenly(50, 5)
-    kill = once(2.0, lambda: locust_below(os.getpid()).kill())
+    kill = once(1.0, lambda: locust_below(os.getpid()).kill())
     assert play(planned, into, serve().url, progress=kill) == 3
     _, outcomes = check_accounts(planned, into)
     assert outcomes["lost"] > 50 and outcomes["ok"] > 20
@@ -205,7 +205,7 @@ def test_ctrl_c_leaves_closed_accounts_and_no_process(serve: Serve, into: run.Ex
     planned = replay_plans.evenly(50, 30)
     caller = calling(planned, into, serve().url)
     assert caller.stdout is not None
-    while float(caller.stdout.readline()) < 1.0:
+    while float(caller.stdout.readline()) < 0.5:
         pass
     locust = locust_below(caller.pid)
     caller.send_signal(signal.SIGINT)
