@@ -12,7 +12,7 @@ import psutil
 import pytest
 
 from caodiem.errors import InvalidRun, UsageError
-from staging.service import running
+from staging.service import Portal, running
 from tests.staging.calls import Caller
 
 GONE_WITHIN_S = 8.0
@@ -130,17 +130,15 @@ def test_a_worker_killed_is_replaced_and_the_end_does_not_hang(tmp_path: Path) -
     assert all_gone(processes, within_s=1.0)
 
 
-def test_ctrl_c_at_the_terminal_is_not_for_the_portal(tmp_path: Path) -> None:
-    with running(tmp_path / "log.txt") as portal:
-        assert os.getsid(portal.pid) != os.getsid(0)
+def test_ctrl_c_at_the_terminal_is_not_for_the_portal(portal: Portal) -> None:
+    assert os.getsid(portal.pid) != os.getsid(0)
 
 
-def test_bad_options_are_told(tmp_path: Path) -> None:
+def test_bad_options_are_told(tmp_path: Path, portal: Portal) -> None:
     log = tmp_path / "log.txt"
-    with running(log) as portal:
-        port = int(portal.url.rsplit(":", 1)[1])
-        with pytest.raises(UsageError, match=f"port {port}"), running(log, port=port):
-            pass
+    port = int(portal.url.rsplit(":", 1)[1])
+    with pytest.raises(UsageError, match=f"port {port}"), running(log, port=port):
+        pass
     with pytest.raises(UsageError, match="data folder"), running(log, data=tmp_path / "nowhere"):
         pass
 
