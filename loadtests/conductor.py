@@ -94,7 +94,6 @@ class Conductor:
 
     def _start(self, **_: Any) -> None:
         """Locust starts a test: check again, prepare the portal, order the stripes."""
-        self._forget()
         self._environment.process_exit_code = int(ExitCode.INVALID)
         self._started_at = time.monotonic()
         try:
