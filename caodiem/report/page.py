@@ -7,7 +7,8 @@ from dataclasses import dataclass, field
 from datetime import date, datetime
 from typing import Any
 
-from caodiem.report import answer, figures
+from caodiem.report import figures
+from caodiem.report.answer import limits, result, sentence
 from caodiem.report.material import Executed, Json, LevelMaterial, Material
 from caodiem.report.words import Words, references_vi
 
@@ -74,14 +75,14 @@ def head(material: Material, words: Words) -> dict[str, Any]:
     """Title, question, answer, badge and what is missing."""
     scenario = material.scenario or {}
     suffix = "" if words.language == "en" else f"_{words.language}"
-    result = answer.result(material)
+    found = result(material)
     return {
         "title": scenario.get(f"title{suffix}") or words.text("untitled"),
         "question": scenario.get(f"question{suffix}", ""),
-        "answer": answer.sentence(material, words),
-        "limits": answer.limits(material, words),
-        "result": result,
-        "badge": words.text(f"badge_{result}"),
+        "answer": sentence(material, words),
+        "limits": limits(material, words),
+        "result": found,
+        "badge": words.text(f"badge_{found}"),
         "missing": [_missing(each.key, each.values, words) for each in material.missing],
     }
 
@@ -137,16 +138,15 @@ def waits(level: LevelMaterial, words: Words) -> list[str]:
     percent = words.percent(level.percent)
     if found.never == found.steps:
         return [words.text("nothing_answered", percent=percent, arrivals=words.number(found.arrivals))]
-    times = {
-        "percent": percent,
-        "response": words.time(found.longest_response_s),
-        "service": words.time(found.longest_service_s),
-    }
+    times = {"response": words.time(found.longest_response_s), "service": words.time(found.longest_service_s)}
     said = []
     if found.is_hidden:
-        said.append(" ".join([words.text("hidden_waiting", **times), *_locust_longest(level.replayed, words)]))
+        hidden = words.text("hidden_waiting", percent=percent, **times)
+        said.append(" ".join([hidden, *_locust_longest(level.replayed, words)]))
     if found.stall is not None:
-        said.append(_stall(found.stall, times, words))
+        # The longest times are said once.
+        longest = [] if found.is_hidden else [words.text("longest_said", **times)]
+        said.append(" ".join([_stall(found.stall, percent, words), *longest]))
     if found.never:
         counts = {"never": words.number(found.never), "steps": words.number(found.steps)}
         said.append(words.text("never_answered", percent=percent, **counts))
@@ -340,10 +340,10 @@ def _locust_longest(executed: Executed, words: Words) -> list[str]:
     return [words.text("hidden_waiting_locust", locust=words.time(max(known) / 1000))] if known else []
 
 
-def _stall(stall: figures.Stall, times: dict[str, str], words: Words) -> str:
-    length = words.time(stall.to_s - stall.from_s)
-    ends = {"from_s": words.number(stall.from_s), "to_s": words.number(stall.to_s)}
-    return words.text("stall_said", length=length, arrivals=words.number(stall.arrivals), **ends, **times)
+def _stall(stall: figures.Stall, percent: str, words: Words) -> str:
+    values = {"from_s": words.number(stall.from_s), "to_s": words.number(stall.to_s)}
+    values |= {"length": words.time(stall.to_s - stall.from_s), "arrivals": words.number(stall.arrivals)}
+    return words.text("stall_said", percent=percent, **values)
 
 
 def _rule(rule: Json, words: Words) -> list[Cell]:
@@ -361,13 +361,12 @@ def _rule(rule: Json, words: Words) -> list[Cell]:
 
 
 def _found(rule: Json, key: str, words: Words) -> str:
-    """A null in verdict.json was infinite: JSON has no infinity."""
+    """A null in verdict.json was infinite: JSON has no infinity. A number and its unit stay on one line."""
     value = rule[key]
     if value is None:
         return words.text("never")
-    if rule["unit"] == "seconds":
-        return words.time(value)
-    return f"{words.number(value)} {words.unit(rule['unit'])}"
+    in_unit = words.time(value) if rule["unit"] == "seconds" else f"{words.number(value)} {words.unit(rule['unit'])}"
+    return in_unit.replace(" ", "\N{NO-BREAK SPACE}")
 
 
 def _account_row(key: str, counts: list[int | None], words: Words) -> list[Cell]:

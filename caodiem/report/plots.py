@@ -106,10 +106,11 @@ def adoption(projection: dict[str, Any], words: Words, shape: Shape) -> str:
         axes.set(ylim=(0, 100), xlim=(days[0], days[-1] + 12), ylabel=words.text("adoption_axis"))
         axes.yaxis.set_major_formatter(_formatter(words))
         _date_axis(axes, days, shape)
-        lines = axes.get_legend_handles_labels()[0]
-        # Lines in the first column, points in the second, where there are two.
-        blank = [] if shape.is_wide else [Line2D([], [], ls="", label=" ")]
-        _legend(figure, [*lines, *blank, *(_point_key(kind, words) for kind in _POINTS if kind in kinds)], shape)
+        # What points rest on stands in the corner under the curves; the curves' names above, as in every plot.
+        points = [_point_key(kind, words) for kind in _POINTS if kind in kinds]
+        points.append(Line2D([], [], ls="", marker="D", ms=8, mfc="white", mec=INK, label=words.text("level_mark")))
+        axes.legend(handles=points, loc="lower right", frameon=True, framealpha=0.9, edgecolor="none")
+        _legend(figure, axes.get_lines()[: len(_PATH)], shape)
         return _svg(figure)
 
 
@@ -199,7 +200,9 @@ def _mark_levels(axes: Axes, levels: list[dict[str, Any]], words: Words) -> None
     for place, level in enumerate(levels):
         reached = date.fromisoformat(level["reached_on"])
         axes.axhline(level["percent"], color=GREY, lw=0.9, ls=":")
-        axes.plot(reached.toordinal(), level["percent"], "D", ms=11, mfc="white", mec=INK, mew=1.6, zorder=3.5)
+        axes.plot(
+            reached.toordinal(), level["percent"], "D", ms=11, mfc="white", mec=INK, mew=1.6, zorder=3.5, clip_on=False
+        )
         text = words.text("adoption_level", percent=words.percent(level["percent"]), day=words.day(reached))
         is_last = place == len(levels) - 1
         axes.annotate(
