@@ -52,7 +52,9 @@ def check(scenario: ScenarioFile, as_json: Json = False) -> None:
         found = load(scenario)
     except ScenarioError as error:
         if as_json:
-            problems = [{"file": str(p.file), "key": p.key, "value": p.value, "expected": p.expected} for p in error.problems]
+            problems = [
+                {"file": str(p.file), "key": p.key, "value": p.value, "expected": p.expected} for p in error.problems
+            ]
             _print_json({"ok": False, "problems": problems})
             raise typer.Exit(error.exit_code) from error
         raise
@@ -142,7 +144,7 @@ def main() -> None:
         print(f"caodiem: {error}", file=sys.stderr)
         code = error.exit_code
     except typer.TyperException as error:
-        error.show()
+        print(f"caodiem: {error}; `caodiem --help` lists the commands", file=sys.stderr)
         code = ExitCode.USAGE
     if code == _CTRL_C:
         print("caodiem: interrupted", file=sys.stderr)

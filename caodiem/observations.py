@@ -122,7 +122,9 @@ def close_accounts(plan: Plan, rows: pa.Table) -> pa.Table:
             "released_s": pa.array(blank),
             "started_s": pa.array(blank),
             "finished_s": pa.array(blank),
-            "outcome": pa.array([ended.get(arrival, Outcome.LOST.value) for arrival in arrivals], type=SCHEMA.field("outcome").type),
+            "outcome": pa.array(
+                [ended.get(arrival, Outcome.LOST.value) for arrival in arrivals], type=SCHEMA.field("outcome").type
+            ),
             "status": pa.array(np.zeros(len(arrivals), dtype=np.int16)),
             "attempt": pa.array(np.zeros(len(arrivals), dtype=np.int16)),
             "worker": pa.array([""] * len(arrivals), type=SCHEMA.field("worker").type),

@@ -27,7 +27,18 @@ from caodiem.errors import UsageError
 
 SCHEMA_VERSION = 1
 RUNS = Path("results/runs")
-_PACKAGES = ("caodiem", "locust", "simpy", "numpy", "pyarrow", "matplotlib", "starlette", "granian", "psycopg", "pyhanko")
+_PACKAGES = (
+    "caodiem",
+    "locust",
+    "simpy",
+    "numpy",
+    "pyarrow",
+    "matplotlib",
+    "starlette",
+    "granian",
+    "psycopg",
+    "pyhanko",
+)
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,15 +8,19 @@ import hashlib
 import json
 from collections.abc import Iterator
 from datetime import date
-from typing import Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
 from caodiem import quantity as q
 from caodiem.dossier import OPERATIONS, Group
 
-OperationName = Literal[tuple(OPERATIONS)]  # type: ignore[valid-type]
-OperationOrAll = Literal[("all", *OPERATIONS)]  # type: ignore[valid-type]
+if TYPE_CHECKING:
+    OperationName = str
+    OperationOrAll = str
+else:
+    OperationName = Literal[tuple(OPERATIONS)]
+    OperationOrAll = Literal[("all", *OPERATIONS)]
 
 
 class Part(BaseModel):

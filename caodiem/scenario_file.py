@@ -31,7 +31,9 @@ class Problem:
 
     def __str__(self) -> str:
         shown = repr(self.value)
-        return f"{self.file}: {self.key} = {shown if len(shown) < 80 else shown[:76] + ' ...'}: expected {self.expected}"
+        return (
+            f"{self.file}: {self.key} = {shown if len(shown) < 80 else shown[:76] + ' ...'}: expected {self.expected}"
+        )
 
 
 class ScenarioError(UsageError):
@@ -140,7 +142,14 @@ def _problems(entry: Any, raw: Any, origins: dict[Location, Path], path: Path) -
     if entry["type"] in ("model_type", "model_attributes_type", "dict_type"):
         return [Problem(file, key, value, f"a table{_form(location)}")]
     if entry["type"] == "literal_error":
-        return [Problem(file, key, value, _nearest(str(value), entry["ctx"]["expected"].replace("'", "").replace(" or ", ", ").split(", ")))]
+        return [
+            Problem(
+                file,
+                key,
+                value,
+                _nearest(str(value), entry["ctx"]["expected"].replace("'", "").replace(" or ", ", ").split(", ")),
+            )
+        ]
     return [Problem(file, key, value, entry["msg"].removeprefix("Input should be ").removeprefix("Value error, "))]
 
 
@@ -159,7 +168,9 @@ def _source_problems(
     if source is None:
         return [Problem(file, f"{key}.source", node["source"], _nearest(str(node["source"]), list(sources)))]
     if node.get("evidence") in EVIDENCE and node["evidence"] != source.evidence:
-        return [Problem(file, f"{key}.evidence", node["evidence"], f"{source.evidence!r}, as {source.id} is in sources.csv")]
+        return [
+            Problem(file, f"{key}.evidence", node["evidence"], f"{source.evidence!r}, as {source.id} is in sources.csv")
+        ]
     if isinstance(node["value"], int | float) and source.number not in (None, float(node["value"])):
         return [Problem(file, f"{key}.value", node["value"], f"{source.value}, which {source.id} says")]
     return []
@@ -171,11 +182,19 @@ def _contradictions(scenario: Scenario) -> list[tuple[str, object, str]]:
     stations = set(scenario.portal.stations)
     for number, service in enumerate(scenario.portal.services):
         if service.station not in stations:
-            found.append((f"portal.services[{number}].station", service.station, _nearest(service.station, sorted(stations))))
+            found.append(
+                (f"portal.services[{number}].station", service.station, _nearest(service.station, sorted(stations)))
+            )
     for group in ("ministries", "localities"):
         days = [point.on for point in scenario.adoption.points if point.group == group]
         if len(days) < 2 or days != sorted(set(days)):
-            found.append((f"adoption.points ({group})", [str(day) for day in days], "two or more days, each after the one before"))
+            found.append(
+                (
+                    f"adoption.points ({group})",
+                    [str(day) for day in days],
+                    "two or more days, each after the one before",
+                )
+            )
     office = scenario.office
     hours = [office.morning_from.value, office.morning_to.value, office.afternoon_from.value, office.afternoon_to.value]
     if hours != sorted(hours) or hours[0] == hours[3]:

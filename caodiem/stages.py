@@ -7,13 +7,16 @@ they are used, so that a planner needs no Locust and a load generator no SimPy.
 import os
 import shutil
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from caodiem import observations, plan, run, summary, targets, verdict
 from caodiem.errors import ExitCode, InvalidRun, UsageError
 from caodiem.progress import Bars
 from caodiem.scenario import Scenario, inputs
 from caodiem.scenario_file import load, load_sources
+
+if TYPE_CHECKING:
+    from simulation.calibration import Measured
 
 # The admin token of a portal that we did not start, with which it is prepared; never in an argument, where it shows.
 TOKEN_VARIABLE = "CAODIEM_ADMIN_TOKEN"
@@ -123,7 +126,7 @@ def report(into: run.Run) -> Path:
     return build(into)
 
 
-def calibrate(source: run.Run) -> list[Any]:
+def calibrate(source: run.Run) -> "list[Measured]":
     """Service times measured by the replay of the run's lowest level; UsageError when none was replayed."""
     from simulation.calibration import services
 

@@ -84,6 +84,6 @@ def _volumes(groups: list[Group], rank: Floats, scenario: Scenario) -> Floats:
         if not len(members):
             raise UsageError(f"agencies.csv: no agency of the group {group.value!r}: expected at least one")
         position = (rank[members] - 1) / max(len(members) - 1, 1)
-        weights = scenario.demand.volume_spread.value ** -position
+        weights = scenario.demand.volume_spread.value**-position
         volumes[members] = scenario.demand.volume.value * part * weights / weights.sum()
     return volumes

@@ -33,7 +33,9 @@ def services(rows: pa.Table, components: pa.Table, stations: list[str]) -> list[
     rows = rows.filter(pc.equal(rows["outcome"].cast(pa.string()), Outcome.OK.value))
     key = _keys(rows)
     operation = dict(zip(key.tolist(), rows["operation"].to_pylist(), strict=True))
-    taken_s = dict(zip(key.tolist(), (rows["finished_s"].to_numpy() - rows["started_s"].to_numpy()).tolist(), strict=True))
+    taken_s = dict(
+        zip(key.tolist(), (rows["finished_s"].to_numpy() - rows["started_s"].to_numpy()).tolist(), strict=True)
+    )
     served: dict[tuple[str, str], list[float]] = {}
     for at, station, wait_s, service_s in zip(
         _keys(components).tolist(),

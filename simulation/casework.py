@@ -175,7 +175,12 @@ def lognormal(variation: float, chance: Floats) -> Floats:
 
 
 def _file_all(
-    env: simpy.Environment, clock: OfficeClock, filings: Filings, draws: Draws, desks: list[dict[str, Desk]], rows: list[Row]
+    env: simpy.Environment,
+    clock: OfficeClock,
+    filings: Filings,
+    draws: Draws,
+    desks: list[dict[str, Desk]],
+    rows: list[Row],
 ) -> Generator[simpy.Event, None, None]:
     """Start each dossier's process when its desk may first receive it, earliest first."""
     for row in np.argsort(draws.ready_s, kind="stable").tolist():
@@ -211,9 +216,7 @@ def _served(env: simpy.Environment, desk: Desk, factor: float) -> simpy.Timeout:
     return env.timeout(desk.officers.end_s(env.now, desk.service_s * factor) - env.now)
 
 
-def _desks(
-    scenario: Scenario, agencies: Agencies, calendar: Calendar, scale: float
-) -> list[dict[str, Desk]]:
+def _desks(scenario: Scenario, agencies: Agencies, calendar: Calendar, scale: float) -> list[dict[str, Desk]]:
     """Each agency's desks, with as many officers as keep the scenario's utilisation in the mean of the year.
 
     In a sample of the country a desk may come to a fraction of an officer. Then one officer stands there whose

@@ -23,8 +23,13 @@ def project(scenario: Scenario, agencies: Agencies) -> dict[str, Any]:
     return {
         "path": _weekly_path(path),
         "points": [
-            {"group": point.group, "on": point.on.isoformat(), "share_percent": point.share.value,
-             "evidence": point.share.evidence, "source": point.share.source}
+            {
+                "group": point.group,
+                "on": point.on.isoformat(),
+                "share_percent": point.share.value,
+                "evidence": point.share.evidence,
+                "source": point.share.source,
+            }
             for point in scenario.adoption.points
         ],
         "dossiers_per_day": _weekly_dossiers(scenario, path),

@@ -165,7 +165,13 @@ def _from_events(events: dict[str, np.ndarray]) -> list[tuple[np.ndarray, ...]]:
 
 def _start(events: dict[str, np.ndarray], chosen: np.ndarray, journey: str) -> tuple[np.ndarray, ...]:
     name = np.full(int(chosen.sum()), journey)
-    return events["at_s"][chosen], name, events["agency"][chosen], events["dossier"][chosen], events["components"][chosen]
+    return (
+        events["at_s"][chosen],
+        name,
+        events["agency"][chosen],
+        events["dossier"][chosen],
+        events["components"][chosen],
+    )
 
 
 def _tracking(scenario: Scenario, events: dict[str, np.ndarray], day_s: float) -> tuple[np.ndarray, ...]:

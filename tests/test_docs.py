@@ -47,7 +47,9 @@ def test_links_lead_somewhere(page: Any) -> None:
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda path: path.name)
 def test_files_named_in_code_spans_exist(page: Any) -> None:
-    for word in re.findall(r"`((?:caodiem|simulation|loadtests|staging|tests|scenarios|docs)/[\w./-]*)`", page.read_text()):
+    for word in re.findall(
+        r"`((?:caodiem|simulation|loadtests|staging|tests|scenarios|docs)/[\w./-]*)`", page.read_text()
+    ):
         assert (ROOT / word).exists(), word
 
 
@@ -55,5 +57,7 @@ def test_files_named_in_code_spans_exist(page: Any) -> None:
 def test_make_targets_named_exist(page: Any) -> None:
     makefile = (ROOT / "Makefile").read_text()
     for target in re.findall(r"`?make ([a-z-]+)`?", page.read_text(encoding="utf-8")):
-        if f"`make {target}" in page.read_text(encoding="utf-8") or f"\nmake {target}" in page.read_text(encoding="utf-8"):
+        if f"`make {target}" in page.read_text(encoding="utf-8") or f"\nmake {target}" in page.read_text(
+            encoding="utf-8"
+        ):
             assert f"\n{target}:" in makefile, target

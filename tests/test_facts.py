@@ -44,10 +44,12 @@ DERIVED: dict[str, Callable[[], float]] = {
     "adoption-e2e-national-end-2023": lambda: fact("adoption-e2e-national-2024") / fact("adoption-e2e-growth-factor"),
     "volume-dossiers-per-day-2025": lambda: fact("volume-dossiers-2025-08-19") / 50,
     "volume-dossiers-per-weekday-2025": lambda: fact("volume-dossiers-2025-08-19") / 36,
-    "volume-province-spread-2025": lambda: fact("volume-dossiers-hcmc-2025-08-19")
-    / fact("volume-dossiers-dienbien-2025-08-19"),
-    "derived-visits-per-online-dossier": lambda: fact("volume-visits-daily-2025-06")
-    / fact("volume-online-per-day-2025"),
+    "volume-province-spread-2025": lambda: (
+        fact("volume-dossiers-hcmc-2025-08-19") / fact("volume-dossiers-dienbien-2025-08-19")
+    ),
+    "derived-visits-per-online-dossier": lambda: (
+        fact("volume-visits-daily-2025-06") / fact("volume-online-per-day-2025")
+    ),
     "sync-queue-rate-ceiling": lambda: fact("sync-queue-batch-portal") * 60 / fact("sync-queue-period-portal"),
 }
 

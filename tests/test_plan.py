@@ -48,7 +48,9 @@ def test_a_changed_a_cut_and_a_foreign_file_are_refused(planned: Planned, tmp_pa
     path = tmp_path / "plan.parquet"
     plan.write(planned([0.3, 0.2]), path)
     table = pq.read_table(path)
-    pq.write_table(table.set_column(8, "due_s", pa.array([9.0, 9.5])).replace_schema_metadata(table.schema.metadata), path)
+    pq.write_table(
+        table.set_column(8, "due_s", pa.array([9.0, 9.5])).replace_schema_metadata(table.schema.metadata), path
+    )
     with pytest.raises(UsageError, match="draw it anew"):
         plan.read(path)
     path.write_bytes(path.read_bytes()[:100])

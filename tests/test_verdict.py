@@ -28,7 +28,9 @@ def observed(planned: plan.Plan, change: Change = lambda number, row: None) -> p
     return observations.close_accounts(planned, observations.table_of([row for row in rows if row[15] != "gone"]))
 
 
-def judged(scenario: Scenario, operation: str = "file_dossier", count: int = 200, change: Change | None = None) -> Result:
+def judged(
+    scenario: Scenario, operation: str = "file_dossier", count: int = 200, change: Change | None = None
+) -> Result:
     planned = make_plan([n / 100 for n in range(count)], (operation,))
     rows = observed(planned, change) if change else observed(planned)
     return verdict.judge(scenario, planned, rows).result

@@ -112,7 +112,7 @@ def test_desks_work_only_in_office_hours_and_events_are_in_order(simulated) -> N
 
 
 def test_the_same_seed_gives_the_same_casework(scenario: Scenario, simulated) -> None:
-    filed, draws, events = simulated
+    filed, _, events = simulated
     known = agencies.load(ROOT / "scenarios" / "agencies.csv", scenario)
     calendar = demand.calendar(scenario, 2026)
     clock = office.clock(scenario, calendar, date(2026, 5, 11))
