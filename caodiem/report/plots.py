@@ -264,10 +264,13 @@ def _responses(axes: Axes, panel: Panel, places: dict[str, int], span: tuple[flo
     axes.set_yticklabels([words.operation(name) for name in places])
     axes.get_yticklabels()[0].set_fontweight("bold")
     axes.xaxis.set_major_locator(LogLocator(base=10, numticks=8))
-    axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: words.time(value)))
+    has_never = any(_is_never(times) for row in rows for times in (row.measured, row.predicted))
+    # Where `never` stands there is no number.
+    end_s = high_s / 2 if has_never else math.inf
+    axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: words.time(value) if value < end_s else ""))
     axes.xaxis.set_minor_locator(NullLocator())
     axes.grid(axis="y", visible=False)
-    if any(_is_never(times) for row in rows for times in (row.measured, row.predicted)):
+    if has_never:
         axes.axvline(high_s, color=GREY, lw=0.8, ls=":")
         axes.text(high_s, -0.62, words.text("never"), ha="right", va="bottom", fontsize=8, color=INK)
 
@@ -338,10 +341,11 @@ def _legend(figure: Figure, handles: Sequence[Any], shape: Shape) -> None:
 
 def _legend_columns(labels: Sequence[str], width_pt: float) -> int:
     """The most columns whose widest labels fit; a letter is about 5.4 pt wide, a key and its gaps 36 pt."""
+    letters = [len(label) for label in labels]
     for columns in range(len(labels), 1, -1):
-        rows = math.ceil(len(labels) / columns)
-        widest = [max(len(label) for label in labels[start : start + rows]) for start in range(0, len(labels), rows)]
-        if sum(5.4 * letters + 36 for letters in widest) <= width_pt:
+        # Matplotlib fills columns downwards, the first ones longer.
+        widest = [column.max() for column in np.array_split(letters, columns)]
+        if sum(5.4 * wide + 36 for wide in widest) <= width_pt:
             return columns
     return 1
 
