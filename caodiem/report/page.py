@@ -186,6 +186,11 @@ def inputs(material: Material, words: Words) -> list[InputGroup]:
     return [_input_group(name, rows, resolved, words) for name, rows in grouped.items()]
 
 
+def input_key(key: str) -> str:
+    """The key of words.toml for an input: rows of a list share one."""
+    return f"input_{_INDEX.sub('', key)}"
+
+
 def provenance(material: Material, words: Words) -> list[tuple[str, str]]:
     """(label, value) of everything that a run came from."""
     manifest, scenario = material.manifest, material.scenario or {}
@@ -396,24 +401,32 @@ def _input(row: Json, resolved: Json, words: Words) -> Input:
 
 
 def _input_label(key: str, resolved: Json, words: Words) -> str:
-    """What the input is, in words; the key itself for one that words.toml does not know yet."""
-    said = words.text_or(f"input_{_INDEX.sub('', key)}", key)
-    return said.format(**_row_of(key, resolved, words)) if _INDEX.search(key) else said
+    """What the input is, in words; the key itself where words.toml or the run says too little."""
+    said = words.text_or(input_key(key), key)
+    if not _INDEX.search(key):
+        return said
+    row = _row_of(key, resolved)
+    return said.format(**_named(row, words)) if row else key
 
 
-def _row_of(key: str, resolved: Json, words: Words) -> dict[str, str]:
-    """What the row of a list says of itself: for `slo[0].response` the operation of the scenario's first SLO."""
-    row: Any = resolved
+def _row_of(key: str, resolved: Json) -> Json:
+    """The row of a list that a key points into: for `slo[0].response` the scenario's first SLO. Empty if unknown."""
+    found: Any = resolved
     for name, number in _STEP.findall(key.rpartition(".")[0]):
-        row = row.get(name, {} if not number else []) if isinstance(row, dict) else {}
-        row = row[int(number)] if number and int(number) < len(row) else row
-    known = row if isinstance(row, dict) else {}
-    place = key.rpartition("].")[0] + "]"
+        found = found.get(name, {})
+        if number:
+            found = found[int(number)] if int(number) < len(found) else {}
+    row: Json = found
+    return row
+
+
+def _named(row: Json, words: Words) -> dict[str, str]:
+    """What a row says of itself, in words; what it does not say is left empty."""
     return {
-        "group": words.text_or(known.get("group", ""), place),
-        "day": words.day(date.fromisoformat(known["on"])) if "on" in known else "",
-        "operation": words.operation(known.get("operation", place)),
-        "station": words.text_or(f"station_{known.get('station')}", str(known.get("station", place))),
+        "group": words.text_or(row.get("group", ""), ""),
+        "day": words.day(date.fromisoformat(row["on"])) if "on" in row else "",
+        "operation": words.operation(row.get("operation", "")),
+        "station": words.text_or(f"station_{row.get('station')}", str(row.get("station", ""))),
     }
 
 

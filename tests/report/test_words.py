@@ -7,7 +7,11 @@ from datetime import date
 import pytest
 
 from caodiem.dossier import OPERATIONS, Outcome
+from caodiem.report.page import input_key
 from caodiem.report.words import LANGUAGES, Words, catalogue, references_vi
+from caodiem.scenario import Scenario, inputs
+from caodiem.scenario_file import load_sources
+from tests.conftest import MAIN
 
 ALIKE = {"adoption_level", "comma", "milliseconds_short", "none", "unit_logit", "unit_milliseconds", "unit_percent"}
 EN, VI = Words("en"), Words("vi")
@@ -81,6 +85,19 @@ def test_a_column_of_milliseconds_keeps_its_zeros() -> None:
 def test_dates_and_lists() -> None:
     assert (EN.day(date(2024, 8, 31)), VI.day(date(2024, 8, 31))) == ("31 Aug 2024", "31/08/2024")
     assert [VI.listed(items) for items in ([], ["a"], ["a", "b"], ["a", "b", "c"])] == ["", "a", "a và b", "a, b và c"]
+
+
+def test_each_input_of_the_main_scenario_has_a_label_and_a_unit(scenario: Scenario) -> None:
+    keys = {key for row in inputs(scenario) for key in (input_key(row["key"]), f"unit_{row['unit']}")}
+    keys |= {f"station_{service.station}" for service in scenario.portal.services}
+    assert sorted(keys - set(catalogue())) == [], "add these to caodiem/report/words.toml"
+
+
+def test_each_assumption_of_the_main_scenario_is_explained_in_vietnamese(scenario: Scenario) -> None:
+    sources = load_sources(MAIN.parent / "sources.csv")
+    used = {row["source"] for row in inputs(scenario) if row["evidence"] == "assumed"}
+    untold = {sources[name].source for name in used} - set(references_vi())
+    assert sorted(untold) == [], "add these to caodiem/report/data_vi.toml"
 
 
 def test_translated_references_are_vietnamese() -> None:
