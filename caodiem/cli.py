@@ -177,7 +177,12 @@ def _finish(inputs: Scenario, made: run.Run, as_json: bool, work: Any, judged: b
         stages.close_interrupted(inputs, made)
         interrupted = isinstance(error, KeyboardInterrupt)
         run.finish(made, "interrupted" if interrupted else "failed", code)
-        print(f"caodiem: the run ended early; what it holds is in {made.folder}", file=sys.stderr)
+        hint = f"`caodiem report {made.folder}` shows what it holds"
+        if not interrupted:
+            # Whoever pressed Ctrl-C wants to be gone; whoever met an error wants to see how far it came.
+            stages.report(made)
+            hint = f"what it holds is in {made.report}"
+        print(f"caodiem: the run ended early; {hint}", file=sys.stderr)
         raise
     if result is not None and code is ExitCode.PASS:
         code = result.exit_code

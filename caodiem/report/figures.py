@@ -24,9 +24,9 @@ _MOST_BINS = 300
 # with fewer, a quiet stretch of the plan looks the same.
 _STALL_FROM_S = 1.0
 _STALL_FROM_ARRIVALS = 5
-# Waiting is called hidden when the longest response is so many times the longest service time, and so much longer.
-_HIDDEN_FROM_RATIO = 1.5
-_HIDDEN_FROM_S = 0.25
+# A long wait is half of the longest one or more, if that is at least so long. Waiting is called hidden when service
+# times show at most half of the long waits.
+_LONG_FROM_S = 0.25
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,6 +65,9 @@ class Waiting:
 
     longest_response_s: float
     longest_service_s: float
+    long_s: float  # from here on a wait is long
+    long_responses: int
+    long_services: int
     steps: int
     never: int
     arrivals: int
@@ -73,8 +76,7 @@ class Waiting:
     @property
     def is_hidden(self) -> bool:
         """Whether service times alone would hide most of the waiting."""
-        longer = self.longest_response_s - self.longest_service_s
-        return longer > _HIDDEN_FROM_S and self.longest_response_s > _HIDDEN_FROM_RATIO * self.longest_service_s
+        return self.long_s >= _LONG_FROM_S and 2 * self.long_services <= self.long_responses
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,8 +132,12 @@ def waiting(rows: pa.Table, length_s: float) -> Waiting:
     answered = np.isfinite(response_s)
     service_s = summary.service_s(rows)
     due_s = np.sort(_first_steps(settled)["due_s"].to_numpy())
+    longest_s = float(response_s[answered].max()) if answered.any() else math.inf
     return Waiting(
-        longest_response_s=float(response_s[answered].max()) if answered.any() else math.inf,
+        longest_response_s=longest_s,
+        long_s=longest_s / 2,
+        long_responses=int(np.sum(response_s[answered] >= longest_s / 2)),
+        long_services=int(np.sum(service_s >= longest_s / 2)),
         longest_service_s=float(service_s.max()) if len(service_s) else math.nan,
         steps=settled.num_rows,
         never=int(np.sum(~answered)),

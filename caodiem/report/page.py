@@ -141,7 +141,8 @@ def waits(level: LevelMaterial, words: Words) -> list[str]:
     times = {"response": words.time(found.longest_response_s), "service": words.time(found.longest_service_s)}
     said = []
     if found.is_hidden:
-        hidden = words.text("hidden_waiting", percent=percent, **times)
+        counts = {"waited": words.number(found.long_responses), "shown": words.number(found.long_services)}
+        hidden = words.text("hidden_waiting", percent=percent, long=words.time(found.long_s), **counts, **times)
         said.append(" ".join([hidden, *_locust_longest(level.replayed, words)]))
     if found.stall is not None:
         # The longest times are said once.
