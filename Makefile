@@ -33,8 +33,9 @@ check: setup
 # Benchmarks with ratios against peers of the same run; ONLY=group runs one group.
 bench: setup
 	mkdir -p results/benchmarks
-	.venv/bin/python -m pytest -q -m "slow or not slow" tests/benchmarks --benchmark-only $(if $(ONLY),-k $(ONLY)) \
-	    --benchmark-json results/benchmarks/latest.json
+	rm -f results/benchmarks/latest.json
+	.venv/bin/python -m pytest -q -m "slow or not slow" tests/benchmarks --benchmark-only $(if $(ONLY),--only-group $(ONLY)) \
+	    --benchmark-min-rounds 15 --benchmark-columns median,iqr,rounds --benchmark-json results/benchmarks/latest.json
 
 # Needs uv on the path: rewrites requirements.lock for every platform, with hashes and without index addresses.
 lock:

@@ -1,0 +1,203 @@
+"""Status sync into PostgreSQL on disk with its default durability: batches of 1,000 rows, each its own transaction.
+
+All three get the same rows from the same seed over one asynchronous connection. A quarter of a batch opens new
+dossiers, the rest are next statuses of dossiers from before, and 2% repeat an event that was there already. Tables
+grow from round to round, as they do in a portal; the first rounds only fill them. The number of rounds is that of
+--benchmark-min-rounds, because each needs rows of its own, which are made outside the timing.
+"""
+
+import asyncio
+import random
+import tempfile
+from collections.abc import Awaitable, Callable, Iterator
+from itertools import count
+from pathlib import Path
+from typing import Any, TypeVar
+
+import pytest
+from psycopg import AsyncConnection
+from pytest_benchmark.fixture import BenchmarkFixture
+
+from caodiem.dossier import Status
+from staging import postgres, status_sync
+from staging.status_sync import Batch, Event, Row
+
+pytestmark = [pytest.mark.slow, pytest.mark.benchmark(group="sync")]
+
+AGENCY = "H01"
+BATCHES, BATCH_ROWS = 10, 1000
+FILLING_ROUNDS = 5
+NEW, REPEATED = 0.25, 0.02
+RECENT = 20_000  # dossiers that may still get a status
+DURABILITY = ("fsync", "synchronous_commit", "full_page_writes")
+
+PEER_TABLES = """
+    CREATE TABLE peer_history (
+        code text, sequence bigint, status smallint NOT NULL, at timestamptz NOT NULL, PRIMARY KEY (code, sequence)
+    );
+    CREATE TABLE peer_states (
+        code text PRIMARY KEY, sequence bigint NOT NULL, status smallint NOT NULL, at timestamptz NOT NULL
+    );
+    CREATE TABLE bare (code text, sequence bigint, status smallint, at timestamptz);
+"""
+UPSERT = """
+    WITH given AS (
+        SELECT * FROM unnest(%b::text[], %b::bigint[], %b::smallint[], %b::timestamptz[])
+            AS e (code, sequence, status, at)
+    ), history AS (
+        INSERT INTO peer_history SELECT * FROM given ON CONFLICT DO NOTHING
+    )
+    INSERT INTO peer_states AS s SELECT DISTINCT ON (code) * FROM given ORDER BY code, sequence DESC
+        ON CONFLICT (code) DO UPDATE SET sequence = excluded.sequence, status = excluded.status, at = excluded.at
+        WHERE s.sequence < excluded.sequence
+"""
+
+Prepared = TypeVar("Prepared")
+
+
+class Source:
+    """An agency that reports: endless batches, and what a portal must know after those handed out."""
+
+    def __init__(self) -> None:
+        self.newest: dict[str, int] = {}  # code -> highest sequence reported; none below it is left out
+        self.repeated = 0
+        self._codes: list[str] = []
+        self._draws = random.Random(1)
+        self._numbers = count()
+
+    def batches(self) -> list[Batch]:
+        """What one round pushes."""
+        return [Batch(f"{next(self._numbers)}", [self._event() for _ in range(BATCH_ROWS)]) for _ in range(BATCHES)]
+
+    @property
+    def events(self) -> int:
+        """How many different events there were."""
+        return sum(self.newest.values()) + len(self.newest)
+
+    def _event(self) -> Event:
+        draw = self._draws.random()
+        if draw < NEW or not self._codes:
+            code, sequence = f"{AGENCY}-20260609-{len(self._codes):07d}", 0
+            self._codes.append(code)
+        else:
+            code = self._codes[-self._draws.randint(1, min(RECENT, len(self._codes)))]
+            is_repeat = draw >= 1 - REPEATED
+            self.repeated += is_repeat
+            sequence = self.newest[code] + (not is_repeat)
+        self.newest[code] = sequence
+        return Event(code, sequence % len(Status) + 1, sequence, f"202606{10 + sequence % 20}083000")
+
+
+@pytest.fixture(scope="module")
+def conninfo() -> Iterator[str]:
+    """Not in /tmp, which lies in memory on many systems."""
+    with tempfile.TemporaryDirectory(dir="/var/tmp") as folder, postgres.database(Path(folder)) as conninfo:
+        yield conninfo
+
+
+@pytest.fixture
+def agency(benchmark: BenchmarkFixture, conninfo: str, rounds: int) -> "Iterator[Agency]":
+    with asyncio.Runner() as runner:
+        connection = runner.run(connect(conninfo))
+        yield Agency(benchmark, runner, connection, rounds)
+        runner.run(connection.close())
+
+
+async def connect(conninfo: str) -> AsyncConnection:
+    """In autocommit, as the portal's connections; the tables are empty."""
+    connection = await AsyncConnection.connect(conninfo, autocommit=True)
+    for name in DURABILITY:
+        assert await (await connection.execute(f"SHOW {name}")).fetchone() == ("on",), name
+    await connection.execute("DROP TABLE IF EXISTS peer_history, peer_states, bare")
+    await connection.execute(PEER_TABLES)
+    await connection.execute("TRUNCATE sync_events, sync_states, sync_batches")
+    return connection
+
+
+class Agency:
+    """Pushes a source's batches, round by round, one after another over one connection."""
+
+    def __init__(
+        self, benchmark: BenchmarkFixture, runner: asyncio.Runner, connection: AsyncConnection, rounds: int
+    ) -> None:
+        self.connection, self.source = connection, Source()
+        self._benchmark, self._runner, self._rounds = benchmark, runner, rounds
+
+    def push(self, prepare: Callable[[Batch], Prepared], push: Callable[[Prepared], Awaitable[None]]) -> None:
+        """Time `push` on each batch; what `prepare` makes of it is not timed."""
+        self._benchmark.extra_info |= {"unit": "rows", "units_per_round": BATCHES * BATCH_ROWS}
+
+        async def push_each(batches: list[Prepared]) -> None:
+            for batch in batches:
+                await push(batch)
+
+        self._benchmark.pedantic(
+            lambda batches: self._runner.run(push_each(batches)),
+            setup=lambda: (([prepare(batch) for batch in self.source.batches()],), {}),
+            rounds=self._rounds,
+            warmup_rounds=FILLING_ROUNDS,
+        )
+
+    def select(self, query: str) -> list[tuple[Any, ...]]:
+        async def fetch() -> list[tuple[Any, ...]]:
+            return await (await self.connection.execute(query)).fetchall()
+
+        return self._runner.run(fetch())
+
+    def check(self, history: str, states: str) -> None:
+        """Whether each event stands in the history once, and the newest of each dossier is its state."""
+        assert self.select(f"SELECT count(*), count(DISTINCT (code, sequence)) FROM {history}") == [
+            (self.source.events, self.source.events)
+        ]
+        assert dict(self.select(f"SELECT code, sequence FROM {states}")) == self.source.newest
+        assert self.select(f"SELECT count(*) FROM {states} WHERE status <> sequence % {len(Status)} + 1") == [(0,)]
+
+
+def rows_of(batch: Batch) -> list[Row]:
+    rows, rejected = status_sync.check(AGENCY, batch.events)
+    assert not rejected
+    return rows
+
+
+def test_ours(agency: Agency) -> None:
+    """From decoded events on: checks of each row, idempotency key, log, states, the answer."""
+    told = {"accepted": 0, "stale": 0}
+
+    async def push(batch: Batch) -> None:
+        rows, rejected = status_sync.check(AGENCY, batch.events)
+        answer = await status_sync.apply(agency.connection, AGENCY, batch, rows, rejected)
+        assert answer is not None
+        for name in told:
+            told[name] += answer[name]  # type: ignore[operator]
+
+    agency.push(lambda batch: batch, push)
+    agency.check("sync_events", "sync_states")
+    assert told == {"accepted": agency.source.events, "stale": agency.source.repeated}
+
+
+def test_unnest_upsert(agency: Agency) -> None:
+    """History and newest state in one statement. Rows come checked; nobody learns what became of them, and a repeated
+    batch is done again."""
+
+    async def push(rows: list[Row]) -> None:
+        _, *columns = (list(column) for column in zip(*rows, strict=True))
+        await agency.connection.execute(UPSERT, columns)
+
+    agency.push(rows_of, push)
+    agency.check("peer_history", "peer_states")
+
+
+def test_copy_limit(agency: Agency) -> None:
+    """Not a sync: what the server can write down at all, from bytes made beforehand, without keys or indexes."""
+
+    def lines_of(batch: Batch) -> bytes:
+        return "".join("\t".join(map(str, row[1:])) + "\n" for row in rows_of(batch)).encode()
+
+    async def push(lines: bytes) -> None:
+        async with agency.connection.cursor() as cursor, cursor.copy("COPY bare FROM STDIN") as copy:
+            await copy.write(lines)
+
+    agency.push(lines_of, push)
+    assert agency.select("SELECT count(*), count(DISTINCT (code, sequence)) FROM bare") == [
+        (agency.source.events + agency.source.repeated, agency.source.events)
+    ]
