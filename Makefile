@@ -2,7 +2,7 @@
 .PHONY: setup demo test test-all check bench clean lock
 
 PYTHON ?= python3
-SCALE ?= 0.2
+SCALE ?= 0.1
 SCENARIO ?= scenarios/adoption-43-to-85.toml
 ONLY ?=
 
