@@ -5,6 +5,7 @@ import os
 import signal
 import stat
 import sys
+from contextlib import suppress
 from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated, Any
@@ -40,6 +41,7 @@ Json = Annotated[bool, typer.Option("--json", help="Print one JSON document inst
 @app.command("run")
 def run_all(scenario: ScenarioFile, scale: Scale = 1.0, host: Host = None, as_json: Json = False) -> None:
     """Project, simulate, replay, judge and report: all of it."""
+    stages.check_host(host)
     inputs, made = stages.begin(scenario, scale)
     _announce(inputs, made, scale)
     _finish(inputs, made, as_json, lambda: _simulate_and_replay(inputs, made, scale, host))
@@ -81,6 +83,7 @@ def simulate(scenario: ScenarioFile, scale: Scale = 1.0, as_json: Json = False) 
 @app.command()
 def replay(source: RunFolder, host: Host = None, as_json: Json = False) -> None:
     """Replay the plans of a run once more, into a new run's folder."""
+    stages.check_host(host)
     inputs, made = stages.continued(run.open_run(source))
     _announce(inputs, made, run.read_json(made.manifest)["options"]["scale"])
 
@@ -172,24 +175,31 @@ def _finish(inputs: Scenario, made: run.Run, as_json: bool, work: Any, judged: b
     try:
         code = work()
         result = stages.judge(inputs, made) if judged else None
-    except (KeyboardInterrupt, CaodiemError, Exception) as error:
-        code = error.exit_code if isinstance(error, CaodiemError) else ExitCode.INVALID
-        stages.close_interrupted(inputs, made)
-        interrupted = isinstance(error, KeyboardInterrupt)
-        run.finish(made, "interrupted" if interrupted else "failed", code)
-        hint = f"`caodiem report {made.folder}` shows what it holds"
-        if not interrupted:
-            # Whoever pressed Ctrl-C wants to be gone; whoever met an error wants to see how far it came.
-            stages.report(made)
-            hint = f"what it holds is in {made.report}"
-        print(f"caodiem: the run ended early; {hint}", file=sys.stderr)
+        if result is not None and code is ExitCode.PASS:
+            code = result.exit_code
+        run.finish(made, "finished", code)
+        stages.report(made)
+    except (KeyboardInterrupt, Exception) as error:
+        _break_off(inputs, made, error)
         raise
-    if result is not None and code is ExitCode.PASS:
-        code = result.exit_code
-    run.finish(made, "finished", code)
-    stages.report(made)
     _print_result(made, result, code, as_json)
     raise typer.Exit(code)
+
+
+def _break_off(inputs: Scenario, made: run.Run, error: BaseException) -> None:
+    """Leave a run that ended early readable, and say where."""
+    stages.close_interrupted(inputs, made)
+    code = error.exit_code if isinstance(error, CaodiemError) else ExitCode.INVALID
+    hint = f"`caodiem report {made.folder}` shows what it holds"
+    if isinstance(error, KeyboardInterrupt):
+        # Whoever pressed Ctrl-C wants to be gone at once.
+        run.finish(made, "interrupted", code)
+    else:
+        run.finish(made, "failed", code)
+        # The error that ended the run is the one to be seen, not one of its report.
+        with suppress(Exception):
+            hint = f"what it holds is in {stages.report(made)}"
+    print(f"caodiem: the run ended early; {hint}", file=sys.stderr)
 
 
 def _print_result(made: run.Run, result: Result | None, code: ExitCode, as_json: bool) -> None:

@@ -62,13 +62,18 @@ def continued(source: run.Run) -> tuple[Scenario, run.Run]:
     return scenario, created
 
 
+def check_host(host: str | None) -> None:
+    """SafetyError when `host` is given and may not be loaded; asked before any work is done, and again before a replay."""
+    if host is not None:
+        targets.load().check(host)
+
+
 def replay(scenario: Scenario, into: run.Run, host: str | None, bars: Bars) -> ExitCode:
     """Replay every level's plan, each against a fresh reference portal or against `host`; the worst exit code.
 
     PASS here says only that each plan was replayed to its end.
     """
-    if host is not None:
-        targets.load().check(host)
+    check_host(host)
     worst = ExitCode.PASS
     for level in into.levels:
         bar = bars.bar(f"Replay at {level.percent:g}%")
