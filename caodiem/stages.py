@@ -63,7 +63,7 @@ def continued(source: run.Run) -> tuple[Scenario, run.Run]:
 
 
 def check_host(host: str | None) -> None:
-    """SafetyError when `host` is given and may not be loaded; asked before any work is done, and again before a replay."""
+    """SafetyError when `host` is given and may not be loaded; asked before any work and again before a replay."""
     if host is not None:
         targets.load().check(host)
 
