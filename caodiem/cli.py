@@ -12,7 +12,7 @@ from typing import Annotated, Any
 
 import typer
 
-from caodiem import run, stages
+from caodiem import comparison, run, stages
 from caodiem.errors import CaodiemError, ExitCode
 from caodiem.progress import bars
 from caodiem.scenario import Scenario
@@ -104,6 +104,29 @@ def report(source: RunFolder, as_json: Json = False) -> None:
     else:
         print(f"Report: {path}")
         print(opened.folder)
+
+
+@app.command()
+def compare(
+    first: Annotated[
+        Path, typer.Argument(metavar="A", help="A run's folder, or a level-*/simulated or replayed in it.")
+    ],
+    second: Annotated[Path, typer.Argument(metavar="B", help="What to hold against it, of the same kinds.")],
+    as_json: Json = False,
+) -> None:
+    """Show two runs side by side, simulated or measured, by operation and station."""
+    pairs = comparison.compare(first, second)
+    if as_json:
+        _print_json([{**asdict(pair), "ratio": pair.ratio} for pair in pairs])
+        return
+    print(f"{'':<10} {'':<34} {'':<5} {'A':>10} {'B':>10} {'B / A':>7}   steps A, B")
+    for pair in pairs:
+        shown = [f"{1000 * value:7.1f} ms" if value < float("inf") else "never" for value in (pair.first, pair.second)]
+        ratio = f"{pair.ratio:7.2f}" if pair.ratio == pair.ratio else f"{'':>7}"
+        print(
+            f"{pair.level:<10} {pair.name:<34} {pair.figure:<5} {shown[0]:>10} {shown[1]:>10} {ratio}"
+            f"   {pair.counts[0]}, {pair.counts[1]}"
+        )
 
 
 @app.command()
@@ -227,7 +250,7 @@ def _print_result(made: run.Run, result: Result | None, code: ExitCode, as_json:
 
 
 def _print_json(content: Any) -> None:
-    print(json.dumps(content, ensure_ascii=False, indent=2))
+    print(json.dumps(run.plain(content), ensure_ascii=False, indent=2))
 
 
 if __name__ == "__main__":

@@ -196,7 +196,7 @@ def write_json(path: Path, content: Any) -> None:
     """Indented UTF-8 JSON, renamed into place; NaN and infinity become null, since JSON has neither."""
     path.parent.mkdir(parents=True, exist_ok=True)
     partial = path.with_name(f".{path.name}")
-    partial.write_text(json.dumps(_plain(content), indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+    partial.write_text(json.dumps(plain(content), indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
     partial.rename(path)
 
 
@@ -210,13 +210,14 @@ def read_json(path: Path) -> Any:
         raise UsageError(f"{path}: {error}; expected JSON") from error
 
 
-def _plain(content: Any) -> Any:
+def plain(content: Any) -> Any:
+    """The same content with NaN and infinity as None, tuples as lists and keys as text: what JSON can hold."""
     if isinstance(content, float):
         return content if abs(content) < float("inf") else None
     if isinstance(content, dict):
-        return {str(key): _plain(value) for key, value in content.items()}
+        return {str(key): plain(value) for key, value in content.items()}
     if isinstance(content, list | tuple):
-        return [_plain(value) for value in content]
+        return [plain(value) for value in content]
     return content
 
 

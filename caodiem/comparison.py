@@ -1,0 +1,113 @@
+"""Two executions side by side: response times from due by operation, service and waits by station.
+
+Either may be predicted or measured: both are tables of one shape. Pure functions of those tables.
+"""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from caodiem import observations, run, summary
+from caodiem.errors import UsageError
+
+QUANTILES = (0.5, 0.95, 0.99)
+Floats = npt.NDArray[np.float64]
+
+
+@dataclass(frozen=True, slots=True)
+class Pair:
+    """One figure of both: response times from due (operations) or times at a station, in seconds."""
+
+    level: str
+    name: str  # an operation, "all", or a station with what was measured there
+    figure: str  # p50, p95, p99, mean
+    first: float
+    second: float
+    counts: tuple[int, int]
+
+    @property
+    def ratio(self) -> float:
+        """Second over first; NaN where either is missing, zero or infinite."""
+        usable = 0 < self.first < np.inf and 0 < self.second < np.inf
+        return self.second / self.first if usable else float("nan")
+
+
+def compare(first: Path, second: Path) -> list[Pair]:
+    """Every figure that both have. Each path is a run's folder or one `level-*/simulated` or `replayed` in it.
+
+    UsageError when a path holds no observations, or when two runs share no level.
+    """
+    ours, theirs = _executions(first), _executions(second)
+    if len(ours) == len(theirs) == 1:
+        ((level, one),), ((other, two),) = ours.items(), theirs.items()
+        return _pairs(level if level == other else f"{level} | {other}", one, two)
+    shared = [level for level in ours if level in theirs]
+    if not shared:
+        raise UsageError(f"{first} has {', '.join(ours)}, {second} has {', '.join(theirs)}: expected a level in both")
+    return [pair for level in shared for pair in _pairs(level, ours[level], theirs[level])]
+
+
+def _executions(path: Path) -> dict[str, run.Execution]:
+    """The executions of a run by level, measured ones before predicted ones; or the one that the path names."""
+    if (path / "observations.parquet").is_file():
+        return {path.resolve().parent.name: run.Execution(path)}
+    found = {}
+    for level in run.open_run(path).levels:
+        for how in ("replayed", "simulated"):
+            if level.executed(how).observations.is_file():
+                found[level.folder.name] = level.executed(how)
+                break
+    if not found:
+        raise UsageError(f"{path}: no observations; expected a run that was simulated or replayed")
+    return found
+
+
+def _pairs(level: str, first: run.Execution, second: run.Execution) -> list[Pair]:
+    return [
+        *_shared(level, _response_s(first), _response_s(second), QUANTILES),
+        *_shared(level, _station_s(first), _station_s(second), ()),
+    ]
+
+
+def _shared(
+    level: str, first: dict[str, Floats], second: dict[str, Floats], quantiles: tuple[float, ...]
+) -> list[Pair]:
+    """The quantiles, or without any the means, of every name that both have."""
+    pairs = []
+    for name in (name for name in first if name in second):
+        one, two = first[name], second[name]
+        counts = (len(one), len(two))
+        for q in quantiles:
+            values = summary.quantile(one, q), summary.quantile(two, q)
+            pairs.append(Pair(level, name, f"p{round(100 * q)}", *values, counts))
+        if not quantiles:
+            pairs.append(Pair(level, name, "mean", float(one.mean()), float(two.mean()), counts))
+    return pairs
+
+
+def _response_s(execution: run.Execution) -> dict[str, Floats]:
+    """Response times from due of every operation; infinite where a step was never answered rightly."""
+    settled = summary.last_attempts(observations.read(execution.observations))
+    names = settled["operation"].cast(pa.string())
+    found = {"all": summary.response_s(settled)}
+    for name in sorted(pc.unique(names).to_pylist()):
+        found[name] = summary.response_s(settled.filter(pc.equal(names, name)))
+    return found
+
+
+def _station_s(execution: run.Execution) -> dict[str, Floats]:
+    """Waits and services of every station, over all steps."""
+    if not execution.components.is_file():
+        return {}
+    table = observations.read_components(execution.components)
+    names = table["station"].cast(pa.string())
+    found = {}
+    for name in sorted(pc.unique(names).to_pylist()):
+        rows = table.filter(pc.equal(names, name))
+        for kind in ("wait", "service"):
+            found[f"{name} {kind}"] = rows[f"{kind}_s"].to_numpy()
+    return found
