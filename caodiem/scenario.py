@@ -29,6 +29,19 @@ class Part(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
 
+class Document(Part):
+    """Base of a whole scenario file of one kind."""
+
+    def contradictions(self) -> list[tuple[str, object, str]]:
+        """(key, value, what is expected) of values that are fine alone and wrong together."""
+        return []
+
+    @property
+    def hash(self) -> str:
+        """SHA-256 of the resolved values; comments and layout of the file do not change it."""
+        return hashlib.sha256(json.dumps(self.model_dump(mode="json"), sort_keys=True).encode()).hexdigest()
+
+
 class Point(Part):
     """A share of full-process online dossiers on a day: observed, a target, or assumed."""
 
@@ -154,7 +167,7 @@ class Replay(Part):
     greatest_lateness: q.Seconds
 
 
-class Scenario(Part):
+class Scenario(Document):
     """All inputs of a run."""
 
     title: str = Field(min_length=1)
@@ -173,10 +186,25 @@ class Scenario(Part):
     validity: Validity
     replay: Replay
 
-    @property
-    def hash(self) -> str:
-        """SHA-256 of the resolved values; comments and layout of the file do not change it."""
-        return hashlib.sha256(json.dumps(self.model_dump(mode="json"), sort_keys=True).encode()).hexdigest()
+    def contradictions(self) -> list[tuple[str, object, str]]:
+        found: list[tuple[str, object, str]] = []
+        stations = ", ".join(self.portal.stations)
+        for number, service in enumerate(self.portal.services):
+            if service.station not in self.portal.stations:
+                found.append((f"portal.services[{number}].station", service.station, f"one of {stations}"))
+        for group in Group:
+            days = [point.on for point in self.adoption.points if point.group is group]
+            if len(days) < 2 or days != sorted(set(days)):
+                expected = "two or more days, each after the one before"
+                found.append((f"adoption.points ({group.value})", [str(day) for day in days], expected))
+        office = self.office
+        hours = [office.morning_from, office.morning_to, office.afternoon_from, office.afternoon_to]
+        values = [hour.value for hour in hours]
+        if values != sorted(values) or values[0] == values[3]:
+            found.append(("office", values, "four hours, each after the one before"))
+        if len(set(self.levels)) < len(self.levels):
+            found.append(("levels", self.levels, "each level once"))
+        return found
 
 
 def inputs(scenario: Scenario) -> list[dict[str, Any]]:

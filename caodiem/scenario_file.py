@@ -9,15 +9,17 @@ import tomllib
 import types
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any, Union, get_args, get_origin
+from typing import Annotated, Any, TypeVar, Union, get_args, get_origin
 
 from pydantic import BaseModel, ValidationError
 
 from caodiem.errors import UsageError
 from caodiem.quantity import EVIDENCE, Profile, Quantity
+from caodiem.scenario import Document as DocumentBase
 from caodiem.scenario import Scenario
 
 Location = tuple[str | int, ...]
+Document = TypeVar("Document", bound=DocumentBase)
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +47,37 @@ class ScenarioError(UsageError):
 
 
 @dataclass(frozen=True, slots=True)
+class _Laid:
+    """A file with what it extends laid under it: the keys, which file each came from, and what it may hold."""
+
+    path: Path
+    kind: type[DocumentBase]
+    raw: dict[str, Any]
+    origins: dict[Location, Path]
+
+    def origin(self, location: Location) -> Path:
+        """The file that set a key, or the nearest table above it."""
+        for end in range(len(location), 0, -1):
+            if location[:end] in self.origins:
+                return self.origins[location[:end]]
+        return self.path
+
+    def model(self, location: Location) -> type[BaseModel] | None:
+        """The class that describes the table at a place of the file."""
+        kind: Any = self.kind
+        for step in location:
+            if isinstance(kind, type) and issubclass(kind, BaseModel) and str(step) in kind.model_fields:
+                kind = kind.model_fields[str(step)].annotation
+            elif get_origin(kind) in (list, dict):
+                kind = get_args(kind)[-1]
+            else:
+                return None
+            while get_origin(kind) in (Annotated, Union, types.UnionType):
+                kind = get_args(kind)[0]
+        return kind if isinstance(kind, type) and issubclass(kind, BaseModel) else None
+
+
+@dataclass(frozen=True, slots=True)
 class Source:
     """A row of sources.csv: what a number is, where it was read, how good the evidence is."""
 
@@ -68,18 +101,23 @@ class Source:
 
 def load(path: Path) -> Scenario:
     """The scenario in `path`. ScenarioError lists every mistake; nothing is written anywhere."""
+    return load_document(path, Scenario)
+
+
+def load_document(path: Path, kind: type[Document]) -> Document:
+    """The same for any kind of scenario file: `kind` says what it may hold."""
     raw, origins = _merged(path, ())
-    sources = load_sources(path.parent / "sources.csv")
-    problems = _source_problems(raw, (), sources, origins, path)
+    laid = _Laid(path, kind, raw, origins)
+    problems = _source_problems(raw, (), load_sources(path.parent / "sources.csv"), laid)
     try:
-        scenario = Scenario.model_validate(raw)
+        document = kind.model_validate(raw)
     except ValidationError as error:
-        problems += [problem for entry in error.errors() for problem in _problems(entry, raw, origins, path)]
+        problems += [problem for entry in error.errors() for problem in _problems(entry, laid)]
         raise ScenarioError(sorted(problems, key=lambda problem: problem.key)) from error
-    problems += [Problem(path, key, value, expected) for key, value, expected in _contradictions(scenario)]
+    problems += [Problem(path, key, value, expected) for key, value, expected in document.contradictions()]
     if problems:
         raise ScenarioError(problems)
-    return scenario
+    return document
 
 
 def load_sources(path: Path) -> dict[str, Source]:
@@ -128,78 +166,44 @@ def _overlay(
     return merged
 
 
-def _problems(entry: Any, raw: Any, origins: dict[Location, Path], path: Path) -> list[Problem]:
+def _problems(entry: Any, laid: _Laid) -> list[Problem]:
     """A validation error of pydantic's in our words."""
-    location = _within(raw, entry["loc"])
-    file = _origin(location, origins, path)
+    location = _within(laid.raw, entry["loc"])
+    file = laid.origin(location)
     key, value = _dotted(location), entry["input"]
     if entry["type"] == "quantity":
         return [Problem(file, f"{key}.{name}", bad, good) for name, bad, good in entry["ctx"]["problems"]]
     if entry["type"] == "extra_forbidden":
-        return [Problem(file, key, value, _nearest(str(location[-1]), _fields(location[:-1])))]
+        above = laid.model(location[:-1])
+        return [Problem(file, key, value, _nearest(str(location[-1]), list(above.model_fields) if above else []))]
     if entry["type"] == "missing":
-        return [Problem(file, key, None, f"a value; this key is required{_form(location)}")]
+        return [Problem(file, key, None, f"a value; this key is required{_form(laid.model(location))}")]
     if entry["type"] in ("model_type", "model_attributes_type", "dict_type"):
-        return [Problem(file, key, value, f"a table{_form(location)}")]
+        return [Problem(file, key, value, f"a table{_form(laid.model(location))}")]
     if entry["type"] == "literal_error":
-        return [
-            Problem(
-                file,
-                key,
-                value,
-                _nearest(str(value), entry["ctx"]["expected"].replace("'", "").replace(" or ", ", ").split(", ")),
-            )
-        ]
+        accepted = entry["ctx"]["expected"].replace("'", "").replace(" or ", ", ").split(", ")
+        return [Problem(file, key, value, _nearest(str(value), accepted))]
     return [Problem(file, key, value, entry["msg"].removeprefix("Input should be ").removeprefix("Value error, "))]
 
 
-def _source_problems(
-    node: Any, at: Location, sources: dict[str, Source], origins: dict[Location, Path], path: Path
-) -> list[Problem]:
+def _source_problems(node: Any, at: Location, sources: dict[str, Source], laid: _Laid) -> list[Problem]:
     """Sources that sources.csv does not know, and values that differ from what their source says."""
     if isinstance(node, list):
-        return [p for n, child in enumerate(node) for p in _source_problems(child, (*at, n), sources, origins, path)]
+        return [each for n, child in enumerate(node) for each in _source_problems(child, (*at, n), sources, laid)]
     if not isinstance(node, dict):
         return []
     if "source" not in node or "value" not in node:
-        return [p for k, child in node.items() for p in _source_problems(child, (*at, k), sources, origins, path)]
-    file, key = _origin(at, origins, path), _dotted(at)
+        return [each for k, child in node.items() for each in _source_problems(child, (*at, k), sources, laid)]
+    file, key, value = laid.origin(at), _dotted(at), node["value"]
     source = sources.get(str(node["source"]))
     if source is None:
         return [Problem(file, f"{key}.source", node["source"], _nearest(str(node["source"]), list(sources)))]
     if node.get("evidence") in EVIDENCE and node["evidence"] != source.evidence:
-        return [
-            Problem(file, f"{key}.evidence", node["evidence"], f"{source.evidence!r}, as {source.id} is in sources.csv")
-        ]
-    if isinstance(node["value"], int | float) and source.number not in (None, float(node["value"])):
-        return [Problem(file, f"{key}.value", node["value"], f"{source.value}, which {source.id} says")]
+        expected = f"{source.evidence!r}, as {source.id} is in sources.csv"
+        return [Problem(file, f"{key}.evidence", node["evidence"], expected)]
+    if isinstance(value, int | float) and source.number not in (None, float(value)):
+        return [Problem(file, f"{key}.value", value, f"{source.value}, which {source.id} says")]
     return []
-
-
-def _contradictions(scenario: Scenario) -> list[tuple[str, object, str]]:
-    """Values that are fine alone and wrong together."""
-    found: list[tuple[str, object, str]] = []
-    stations = set(scenario.portal.stations)
-    for number, service in enumerate(scenario.portal.services):
-        if service.station not in stations:
-            found.append(
-                (f"portal.services[{number}].station", service.station, _nearest(service.station, sorted(stations)))
-            )
-    for group in ("ministries", "localities"):
-        days = [point.on for point in scenario.adoption.points if point.group == group]
-        if len(days) < 2 or days != sorted(set(days)):
-            found.append(
-                (
-                    f"adoption.points ({group})",
-                    [str(day) for day in days],
-                    "two or more days, each after the one before",
-                )
-            )
-    office = scenario.office
-    hours = [office.morning_from.value, office.morning_to.value, office.afternoon_from.value, office.afternoon_to.value]
-    if hours != sorted(hours) or hours[0] == hours[3]:
-        found.append(("office", hours, "four hours, each after the one before"))
-    return found
 
 
 def _within(raw: Any, location: Location) -> Location:
@@ -217,14 +221,6 @@ def _within(raw: Any, location: Location) -> Location:
     return tuple(known)
 
 
-def _origin(location: Location, origins: dict[Location, Path], path: Path) -> Path:
-    """The file that set a key, or the nearest table above it."""
-    for end in range(len(location), 0, -1):
-        if location[:end] in origins:
-            return origins[location[:end]]
-    return path
-
-
 def _dotted(location: Location) -> str:
     text = ""
     for step in location:
@@ -233,34 +229,14 @@ def _dotted(location: Location) -> str:
 
 
 def _nearest(word: str, known: list[str]) -> str:
+    """What is accepted instead of `word`, and which of it was probably meant."""
     close = difflib.get_close_matches(word, known, n=1, cutoff=0.6)
     listed = ", ".join(known) if len(known) <= 16 else f"{', '.join(known[:5])} and {len(known) - 5} more"
     return f"one of {listed}" + (f"; did you mean {close[0]!r}?" if close else "")
 
 
-def _form(location: Location) -> str:
-    """What a table at this place looks like, as a hint."""
-    model = _model(location)
+def _form(model: type[BaseModel] | None) -> str:
+    """What a table of this class looks like, as a hint."""
     if model is not None and issubclass(model, Quantity | Profile):
         return ' like { value = 1, unit = "...", source = "...", evidence = "assumed" }'
     return f" with the keys {', '.join(model.model_fields)}" if model is not None else ""
-
-
-def _fields(location: Location) -> list[str]:
-    model = _model(location)
-    return list(model.model_fields) if model is not None else []
-
-
-def _model(location: Location) -> type[BaseModel] | None:
-    """The class that describes the table at a place of a scenario file."""
-    kind: Any = Scenario
-    for step in location:
-        if isinstance(kind, type) and issubclass(kind, BaseModel) and str(step) in kind.model_fields:
-            kind = kind.model_fields[str(step)].annotation
-        elif get_origin(kind) in (list, dict):
-            kind = get_args(kind)[-1]
-        else:
-            return None
-        while get_origin(kind) in (Annotated, Union, types.UnionType):
-            kind = get_args(kind)[0]
-    return kind if isinstance(kind, type) and issubclass(kind, BaseModel) else None
