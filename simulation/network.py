@@ -1,78 +1,168 @@
-"""The portal as a network of stations: which stations a step visits, and how long each visit is served.
+"""A queueing network: stations, the operations that visit them, and how clients try again.
 
-Service times are drawn before anything runs, keyed by (seed, station, arrival, step), so that every engine serves
-the same visit equally long.
+A journey is a row of operations (requests); an operation visits stations in order. The meaning of every field is
+what simulation/reference.py does with it. Nothing here runs or draws.
 """
 
-from dataclasses import dataclass
+import math
+from bisect import bisect_right
+from collections.abc import Iterator
+from dataclasses import dataclass, field
 
-import numpy as np
-import pyarrow as pa
-from scipy.stats import gamma
-
-from caodiem.draws import uniform
 from caodiem.plan import Plan
 from caodiem.scenario import Portal
+from simulation.distributions import Distribution, by_variation
 
-Floats = np.ndarray
+INFINITE = 2**31
+
+
+@dataclass(frozen=True, slots=True)
+class Calendar:
+    """Servers by time: from `starts_s[k]` on there are `servers[k]`, the whole again every `period_s`.
+
+    `starts_s` begins with 0 and rises below `period_s`; an infinite period means that the last number stays.
+    """
+
+    starts_s: tuple[float, ...]
+    servers: tuple[int, ...]
+    period_s: float = math.inf
+
+    def opens(self) -> bool:
+        """Whether somebody who waits is served in the end."""
+        return any(self.servers) if self.period_s < math.inf else self.servers[-1] > 0
+
+    def changes(self) -> Iterator[tuple[float, int]]:
+        """(time, servers) of every change after second 0, without end where the calendar repeats."""
+        yield from zip(self.starts_s[1:], self.servers[1:], strict=True)
+        turn = 1
+        while self.period_s < math.inf:
+            yield from ((turn * self.period_s + start, n) for start, n in zip(self.starts_s, self.servers, strict=True))
+            turn += 1
+
+
+@dataclass(frozen=True, slots=True)
+class Outage:
+    """At most `servers` work in [from_s, to_s); where it `refuses`, whoever comes meanwhile is turned away."""
+
+    from_s: float
+    to_s: float
+    servers: int = 0
+    refuses: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Slowdown:
+    """A visit whose service begins in [from_s, to_s) takes `factor` times as long."""
+
+    from_s: float
+    to_s: float
+    factor: float
 
 
 @dataclass(frozen=True, slots=True)
 class Station:
-    """Servers that take one visit each, first come first served."""
+    """Servers that take one visit each; whoever waits is taken by priority, then first come first served."""
 
     name: str
     servers: int
+    queue: int | None = None  # most visits that may wait; one more is refused
+    calendar: Calendar | None = None  # overrides `servers`
+    outages: tuple[Outage, ...] = ()  # in order, apart from each other
+    slowdowns: tuple[Slowdown, ...] = ()  # in order, apart from each other
+
+    @property
+    def hours(self) -> Calendar:
+        """The calendar, or its servers always."""
+        return self.calendar or Calendar((0.0,), (self.servers,))
+
+    def limits(self) -> list[tuple[float, int, bool]]:
+        """(time, servers at most, refuses) of every change by outages; one where one follows another at once."""
+        changes: list[tuple[float, int, bool]] = []
+        for outage in self.outages:
+            if changes and changes[-1][0] == outage.from_s:
+                changes.pop()
+            changes.append((outage.from_s, outage.servers, outage.refuses))
+            changes.append((outage.to_s, INFINITE, False))
+        return changes
+
+    def slow_by(self, now_s: float) -> float:
+        """The factor on a service that begins now."""
+        number = bisect_right([each.from_s for each in self.slowdowns], now_s) - 1
+        return self.slowdowns[number].factor if number >= 0 and now_s < self.slowdowns[number].to_s else 1.0
+
+
+@dataclass(frozen=True, slots=True)
+class Visit:
+    """One station, the time its service takes, and how long the client waits for it to begin."""
+
+    station: int
+    service: Distribution
+    patience: Distribution | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Retries:
+    """What a client does whose attempt came to no good: pause and try again, at most `attempts` times in all.
+
+    The pause before attempt n + 1 is pause_s · factor^(n-1), at most longest_s, less a random share of it up to
+    `jitter`. A budget holds all clients together: the retries made stay below burst + budget · first attempts made.
+    """
+
+    attempts: int
+    pause_s: float
+    factor: float = 2.0
+    longest_s: float = math.inf
+    jitter: float = 0.0
+    budget: float = math.inf
+    burst: float = 0.0
+
+    def pause_after(self, attempt: int) -> float:
+        """Seconds before jitter between `attempt` (1, 2, …) and the next."""
+        return min(self.pause_s * self.factor ** (attempt - 1), self.longest_s)
+
+
+@dataclass(frozen=True, slots=True)
+class Operation:
+    """One request: its visits in order, its priority (the smaller is served first), its client's time-out."""
+
+    visits: tuple[Visit, ...]
+    priority: int = 0
+    timeout_s: float = math.inf
+    retries: Retries | None = None
+
+    @property
+    def attempts(self) -> int:
+        return self.retries.attempts if self.retries else 1
 
 
 @dataclass(frozen=True, slots=True)
 class Network:
-    """Stations, and for each operation the stations that it visits in order, with mean (s) and variation."""
+    """Stations, and operations by name."""
 
-    stations: list[Station]
-    routes: dict[str, list[tuple[int, float, float]]]  # operation -> (station index, mean_s, variation)
+    stations: tuple[Station, ...]
+    operations: dict[str, Operation] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        for station in self.stations:
+            if not station.hours.opens():
+                raise ValueError(f"{station.name} closes for ever: expected a calendar that opens again")
 
 
 def of(portal: Portal) -> Network:
-    """The network that a scenario describes."""
-    stations = [Station(name, int(each.servers.value)) for name, each in portal.stations.items()]
-    index = {station.name: number for number, station in enumerate(stations)}
-    routes: dict[str, list[tuple[int, float, float]]] = {}
+    """The network that a scenario's portal describes."""
+    index = {name: number for number, name in enumerate(portal.stations)}
+    visits: dict[str, list[Visit]] = {}
     for service in portal.services:
-        visit = (index[service.station], service.mean.value / 1000, service.variation.value)
-        routes.setdefault(service.operation, []).append(visit)
-    return Network(stations, routes)
-
-
-def draw_services(network: Network, plan: Plan) -> list[list[tuple[int, float]]]:
-    """For each row of the plan its visits, in order: (station index, service_s)."""
-    operation = np.array(plan.table["operation"].cast(pa.string()).to_pylist(), dtype=str)
-    arrival, step = plan.table["arrival"].to_numpy(), plan.table["step"].to_numpy()
-    visits: list[list[tuple[int, float]]] = [[] for _ in range(plan.steps)]
-    for name, route in network.routes.items():
-        rows = np.flatnonzero(operation == name)
-        for number, (station, mean_s, variation) in enumerate(route):
-            stream = f"service {network.stations[station].name} {number}"
-            chance = uniform(plan.meta.seed, stream, arrival[rows], step[rows])
-            for row, service_s in zip(rows.tolist(), service_times(mean_s, variation, chance).tolist(), strict=True):
-                visits[row].append((station, service_s))
-    return visits
-
-
-def service_times(mean_s: float, variation: float, chance: Floats) -> Floats:
-    """Gamma service times of a mean and a standard deviation over mean, by inversion; 1 is exponential, 0 fixed."""
-    if variation == 0 or mean_s == 0:
-        return np.full(len(chance), mean_s)
-    if variation == 1:
-        return -mean_s * np.log(chance)
-    return np.asarray(gamma.ppf(chance, variation**-2, scale=mean_s * variation**2))
+        times = by_variation(service.mean.value / 1000, service.variation.value)
+        visits.setdefault(service.operation, []).append(Visit(index[service.station], times))
+    stations = tuple(Station(name, int(each.servers.value)) for name, each in portal.stations.items())
+    return Network(stations, {name: Operation(tuple(each)) for name, each in visits.items()})
 
 
 def offered_load(network: Network, plan: Plan) -> dict[str, float]:
     """Offered load a = λS of each station in erlangs: the servers that the plan's window keeps busy in the mean."""
     total = dict.fromkeys((station.name for station in network.stations), 0.0)
-    counted = plan.table["operation"].value_counts().to_pylist()
-    for entry in counted:
-        for station, mean_s, _ in network.routes.get(entry["values"], []):
-            total[network.stations[station].name] += entry["counts"] * mean_s / plan.meta.length_s
+    for entry in plan.table["operation"].value_counts().to_pylist():
+        for visit in network.operations[entry["values"]].visits if entry["values"] in network.operations else ():
+            total[network.stations[visit.station].name] += entry["counts"] * visit.service.mean_s / plan.meta.length_s
     return total

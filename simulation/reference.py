@@ -1,70 +1,230 @@
-"""The reference engine: a plan through a network, as SimPy processes written to be read. It defines the meaning.
+"""The reference engine: work through a network, as SimPy processes written to be read. It defines the meaning.
 
 Each arrival is a process: it waits until it is due, visits the stations of its first step, thinks, goes on with the
-next step. Its rows have the same schema as those of a replay; nothing is late, dropped or lost in a simulation.
+next step. The stations are our own: SimPy's resources know no closing time, no outage and nobody who leaves a queue.
 """
 
+import math
 from collections.abc import Callable, Generator
-from itertools import groupby
+from heapq import heappop, heappush
 from typing import Any
 
 import pyarrow as pa
 import simpy
 
-from caodiem import observations
-from caodiem.dossier import Outcome
-from caodiem.plan import SCHEMA, Plan
-from simulation.network import Network, draw_services
+from caodiem.plan import Plan
+from simulation import log as logs
+from simulation import work as works
+from simulation.instants import COMES, PATIENCE_ENDS, SERVED, SERVERS_CHANGE, TIMES_OUT, order
+from simulation.log import End, Log
+from simulation.network import INFINITE, Network, Operation, Retries, Visit
+from simulation.network import Station as Description
+from simulation.work import Work
 
-_OK = 200
-Step = dict[str, Any]
+NAME = "reference"
+Waits = Generator[simpy.Event, Any, End]
 
 
 def execute(
     network: Network, plan: Plan, progress: Callable[[float], None] = lambda due_s: None
 ) -> tuple[pa.Table, pa.Table]:
     """(observations, components) of every step of the plan. `progress` is told the second of the plan reached."""
-    env = simpy.Environment()
-    servers = [simpy.Resource(env, capacity=station.servers) for station in network.stations]
-    names = [station.name for station in network.stations]
-    rows: list[observations.Row] = []
-    components: list[observations.Row] = []
+    work = works.of_plan(network, plan)
+    return logs.tables(network, plan, work, run(network, work, progress), NAME)
 
-    def visit(station: int, service_s: float) -> Generator[simpy.Event, Any, float]:
-        """Queue at a station and be served; returns the seconds waited."""
-        came_s = env.now
-        with servers[station].request() as turn:
-            yield turn
-            waited_s = env.now - came_s
-            yield env.timeout(service_s)
-        return waited_s
 
-    def journey(steps: list[tuple[Step, list[tuple[int, float]]]]) -> Generator[simpy.Event, Any, None]:
-        for step, visits in steps:
-            yield env.timeout(step["think_s"])
-            due_s = env.now
-            for station, service_s in visits:
-                waited_s = yield from visit(station, service_s)
-                components.append((step["arrival"], step["step"], names[station], waited_s, service_s))
-            keys = tuple(step[name] for name in SCHEMA.names[:8])
-            rows.append((*keys, due_s, due_s, due_s, env.now, Outcome.OK.value, _OK, 1, "reference"))
+def run(network: Network, work: Work, progress: Callable[[float], None] = lambda due_s: None) -> Log:
+    """What came of every attempt and visit; ends with the last journey."""
+    return _Run(network, work, progress).log
 
-    def arrive() -> Generator[simpy.Event, Any, None]:
-        for due_s, steps in _arrivals(plan, draw_services(network, plan)):
-            yield env.timeout(due_s - env.now)
+
+class Clock(simpy.Environment):
+    """SimPy's time, in which each event has a place of its own among those of its instant (instants.py)."""
+
+    def at(self, time_s: float, place: int) -> simpy.Event:
+        """An event at `time_s`. What SimPy schedules by itself comes before the next of these."""
+        event = simpy.Event(self)
+        event._ok, event._value = True, None
+        heappush(self._queue, (time_s, place, next(self._eid), event))
+        return event
+
+
+class Turn(simpy.Event):
+    """A visit's place in a queue; succeeds when a server takes it."""
+
+    left = False
+
+
+class Station:
+    """Servers and those who wait for them."""
+
+    def __init__(self, clock: Clock, described: Description, index: int) -> None:
+        self._clock = clock
+        self._described = described
+        self._busy = 0
+        self._waiting = 0
+        self._queue: list[tuple[int, int, Turn]] = []  # a heap by priority, then by who came first
+        self._came = 0
+        self._open = described.hours.servers[0]
+        self._limit = INFINITE
+        self._refuses = False
+        clock.process(self._keep_hours(order(SERVERS_CHANGE, 2 * index)))
+        clock.process(self._fail(order(SERVERS_CHANGE, 2 * index + 1)))
+
+    def join(self, priority: int) -> Turn | None:
+        """A turn for somebody who comes now; None when nobody is let in."""
+        free = self._busy < self._servers
+        if self._refuses or (not free and self._described.queue is not None and self._waiting >= self._described.queue):
+            return None
+        turn = Turn(self._clock)
+        self._came += 1
+        self._waiting += 1
+        heappush(self._queue, (priority, self._came, turn))
+        self._serve()
+        return turn
+
+    def leave_queue(self, turn: Turn) -> None:
+        """Whoever gave up is gone: no server takes the visit later."""
+        turn.left = True
+        self._waiting -= 1
+
+    def end_service(self, _event: simpy.Event) -> None:
+        self._busy -= 1
+        self._serve()
+
+    def slow_by(self) -> float:
+        return self._described.slow_by(self._clock.now)
+
+    @property
+    def _servers(self) -> int:
+        return min(self._open, self._limit)
+
+    def _serve(self) -> None:
+        """Let free servers take who waits. Nobody in service is sent away when servers become fewer."""
+        while self._waiting and self._busy < self._servers:
+            turn = heappop(self._queue)[2]
+            if not turn.left:
+                self._waiting -= 1
+                self._busy += 1
+                turn.succeed()
+
+    def _keep_hours(self, place: int) -> Generator[simpy.Event, Any, None]:
+        for time_s, servers in self._described.hours.changes():
+            yield self._clock.at(time_s, place)
+            self._open = servers
+            self._serve()
+
+    def _fail(self, place: int) -> Generator[simpy.Event, Any, None]:
+        for time_s, servers, refuses in self._described.limits():
+            yield self._clock.at(time_s, place)
+            self._limit, self._refuses = servers, refuses
+            self._serve()
+
+
+class _Run:
+    """One execution; the constructor runs it to its end."""
+
+    def __init__(self, network: Network, work: Work, progress: Callable[[float], None]) -> None:
+        self.operations = [work.operations[kind] for kind in work.kind.tolist()]
+        self.due_s, self.think_s, self.pause_s = work.due_s.tolist(), work.think_s.tolist(), work.pause_s.tolist()
+        self.service_s, self.patience_s = work.service_s.tolist(), work.patience_s.tolist()
+        self.first, self.attempt_at, self.visit_at = (
+            work.first.tolist(),
+            work.attempt_at.tolist(),
+            work.visit_at.tolist(),
+        )
+        self.log = logs.blank(work)
+        self.clock = Clock()
+        self.stations = [Station(self.clock, each, index) for index, each in enumerate(network.stations)]
+        self.begun = 0  # first attempts of steps that may be tried again
+        self.retried = 0
+        self.under_way = work.arrivals
+        self.over = self.clock.event()
+        if work.arrivals:
+            self.clock.process(self._arrive(progress))
+            self.clock.run(until=self.over)
+
+    def _arrive(self, progress: Callable[[float], None]) -> Generator[simpy.Event, Any, None]:
+        for due_s, first, end in zip(self.due_s, self.first, self.first[1:], strict=False):
+            yield self.clock.at(due_s, order(COMES, first))
             progress(due_s)
-            env.process(journey(steps))
+            self.clock.process(self._journey(first, end))
 
-    env.process(arrive())
-    env.run()
-    table = observations.close_accounts(plan, observations.table_of(rows))
-    return table, observations.table_of(components, observations.COMPONENTS_SCHEMA)
+    def _journey(self, first: int, end: int) -> Generator[simpy.Event, Any, None]:
+        """Step after step, until all are done or one came to no good."""
+        for row in range(first, end):
+            if row > first:
+                yield self.clock.at(self.clock.now + self.think_s[row], order(COMES, row))
+            if (yield from self._step(row)) != End.OK:
+                break
+        self.under_way -= 1
+        if not self.under_way:
+            self.over.succeed()
+
+    def _step(self, row: int) -> Waits:
+        """Attempt after attempt, until one succeeds or no other is allowed."""
+        operation = self.operations[row]
+        self.begun += operation.attempts > 1
+        attempt = 0
+        while True:
+            at = self.attempt_at[row] + attempt
+            began_s = self.clock.now
+            end = yield from self._attempt(operation, row, attempt)
+            self.log.attempts[at] = began_s, self.clock.now, end
+            attempt += 1
+            if end == End.OK or attempt == operation.attempts or not self._afford(operation.retries):
+                return end
+            yield self.clock.at(self.clock.now + self.pause_s[at], order(COMES, row, attempt))
+
+    def _afford(self, retries: Retries) -> bool:
+        """Whether the budget has room for one retry more, which is then taken from it."""
+        if self.retried >= retries.burst + retries.budget * self.begun:
+            return False
+        self.retried += 1
+        return True
+
+    def _attempt(self, operation: Operation, row: int, attempt: int) -> Waits:
+        """The visits in order. The time-out counts from the attempt's beginning and ends it wherever it is."""
+        deadline = None
+        if operation.visits and operation.timeout_s < math.inf:
+            deadline = self.clock.at(self.clock.now + operation.timeout_s, order(TIMES_OUT, row, attempt))
+        for number, visit in enumerate(operation.visits):
+            end = yield from self._visit(visit, operation.priority, row, attempt, number, deadline)
+            if end != End.OK:
+                return end
+        return End.OK
+
+    def _visit(
+        self, visit: Visit, priority: int, row: int, attempt: int, number: int, deadline: simpy.Event | None
+    ) -> Waits:
+        """Come, wait, be served; what is logged is the station's view, what is returned the client's."""
+        clock, visits, station = self.clock, self.log.visits, self.stations[visit.station]
+        at = self.visit_at[row] + attempt * len(self.operations[row].visits) + number
+        came_s = clock.now
+        turn = station.join(priority)
+        if turn is None:
+            visits[at] = came_s, math.nan, came_s, End.REFUSED
+            return End.REFUSED
+        if not turn.triggered:
+            patience = None
+            if visit.patience:
+                patience = clock.at(came_s + self.patience_s[at], order(PATIENCE_ENDS, row, attempt, number))
+            yield _first(turn, patience, deadline)
+            if not turn.triggered:
+                station.leave_queue(turn)
+                end = End.ABANDONED if patience is not None and patience.processed else End.TIMED_OUT
+                visits[at] = came_s, math.nan, clock.now, end
+                return end
+        served_s = clock.now + self.service_s[at] * station.slow_by()
+        visits[at] = came_s, clock.now, served_s, End.OK
+        served = clock.at(served_s, order(SERVED, row, attempt, number))
+        # The server is busy to the end of the service, also when its client is gone by then.
+        served.callbacks.append(station.end_service)
+        yield _first(served, deadline)
+        return End.OK if served.processed else End.TIMED_OUT
 
 
-def _arrivals(
-    plan: Plan, visits: list[list[tuple[int, float]]]
-) -> Generator[tuple[float, list[tuple[Step, list[tuple[int, float]]]]], None, None]:
-    """The plan's arrivals in order of due time, each with its steps, in order, and their visits."""
-    for _, steps in groupby(zip(plan.table.to_pylist(), visits, strict=True), key=lambda pair: pair[0]["arrival"]):
-        ordered = list(steps)
-        yield ordered[0][0]["due_s"], ordered
+def _first(*events: simpy.Event | None) -> simpy.Event:
+    """Whatever comes first of those that can come."""
+    possible = [event for event in events if event is not None]
+    return possible[0] if len(possible) == 1 else possible[0].env.any_of(possible)

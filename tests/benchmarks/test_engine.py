@@ -13,8 +13,10 @@ import simpy
 from pytest_benchmark.fixture import BenchmarkFixture
 
 from caodiem import plan
-from simulation import network, reference
-from simulation.network import Network, Station
+from simulation import reference
+from simulation import work as works
+from simulation.distributions import Exponential
+from simulation.network import Network, Operation, Station, Visit
 from tests.benchmarks import plans
 
 pytestmark = [pytest.mark.slow, pytest.mark.benchmark(group="engine")]
@@ -26,8 +28,12 @@ UTILISATION = 0.8
 VISITS = ARRIVALS * len(SERVERS)
 
 TANDEM = Network(
-    [Station(f"station {number}", servers) for number, servers in enumerate(SERVERS)],
-    {"sign_in": [(number, UTILISATION * servers / RATE_PER_S, 1.0) for number, servers in enumerate(SERVERS)]},
+    tuple(Station(f"station {number}", servers) for number, servers in enumerate(SERVERS)),
+    {
+        "sign_in": Operation(
+            tuple(Visit(n, Exponential(UTILISATION * servers / RATE_PER_S)) for n, servers in enumerate(SERVERS))
+        )
+    },
 )
 
 
@@ -39,7 +45,7 @@ def drawn() -> plan.Plan:
 @pytest.fixture(scope="module")
 def finished_s(drawn: plan.Plan) -> np.ndarray:
     """When each journey must end, by the recursion of a first-come first-served queue: no engine at work."""
-    services = np.array([[service_s for _, service_s in visits] for visits in network.draw_services(TANDEM, drawn)])
+    services = works.of_plan(TANDEM, drawn).service_s.reshape(-1, len(SERVERS))
     leaves_s = drawn.table["due_s"].to_numpy().copy()
     for station, servers in enumerate(SERVERS):
         free_s = np.zeros(servers)
@@ -60,7 +66,7 @@ def test_reference(benchmark: BenchmarkFixture, drawn: plan.Plan, finished_s: np
 def test_plain_simpy(benchmark: BenchmarkFixture, drawn: plan.Plan, finished_s: np.ndarray) -> None:
     benchmark.extra_info |= {"unit": "visits", "units_per_round": VISITS}
     dues_s = drawn.table["due_s"].to_pylist()
-    services_s = [[service_s for _, service_s in visits] for visits in network.draw_services(TANDEM, drawn)]
+    services_s = works.of_plan(TANDEM, drawn).service_s.reshape(-1, len(SERVERS)).tolist()
     found = benchmark(run_plain_simpy, dues_s, services_s)
     assert np.array_equal(found, finished_s)
 

@@ -13,7 +13,8 @@ import pytest
 from caodiem import plan
 from caodiem.draws import uniform
 from simulation import reference
-from simulation.network import Network, Station
+from simulation.distributions import by_variation
+from simulation.network import Network, Operation, Station, Visit
 
 BATCHES = 20
 # Student's t with 19 degrees of freedom, 99.5%.
@@ -47,9 +48,10 @@ def poisson_plan(rate_per_s: float, count: int, seed: int, stations: int = 1) ->
 
 
 def responses_s(rate: float, count: int, servers: list[int], means: list[float], variation: float = 1.0) -> np.ndarray:
-    stations = [Station(f"s{number}", each) for number, each in enumerate(servers)]
-    routes = {"look_up_status": [(number, mean, variation) for number, mean in enumerate(means)]}
-    rows, components = reference.execute(Network(stations, routes), poisson_plan(rate, count, seed=1))
+    stations = tuple(Station(f"s{number}", each) for number, each in enumerate(servers))
+    visits = tuple(Visit(number, by_variation(mean, variation)) for number, mean in enumerate(means))
+    network = Network(stations, {"look_up_status": Operation(visits)})
+    rows, components = reference.execute(network, poisson_plan(rate, count, seed=1))
     assert components.num_rows == count * len(servers)
     return rows["finished_s"].to_numpy() - rows["due_s"].to_numpy()
 

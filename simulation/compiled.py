@@ -1,0 +1,455 @@
+"""The compiled engine: the same meaning as simulation/reference.py, as one event loop over arrays (Numba).
+
+Writes the same log, bit for bit, ties included; `unsupported` names what it does not take. The first call on a machine
+compiles (see `warm_up`) and keeps the result beside this file.
+
+A pending event is a time and a place (instants.py) in a binary heap; arrivals are not in it but are merged with it.
+Who waits at a station stands in a doubly linked list of steps, one list for each priority, so that giving up is a
+removal. State is kept in few arrays of records: Numba counts references to arrays, not to records.
+"""
+
+import math
+
+import numpy as np
+import pyarrow as pa
+from numba import njit
+from numba.core import cgutils
+from numba.extending import intrinsic
+
+from caodiem.errors import UsageError
+from caodiem.plan import Plan
+from simulation import log as logs
+from simulation import work as works
+from simulation.instants import (
+    ATTEMPT_BITS,
+    COMES,
+    MOST,
+    PATIENCE_ENDS,
+    SERVED,
+    SERVERS_CHANGE,
+    TIMES_OUT,
+    kind_of,
+    order,
+    row_of,
+    try_of,
+)
+from simulation.log import End, Log
+from simulation.network import INFINITE, Network
+from simulation.work import Work
+
+NAME = "compiled"
+_NOBODY = -1
+_OK, _REFUSED, _ABANDONED, _TIMED_OUT = int(End.OK), int(End.REFUSED), int(End.ABANDONED), int(End.TIMED_OUT)
+
+# A step: where its draws and its log are, which try it is at, and its neighbours in a queue.
+_STEP = np.dtype(
+    [
+        ("visit_at", "i8"),
+        ("attempt_at", "i8"),
+        ("think_s", "f8"),
+        ("kind", "i4"),
+        ("tries", "i4"),  # attempt and visit that it is at; _NOBODY when it is over
+        ("after", "i8"),
+        ("before", "i8"),
+        ("waits", "i4"),
+        ("last", "i4"),  # of its journey
+    ]
+)
+_OPERATION = np.dtype(
+    [
+        ("first", "i8"),  # of its visits
+        ("visits", "i8"),
+        ("level", "i8"),  # the place of its priority among all priorities
+        ("attempts", "i8"),
+        ("timeout_s", "f8"),
+        ("budget", "f8"),
+        ("burst", "f8"),
+    ]
+)
+_VISIT = np.dtype([("station", "i8"), ("patient", "i8")])
+# The changes of a station by time stand from x_at to x_end: its hours, what outages leave, how slow it is.
+_STATION = np.dtype(
+    [
+        ("queue", "i8"),
+        ("open", "i8"),
+        ("limit", "i8"),
+        ("refuses", "i8"),
+        ("busy", "i8"),
+        ("waiting", "i8"),
+        ("period_s", "f8"),
+        ("turn", "i8"),  # how often its calendar has begun again
+        ("hours_at", "i8"),
+        ("hours", "i8"),
+        ("hours_end", "i8"),
+        ("limit_at", "i8"),
+        ("limit_end", "i8"),
+        ("slow_at", "i8"),
+        ("slow_end", "i8"),
+    ]
+)
+_CHANGE = np.dtype([("from_s", "f8"), ("to_s", "f8"), ("servers", "i8"), ("refuses", "i8"), ("factor", "f8")])
+_EVENT = np.dtype([("time_s", "f8"), ("place", "i8")])
+# Events pending, first attempts that may be repeated, retries made, journeys under way.
+_PENDING, _BEGUN, _RETRIED, _UNDER_WAY = range(4)
+_HEAD, _TAIL = range(2)
+
+_function = njit(cache=True)
+_inlined = njit(inline="always")
+_order, _kind_of, _row_of, _try_of = _inlined(order), _inlined(kind_of), _inlined(row_of), _inlined(try_of)
+
+
+def execute(network: Network, plan: Plan) -> tuple[pa.Table, pa.Table]:
+    """(observations, components) of every step of the plan, as the reference engine's but for the worker's name."""
+    work = works.of_plan(network, plan)
+    return logs.tables(network, plan, work, run(network, work), NAME)
+
+
+def unsupported(work: Work) -> list[str]:
+    """What of this work the engine does not take, in words; empty when it takes all of it."""
+    most = max((max(each.attempts, len(each.visits)) for each in work.operations), default=0)
+    return [f"operation of more than {MOST} attempts or visits"] if most > MOST else []
+
+
+def run(network: Network, work: Work) -> Log:
+    """What came of every attempt and visit. UsageError when the work needs what `unsupported` names."""
+    missing = unsupported(work)
+    if missing:
+        raise UsageError(f"the compiled engine takes no {', no '.join(missing)}; the reference engine does")
+    log = logs.blank(work)
+    if work.arrivals:
+        operations, visits, levels = _operations(work)
+        stations, changes = _stations(network)
+        lists = np.full((len(stations), levels, 2), _NOBODY, dtype=np.int64)
+        counts = np.array([0, 0, 0, work.arrivals], dtype=np.int64)
+        _loop(
+            work.due_s, work.first, _steps(work), operations, visits, stations, changes, lists, _heap(network, work),
+            counts, work.service_s, work.patience_s, work.pause_s, log.attempts, log.visits,
+        )  # fmt: skip
+    return log
+
+
+def _steps(work: Work) -> np.ndarray:
+    steps = np.empty(work.steps, dtype=_STEP)
+    steps["visit_at"], steps["attempt_at"] = work.visit_at[:-1], work.attempt_at[:-1]
+    steps["think_s"], steps["kind"] = work.think_s, work.kind
+    steps["tries"], steps["waits"], steps["last"] = _NOBODY, 0, 0
+    steps["last"][work.first[1:] - 1] = 1
+    return steps
+
+
+def _operations(work: Work) -> tuple[np.ndarray, np.ndarray, int]:
+    """The operations, their visits, and how many priorities there are."""
+    levels = sorted({each.priority for each in work.operations})
+    operations = np.empty(len(work.operations), dtype=_OPERATION)
+    visits = []
+    for number, each in enumerate(work.operations):
+        retries = (each.retries.budget, each.retries.burst) if each.retries else (0.0, 0.0)
+        level = levels.index(each.priority)
+        operations[number] = (len(visits), len(each.visits), level, each.attempts, each.timeout_s, *retries)
+        visits += [(visit.station, visit.patience is not None) for visit in each.visits]
+    return operations, np.array(visits, dtype=_VISIT), len(levels)
+
+
+def _stations(network: Network) -> tuple[np.ndarray, np.ndarray]:
+    """The stations before anything happens, and all that changes in them with time."""
+    stations = np.zeros(len(network.stations), dtype=_STATION)
+    changes: list[tuple[float, float, int, bool, float]] = []
+    for station, each in zip(stations, network.stations, strict=True):
+        hours = each.hours
+        station["queue"] = np.iinfo(np.int64).max if each.queue is None else each.queue
+        station["open"], station["limit"], station["period_s"] = hours.servers[0], INFINITE, hours.period_s
+        station["hours_at"] = station["hours"] = len(changes)
+        changes += [(start, 0.0, n, False, 1.0) for start, n in zip(hours.starts_s, hours.servers, strict=True)]
+        station["hours_end"] = station["limit_at"] = len(changes)
+        changes += [(start, 0.0, n, refuses, 1.0) for start, n, refuses in each.limits()]
+        station["limit_end"] = station["slow_at"] = len(changes)
+        changes += [(slow.from_s, slow.to_s, 0, False, slow.factor) for slow in each.slowdowns]
+        station["slow_end"] = len(changes)
+    return stations, np.array(changes, dtype=_CHANGE)
+
+
+def _heap(network: Network, work: Work) -> np.ndarray:
+    """Room for every event that can be pending; the operating system gives memory only to what is written.
+
+    One of each journey, two changes of each station, and what clients no longer wait for: patience, time-outs, and
+    services that go on without their client.
+    """
+    room = work.arrivals + 2 * len(network.stations) + len(work.patience_s)
+    if any(each.timeout_s < math.inf for each in work.operations):
+        room += int(work.attempt_at[-1]) + int(work.visit_at[-1])
+    return np.empty(room, dtype=_EVENT)
+
+
+@intrinsic
+def _borrowed(_context, array):  # type: ignore[no-untyped-def]
+    """The same array without an owner: Numba counts no references to it, which would cost most of the time."""
+
+    def build(context, builder, signature, arguments):  # type: ignore[no-untyped-def]
+        made = context.make_array(signature.args[0])(context, builder, arguments[0])
+        made.meminfo = cgutils.get_null_value(made.meminfo.type)
+        return made._getvalue()
+
+    return array(array), build
+
+
+@_function
+def _loop(
+    due_s, first, steps, operations, visits, stations, changes, lists, heap, counts,
+    service_s, patience_s, pause_s, attempts, log,
+):  # type: ignore[no-untyped-def]  # fmt: skip
+    """Take the next event, of the heap or an arrival, until no journey is under way."""
+    due_s, first, steps, operations = _borrowed(due_s), _borrowed(first), _borrowed(steps), _borrowed(operations)
+    visits, stations, changes, lists = _borrowed(visits), _borrowed(stations), _borrowed(changes), _borrowed(lists)
+    heap, counts, attempts, log = _borrowed(heap), _borrowed(counts), _borrowed(attempts), _borrowed(log)
+    service_s, patience_s, pause_s = _borrowed(service_s), _borrowed(patience_s), _borrowed(pause_s)
+    for station in range(len(stations)):
+        _plan_hours(station, stations, changes, heap, counts)
+        _plan_limit(station, stations, changes, heap, counts)
+    arrival = 0
+    while counts[_UNDER_WAY]:
+        time_s, place = np.inf, 0
+        if arrival < len(due_s):
+            time_s, place = due_s[arrival], _order(COMES, first[arrival], 0, 0)
+        if counts[_PENDING] and not _before(time_s, place, heap[0].time_s, heap[0].place):
+            time_s, place = _pop(heap, counts)
+        else:
+            arrival += 1
+        kind, row, tried = _kind_of(place), _row_of(place), _try_of(place)
+        # What becomes of the attempt that the event is about; 0: it goes on to its next visit.
+        end = 0
+        if kind == SERVED:
+            station = visits[operations[steps[row].kind].first + (tried & MOST)].station
+            stations[station].busy -= 1
+            _serve(time_s, station, steps, operations, stations, changes, lists, heap, counts, service_s, log)
+            if steps[row].tries != tried:
+                continue
+            steps[row].tries += 1
+        elif kind == COMES:
+            _begin(time_s, row, tried, steps, operations, heap, counts, attempts)
+        elif kind == SERVERS_CHANGE:
+            _change_servers(row, stations, changes, heap, counts)
+            _serve(time_s, row >> 1, steps, operations, stations, changes, lists, heap, counts, service_s, log)
+            continue
+        elif kind == PATIENCE_ENDS and steps[row].waits and steps[row].tries == tried:
+            end = _ABANDONED
+        elif kind == TIMES_OUT and steps[row].tries >> ATTEMPT_BITS == tried >> ATTEMPT_BITS:
+            end = _TIMED_OUT
+        else:
+            continue
+        if end:
+            _leave_queue(time_s, row, end, steps, operations, visits, stations, lists, log)
+        else:
+            end = _advance(
+                time_s, row, steps, operations, visits, stations, changes, lists, heap, counts,
+                service_s, patience_s, log,
+            )  # fmt: skip
+        if end:
+            _end_attempt(time_s, row, end, steps, operations, heap, counts, pause_s, attempts)
+
+
+@_inlined
+def _begin(now_s, row, tried, steps, operations, heap, counts, attempts):  # type: ignore[no-untyped-def]
+    """Log an attempt's beginning and set its time-out."""
+    step = steps[row]
+    operation, attempt = operations[step.kind], tried >> ATTEMPT_BITS
+    if attempt == 0 and operation.attempts > 1:
+        counts[_BEGUN] += 1
+    step.tries = tried
+    attempts[step.attempt_at + attempt].began_s = now_s
+    if operation.timeout_s < np.inf and operation.visits:
+        _push(now_s + operation.timeout_s, _order(TIMES_OUT, row, attempt, 0), heap, counts)
+
+
+@_inlined
+def _advance(
+    now_s, row, steps, operations, visits, stations, changes, lists, heap, counts, service_s, patience_s, log
+):  # type: ignore[no-untyped-def]  # fmt: skip
+    """Come to the station of the step's visit; returns how the attempt ended if that ends it, else 0."""
+    step = steps[row]
+    operation, attempt, number = operations[step.kind], step.tries >> ATTEMPT_BITS, step.tries & MOST
+    if number == operation.visits:
+        return _OK
+    visit = visits[operation.first + number]
+    station = stations[visit.station]
+    at = step.visit_at + attempt * operation.visits + number
+    log[at].came_s = now_s
+    free = station.busy < min(station.open, station.limit)
+    if station.refuses or (not free and station.waiting >= station.queue):
+        log[at].left_s, log[at].end = now_s, _REFUSED
+        return _REFUSED
+    if free:
+        _start(now_s, row, at, station, step, changes, heap, counts, service_s, log)
+    else:
+        _queue(row, visit.station, operation.level, steps, stations, lists)
+        if visit.patient:
+            _push(now_s + patience_s[at], _order(PATIENCE_ENDS, row, attempt, number), heap, counts)
+    return 0
+
+
+@_inlined
+def _start(now_s, row, at, station, step, changes, heap, counts, service_s, log):  # type: ignore[no-untyped-def]
+    """A free server takes a visit."""
+    station.busy += 1
+    slow = 1.0
+    for number in range(station.slow_at, station.slow_end):
+        if changes[number].from_s <= now_s < changes[number].to_s:
+            slow = changes[number].factor
+    served_s = now_s + service_s[at] * slow
+    log[at].began_s, log[at].left_s, log[at].end = now_s, served_s, _OK
+    _push(served_s, _order(SERVED, row, step.tries >> ATTEMPT_BITS, step.tries & MOST), heap, counts)
+
+
+@_inlined
+def _serve(
+    now_s, where, steps, operations, stations, changes, lists, heap, counts, service_s, log
+):  # type: ignore[no-untyped-def]  # fmt: skip
+    """Let free servers take who waits."""
+    station = stations[where]
+    servers = min(station.open, station.limit)
+    while station.waiting and station.busy < servers:
+        level = 0
+        while lists[where, level, _HEAD] == _NOBODY:
+            level += 1
+        row = lists[where, level, _HEAD]
+        step = steps[row]
+        _unqueue(row, where, level, steps, stations, lists)
+        visits = operations[step.kind].visits
+        at = step.visit_at + (step.tries >> ATTEMPT_BITS) * visits + (step.tries & MOST)
+        _start(now_s, row, at, station, step, changes, heap, counts, service_s, log)
+
+
+@_inlined
+def _leave_queue(now_s, row, end, steps, operations, visits, stations, lists, log):  # type: ignore[no-untyped-def]
+    """Whoever waits and gives up is gone: no server takes the visit later."""
+    step = steps[row]
+    if not step.waits:
+        return
+    operation, number = operations[step.kind], step.tries & MOST
+    at = step.visit_at + (step.tries >> ATTEMPT_BITS) * operation.visits + number
+    _unqueue(row, visits[operation.first + number].station, operation.level, steps, stations, lists)
+    log[at].left_s, log[at].end = now_s, end
+
+
+@_inlined
+def _end_attempt(now_s, row, end, steps, operations, heap, counts, pause_s, attempts):  # type: ignore[no-untyped-def]
+    """On to the next step, to the next attempt, or out."""
+    step = steps[row]
+    operation, attempt = operations[step.kind], step.tries >> ATTEMPT_BITS
+    at = step.attempt_at + attempt
+    attempts[at].ended_s, attempts[at].end = now_s, end
+    step.tries = _NOBODY
+    if end == _OK and not step.last:
+        _push(now_s + steps[row + 1].think_s, _order(COMES, row + 1, 0, 0), heap, counts)
+    elif end == _OK or attempt + 1 == operation.attempts:
+        counts[_UNDER_WAY] -= 1
+    elif counts[_RETRIED] < operation.burst + operation.budget * counts[_BEGUN]:
+        counts[_RETRIED] += 1
+        _push(now_s + pause_s[at], _order(COMES, row, attempt + 1, 0), heap, counts)
+    else:
+        counts[_UNDER_WAY] -= 1
+
+
+@_inlined
+def _queue(row, where, level, steps, stations, lists):  # type: ignore[no-untyped-def]
+    """Put a step at the end of its list."""
+    last = lists[where, level, _TAIL]
+    steps[row].before, steps[row].after, steps[row].waits = last, _NOBODY, 1
+    if last == _NOBODY:
+        lists[where, level, _HEAD] = row
+    else:
+        steps[last].after = row
+    lists[where, level, _TAIL] = row
+    stations[where].waiting += 1
+
+
+@_inlined
+def _unqueue(row, where, level, steps, stations, lists):  # type: ignore[no-untyped-def]
+    """Take a step out of its list, wherever in it."""
+    before, after = steps[row].before, steps[row].after
+    if before == _NOBODY:
+        lists[where, level, _HEAD] = after
+    else:
+        steps[before].after = after
+    if after == _NOBODY:
+        lists[where, level, _TAIL] = before
+    else:
+        steps[after].before = before
+    steps[row].waits = 0
+    stations[where].waiting -= 1
+
+
+@_inlined
+def _change_servers(which, stations, changes, heap, counts):  # type: ignore[no-untyped-def]
+    """The next number of a calendar (even `which`) or of outages (odd)."""
+    station = stations[which >> 1]
+    if which & 1:
+        change = changes[station.limit_at]
+        station.limit, station.refuses = change.servers, change.refuses
+        station.limit_at += 1
+        _plan_limit(which >> 1, stations, changes, heap, counts)
+    else:
+        station.open = changes[station.hours].servers
+        _plan_hours(which >> 1, stations, changes, heap, counts)
+
+
+@_inlined
+def _plan_hours(where, stations, changes, heap, counts):  # type: ignore[no-untyped-def]
+    """Schedule the calendar's next change."""
+    station = stations[where]
+    station.hours += 1
+    if station.hours == station.hours_end:
+        station.hours = station.hours_at
+        station.turn += 1
+        if station.period_s == np.inf:
+            return
+    change_s = changes[station.hours].from_s
+    if station.turn:
+        change_s = station.turn * station.period_s + change_s
+    _push(change_s, _order(SERVERS_CHANGE, 2 * where, 0, 0), heap, counts)
+
+
+@_inlined
+def _plan_limit(where, stations, changes, heap, counts):  # type: ignore[no-untyped-def]
+    """Schedule the next change that an outage makes."""
+    station = stations[where]
+    if station.limit_at < station.limit_end:
+        _push(changes[station.limit_at].from_s, _order(SERVERS_CHANGE, 2 * where + 1, 0, 0), heap, counts)
+
+
+@_inlined
+def _before(time_s, place, other_s, other_place):  # type: ignore[no-untyped-def]
+    return time_s < other_s or (time_s == other_s and place < other_place)
+
+
+@_inlined
+def _push(time_s, place, heap, counts):  # type: ignore[no-untyped-def]
+    """Into the heap, upwards from its end."""
+    hole = counts[_PENDING]
+    counts[_PENDING] += 1
+    while hole:
+        above = (hole - 1) >> 1
+        if not _before(time_s, place, heap[above].time_s, heap[above].place):
+            break
+        heap[hole] = heap[above]
+        hole = above
+    heap[hole].time_s, heap[hole].place = time_s, place
+
+
+@_inlined
+def _pop(heap, counts):  # type: ignore[no-untyped-def]
+    """The first event out of the heap; its last one sinks from the top."""
+    first_s, first_place = heap[0].time_s, heap[0].place
+    counts[_PENDING] -= 1
+    count = counts[_PENDING]
+    time_s, place = heap[count].time_s, heap[count].place
+    hole, below = 0, 1
+    while below < count:
+        right = below + 1
+        if right < count and _before(heap[right].time_s, heap[right].place, heap[below].time_s, heap[below].place):
+            below = right
+        if not _before(heap[below].time_s, heap[below].place, time_s, place):
+            break
+        heap[hole] = heap[below]
+        hole, below = below, 2 * below + 1
+    heap[hole].time_s, heap[hole].place = time_s, place
+    return first_s, first_place

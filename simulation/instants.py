@@ -1,0 +1,34 @@
+"""What happens first among the things that happen at one instant, for both engines.
+
+At one instant services end first, then the number of servers changes, then patience ends, then time-outs, and only
+then do clients come: those of a new journey, after a pause to think and after a pause to try again, alike. Within a
+kind the smaller row (arrival, step), attempt, visit is first; of stations the smaller. So somebody who comes when a
+server becomes free finds it free, and somebody whose patience ends at that instant is served.
+
+An instant's `order` is one integer: kind, row, attempt and visit side by side.
+"""
+
+SERVED, SERVERS_CHANGE, PATIENCE_ENDS, TIMES_OUT, COMES = range(1, 6)
+
+_KIND = 58
+_ROW = 20
+ATTEMPT_BITS = 10  # of a visit, above which an attempt begins
+MOST = 2**ATTEMPT_BITS - 1  # attempts of a step, visits of an operation
+
+
+def order(kind: int, row: int, attempt: int = 0, visit: int = 0) -> int:
+    """The place of an event among those of its instant."""
+    return kind << _KIND | row << _ROW | attempt << ATTEMPT_BITS | visit
+
+
+def kind_of(place: int) -> int:
+    return place >> _KIND
+
+
+def row_of(place: int) -> int:
+    return (place & ((1 << _KIND) - 1)) >> _ROW
+
+
+def try_of(place: int) -> int:
+    """Attempt and visit in one number."""
+    return place & ((1 << _ROW) - 1)
