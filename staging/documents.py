@@ -59,8 +59,16 @@ def make_pdf(title: str, number: int) -> bytes:
     return written.getvalue()
 
 
-def sign(pdf: bytes, signer: Issued, chain: list[x509.Certificate], field: str = SIGNATURE_FIELD) -> bytes:
-    """The PDF with a PAdES signature over all of it; `chain` goes along in the signature."""
+def sign(
+    pdf: bytes,
+    signer: Issued,
+    chain: list[x509.Certificate],
+    field: str = SIGNATURE_FIELD,
+    *,
+    digest: str = "sha256",
+    prefer_pss: bool = False,
+) -> bytes:
+    """The PDF with a PAdES signature over all of it; `chain` goes along. `prefer_pss`: with an RSA key."""
     store = SimpleCertificateStore()
     store.register_multiple([to_asn1(certificate) for certificate in chain])
     simple = signers.SimpleSigner(
@@ -71,9 +79,10 @@ def sign(pdf: bytes, signer: Issued, chain: list[x509.Certificate], field: str =
             )
         ),
         cert_registry=store,
+        prefer_pss=prefer_pss,
     )
     metadata = signers.PdfSignatureMetadata(
-        field_name=field, md_algorithm="sha256", subfilter=fields.SigSeedSubFilter.PADES
+        field_name=field, md_algorithm=digest, subfilter=fields.SigSeedSubFilter.PADES
     )
     return bytes(signers.sign_pdf(IncrementalPdfFileWriter(BytesIO(pdf)), metadata, signer=simple).getvalue())
 

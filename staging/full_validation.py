@@ -1,76 +1,170 @@
-"""The long way to judge a signed PDF: pyHanko's validator, for whatever plain_signature.py leaves to it.
+"""The long way to judge a signed document: pyHanko's validator, for whatever plain_signature.py leaves to it.
 
-Knows pyHanko. Several signatures, timestamps, encrypted files, later revisions: all of them must be valid, and the
-newest signature must cover the whole file.
+Knows pyHanko. Several signatures, timestamps, encrypted files, later revisions: all signatures must be valid, and the
+newest must cover the whole file. pyHanko judges contents, changes and the path to the root; chains.py judges each
+signer's path as well, because it knows the policy and finds a serial number among 100,000 revoked ones at once.
 """
 
+import asyncio
 import logging
+from collections.abc import Sequence
 from datetime import datetime
 from io import BytesIO
 
+from asn1crypto import cms, parser
 from cryptography import x509
 from pyhanko.pdf_utils.reader import PdfFileReader
+from pyhanko.sign.general import CMSExtractionError, SignedDataCerts
 from pyhanko.sign.validation import validate_pdf_signature
+from pyhanko.sign.validation.generic_cms import async_validate_detached_cms, extract_certs_for_validation
 from pyhanko.sign.validation.pdf_embedded import EmbeddedPdfSignature
 from pyhanko.sign.validation.settings import KeyUsageConstraints
-from pyhanko.sign.validation.status import PdfSignatureStatus, SignatureCoverageLevel
+from pyhanko.sign.validation.status import SignatureCoverageLevel, StandardCMSSignatureStatus
 from pyhanko_certvalidator import ValidationContext
+from pyhanko_certvalidator.policy_decl import DisallowWeakAlgorithmsPolicy
 
-from staging.chains import EXPIRED, NO_PATH
+from staging import reasons
+from staging.chains import Issuers
 from staging.documents import to_asn1
-from staging.plain_signature import ALTERED, BAD_SIGNATURE, NOT_WHOLE_FILE, attribute_faults, padding_faults
+from staging.plain_message import time_faults
+from staging.policy import Policy
 
-UNSIGNED = "document: no signature, expected at least one PAdES signature"
-CHANGED_AFTER = "document: changed in a forbidden way after a signature"
-UNREADABLE = "document: cannot be read as a signed PDF"
-BAD_TIMESTAMP = "signature: its timestamp is not valid"
+WEAK_HASHES = frozenset({"md2", "md5", "sha1", "sha224"})
+_REQUIRED = frozenset({"content_type", "message_digest", "signing_certificate_v2"})
 
 # pyHanko logs a traceback for each bad document; the verdict says it already.
 logging.getLogger("pyhanko").setLevel(logging.CRITICAL)
 logging.getLogger("pyhanko_certvalidator").setLevel(logging.CRITICAL)
 
 
-def faults(pdf: bytes, root: x509.Certificate, known: tuple[x509.Certificate, ...], at: datetime) -> tuple[str, ...]:
+def faults(pdf: bytes, issuers: Issuers, at: datetime) -> tuple[str, ...]:
     """Why a signature of `pdf` is not valid at `at`; empty when all are."""
     try:
         signatures = PdfFileReader(BytesIO(pdf)).embedded_regular_signatures
         if not signatures:
-            return (UNSIGNED,)
-        found = [fault for signature in signatures for fault in _faults(signature, root, known, at)]
+            return (reasons.UNSIGNED,)
+        found = [fault for signature in signatures for fault in _signature_faults(signature, issuers, at)]
         if signatures[-1].evaluate_signature_coverage() != SignatureCoverageLevel.ENTIRE_FILE:
-            found.append(NOT_WHOLE_FILE)
+            found.append(reasons.NOT_WHOLE_FILE)
     # pyHanko meets hostile input with whatever its parsers raise; none of that makes a document valid.
     except Exception as error:
-        return (f"{UNREADABLE} ({type(error).__name__}: {error})",)
+        return _unreadable(error)
     return tuple(dict.fromkeys(found))
 
 
-def _faults(
-    signature: EmbeddedPdfSignature, root: x509.Certificate, known: tuple[x509.Certificate, ...], at: datetime
-) -> tuple[str, ...]:
-    wrong = padding_faults(signature.pkcs7_content) or attribute_faults(signature.signer_info)
+def message_faults(message: bytes, content: bytes | None, issuers: Issuers, at: datetime) -> tuple[str, ...]:
+    """Why a CAdES signature is not valid; `content`: what it is about, None when it stands in the message."""
+    try:
+        info = cms.ContentInfo.load(message, strict=True)
+        if info["content_type"].native != "signed_data":
+            return (f"{reasons.UNREADABLE} (CMS of type {info['content_type'].native}, expected signed data)",)
+        data = info["content"]
+        enveloped = data["encap_content_info"]["content"].native
+        if (enveloped is None) == (content is None):
+            return (f"{reasons.UNREADABLE} (content in both places, or in neither)",)
+        return _message_faults(data, enveloped if content is None else content, issuers, at)
+    except Exception as error:  # as above
+        return _unreadable(error)
+
+
+def _unreadable(error: Exception) -> tuple[str, ...]:
+    if isinstance(error, CMSExtractionError) and "signer_infos" in str(error):
+        return (reasons.NOT_ONE_SIGNER,)
+    return (f"{reasons.UNREADABLE} ({type(error).__name__}: {error})",)
+
+
+def _message_faults(data: cms.SignedData, content: bytes, issuers: Issuers, at: datetime) -> tuple[str, ...]:
+    if len(data["signer_infos"]) != 1:
+        return (reasons.NOT_ONE_SIGNER,)
+    signer_info = data["signer_infos"][0]
+    wrong = attribute_faults(signer_info, issuers.policy)
     if wrong:
         return wrong
-    context = ValidationContext(
-        trust_roots=[to_asn1(root)],
-        other_certs=[to_asn1(certificate) for certificate in known],
-        allow_fetching=False,
-        revocation_mode="soft-fail",
-        moment=at,
+    status = asyncio.run(async_validate_detached_cms(content, data, context(issuers, at), key_usage_settings=usage()))
+    return _reasons(status) or _more(
+        status, extract_certs_for_validation(data), [_signing_time(signer_info)], issuers, at
     )
-    usage = KeyUsageConstraints(key_usage={"non_repudiation"})
-    return _reasons(validate_pdf_signature(signature, context, key_usage_settings=usage))
 
 
-def _reasons(status: PdfSignatureStatus) -> tuple[str, ...]:
-    """A status in the words of the other way."""
-    if status.bottom_line:
-        return ()
+def padding_faults(contents: bytes) -> tuple[str, ...]:
+    """Whether something hides in the room that the CMS leaves."""
+    return (reasons.HIDDEN_BYTES,) if contents[parser.peek(contents) :].strip(b"\0") else ()
+
+
+def attribute_faults(signer_info: cms.SignerInfo, policy: Policy) -> tuple[str, ...]:
+    """What AdES demands of the signed attributes beyond plain CMS."""
+    if signer_info["digest_algorithm"]["algorithm"].native not in policy.digests:
+        return (reasons.WEAK_DIGEST,)
+    if not len(signer_info["signed_attrs"] or ()):
+        return (reasons.NO_SIGNED_ATTRIBUTES,)
+    names = [attribute["type"].native for attribute in signer_info["signed_attrs"]]
+    single = all(len(attribute["values"]) == 1 for attribute in signer_info["signed_attrs"])
+    if len(names) != len(set(names)) or not single or not set(names) >= _REQUIRED:
+        return (reasons.BAD_ATTRIBUTES,)
+    content_type = signer_info["signed_attrs"][names.index("content_type")]["values"][0]
+    return () if content_type.native == "data" else (reasons.BAD_ATTRIBUTES,)
+
+
+def context(issuers: Issuers, at: datetime, **more: object) -> ValidationContext:
+    """pyHanko's idea of our policy, but for revocation."""
+    settings = {"allow_fetching": False, "revocation_mode": "soft-fail", "moment": at} | more
+    return ValidationContext(
+        trust_roots=[to_asn1(issuers.root)],
+        other_certs=[to_asn1(certificate) for certificate in issuers.known],
+        algorithm_usage_policy=DisallowWeakAlgorithmsPolicy(
+            weak_hash_algos=WEAK_HASHES, rsa_key_size_threshold=issuers.policy.rsa_bits_min
+        ),
+        **settings,
+    )
+
+
+def usage() -> KeyUsageConstraints:
+    """What a signer's key must be for; chains.py asks the extended usage."""
+    return KeyUsageConstraints(key_usage={"non_repudiation"})
+
+
+def _signature_faults(signature: EmbeddedPdfSignature, issuers: Issuers, at: datetime) -> tuple[str, ...]:
+    wrong = padding_faults(signature.pkcs7_content) or attribute_faults(signature.signer_info, issuers.policy)
+    if wrong:
+        return wrong
+    status = validate_pdf_signature(signature, context(issuers, at), key_usage_settings=usage())
+    claimed = [signature.self_reported_timestamp, _signing_time(signature.signer_info)]
+    return _reasons(status) or _more(status, extract_certs_for_validation(signature.signed_data), claimed, issuers, at)
+
+
+def _reasons(status: StandardCMSSignatureStatus) -> tuple[str, ...]:
+    """What pyHanko found, in the words of the other way; what it says of the path comes after what we say."""
     if not status.intact:
-        return (ALTERED,)
+        return (reasons.ALTERED,)
     if not status.valid:
-        return (BAD_SIGNATURE,)
-    if not status.trusted:
-        indication = str(status.trust_problem_indic)
-        return (EXPIRED,) if "OUT_OF_BOUNDS" in indication else (f"{NO_PATH} ({indication})",)
-    return (BAD_TIMESTAMP,) if status.docmdp_ok else (CHANGED_AFTER,)
+        return (reasons.BAD_SIGNATURE,)
+    return () if getattr(status, "docmdp_ok", True) else (reasons.CHANGED_AFTER,)
+
+
+def _more(
+    status: StandardCMSSignatureStatus,
+    certificates: SignedDataCerts,
+    claimed: Sequence[datetime | None],
+    issuers: Issuers,
+    at: datetime,
+) -> tuple[str, ...]:
+    """The paths of the signer and of who stamped the time, and the time that the signer names."""
+    signer = certificates.signer_cert.dump()
+    sent = [each.dump() for each in certificates.other_certs]
+    times = [each for each in claimed if each is not None]
+    parsed = x509.load_der_x509_certificate(signer)
+    found = [*issuers.faults(signer, sent, at), *time_faults(times, parsed, at, issuers.policy.skew)]
+    stamp = status.timestamp_validity
+    if stamp is not None:
+        stamped = issuers.faults(stamp.signing_cert.dump(), sent, at, stamps=True)
+        found += [f"{reasons.BAD_TIMESTAMP} ({fault})" for fault in stamped]
+    if not found and not status.bottom_line:
+        found.append(reasons.BAD_TIMESTAMP if status.trusted else f"{reasons.NO_PATH} ({status.trust_problem_indic})")
+    return tuple(found)
+
+
+def _signing_time(signer_info: cms.SignerInfo) -> datetime | None:
+    for attribute in signer_info["signed_attrs"]:
+        if attribute["type"].native == "signing_time":
+            return attribute["values"][0].native
+    return None

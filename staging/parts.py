@@ -34,7 +34,7 @@ def make(folder: Path) -> Parts:
     return Parts(
         Database(known.conninfo),
         Tokens(known.token_key),
-        Verifier(root, (issuing,)),
+        Verifier(root, (issuing,), pki.read_crls(folder / keys.PKI_FOLDER)),
         Corpus(folder / keys.PKI_FOLDER),
         known,
     )

@@ -1,8 +1,10 @@
-"""A certificate hierarchy made at start-up: root, issuing authority, signers. Nothing in it outlives the portal.
+"""A certificate hierarchy made at start-up: root, issuing authority, signers, and the authorities' revocation lists.
+Nothing in it outlives the portal.
 
 Knows X.509 and files; knows no PDF and no request. The authorities' keys are never written down.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -65,8 +67,25 @@ def make_signer(
     return _sign(builder.add_extension(usage, critical=True), key, issuer)
 
 
+def make_crl(
+    issuer: Issued, revoked: Sequence[tuple[int, datetime]] = (), window: Window | None = None
+) -> x509.CertificateRevocationList:
+    """The issuer's list of `revoked` (serial number, when), current during `window` (as long as certificates)."""
+    window = window or window_from_now()
+    entries = [
+        x509.RevokedCertificateBuilder().serial_number(serial).revocation_date(when).build() for serial, when in revoked
+    ]
+    identifier = x509.AuthorityKeyIdentifier.from_issuer_public_key(issuer.key.public_key())
+    builder = x509.CertificateRevocationListBuilder(
+        issuer.certificate.subject, window.start, window.end, revoked_certificates=entries
+    )
+    builder = builder.add_extension(x509.CRLNumber(1), critical=False).add_extension(identifier, critical=False)
+    return builder.sign(issuer.key, hashes.SHA256())
+
+
 def make_hierarchy(folder: Path) -> None:
-    """Write root.pem, issuing.pem and the signers' certificates and keys to `folder`."""
+    """Write to `folder`: root.pem, issuing.pem, the list of each as .crl, the signers' certificates and keys, and
+    those of one whose certificate is revoked."""
     root = make_authority("Caodiem Staging Root", None, path_length=1)
     issuing = make_authority("Caodiem Staging Issuing", root, path_length=0)
     folder.mkdir(mode=0o700)
@@ -76,14 +95,25 @@ def make_hierarchy(folder: Path) -> None:
         signer = make_signer(f"Công dân thử nghiệm {number}", issuing)
         _write_certificate(folder / f"signer-{number}.pem", signer.certificate)
         _write_key(folder / f"signer-{number}.key", signer.key)
+    revoked = make_signer("Công dân đã bị thu hồi", issuing)
+    _write_certificate(folder / "signer-revoked.pem", revoked.certificate)
+    _write_key(folder / "signer-revoked.key", revoked.key)
+    gone = (revoked.certificate.serial_number, datetime.now(UTC) - timedelta(hours=1))
+    (folder / "root.crl").write_bytes(make_crl(root).public_bytes(serialization.Encoding.DER))
+    (folder / "issuing.crl").write_bytes(make_crl(issuing, [gone]).public_bytes(serialization.Encoding.DER))
 
 
 def read_certificate(path: Path) -> x509.Certificate:
     return x509.load_pem_x509_certificate(path.read_bytes())
 
 
-def read_signer(folder: Path, number: int) -> Issued:
-    """Signer `number` (0 to SIGNERS - 1) of the hierarchy in `folder`."""
+def read_crls(folder: Path) -> tuple[bytes, ...]:
+    """The revocation lists of the hierarchy in `folder`, in DER."""
+    return tuple(path.read_bytes() for path in sorted(folder.glob("*.crl")))
+
+
+def read_signer(folder: Path, number: int | str) -> Issued:
+    """Signer `number` (0 to SIGNERS - 1, or "revoked") of the hierarchy in `folder`."""
     key = serialization.load_pem_private_key((folder / f"signer-{number}.key").read_bytes(), password=None)
     assert isinstance(key, rsa.RSAPrivateKey)
     return Issued(read_certificate(folder / f"signer-{number}.pem"), key)

@@ -1,22 +1,32 @@
 """Whether a signed document is valid: one verdict type, the short way first, the full validator for the rest.
 
-Knows nothing of requests and dossiers. The work runs in a thread of its own, so that the event loop stays free.
+Knows nothing of requests and dossiers. A portal's work runs in a thread of its own, so that the event loop stays free;
+a batch is spread over processes. No verdict is kept: each holds for the moment at which it was asked.
 """
 
 import asyncio
+import multiprocessing
+import os
 import time
-from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections import deque
+from collections.abc import Iterable, Iterator, Sequence
+from concurrent.futures import Future, ProcessPoolExecutor, ThreadPoolExecutor
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import datetime
+from itertools import islice
 
 from cryptography import x509
+from cryptography.hazmat.primitives.serialization import Encoding
 
 from staging import full_validation, plain_signature, timing
-from staging.chains import Issuers, NotPlain
+from staging.chains import Issuers
+from staging.plain import NotPlain
+from staging.policy import Policy
 
 # Half of the work is Python and holds the interpreter's lock, so a second thread would only wait for the first.
 THREADS = 1
+_CHUNK = 16  # documents sent to a process at once
+_CHUNKS_AHEAD = 2  # chunks under way for each process: what bounds the memory of a batch
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,25 +37,74 @@ class Verdict:
     reasons: tuple[str, ...] = ()
 
 
-class Verifier:
-    """Judges documents against one root."""
+@dataclass(frozen=True, slots=True)
+class Document:
+    """What is to be judged: a PDF, an enveloping CAdES message, or any content with its detached CAdES signature."""
 
-    def __init__(self, root: x509.Certificate, known: tuple[x509.Certificate, ...] = ()) -> None:
-        self._issuers = Issuers(root, known)
+    content: bytes
+    signature: bytes | None = None
+
+
+@dataclass(frozen=True)
+class Trust:
+    """What verdicts rest on: the root, the authorities and revocation lists (DER) at hand, the policy."""
+
+    root: x509.Certificate
+    known: tuple[x509.Certificate, ...]
+    crls: tuple[bytes, ...]
+    policy: Policy
+
+
+class Verifier:
+    """Judges documents against one root; `crls` in DER, ValueError when one cannot be read."""
+
+    def __init__(
+        self,
+        root: x509.Certificate,
+        known: tuple[x509.Certificate, ...] = (),
+        crls: tuple[bytes, ...] = (),
+        policy: Policy | None = None,
+    ) -> None:
+        self._trust = Trust(root, known, crls, policy or Policy())
+        self._issuers = Issuers(root, known, crls, self._trust.policy)
         self._threads = ThreadPoolExecutor(THREADS, thread_name_prefix="verify")
 
-    def verify(self, pdf: bytes, at: datetime | None = None) -> Verdict:
-        """The verdict on `pdf` at `at` (now)."""
-        at = at or datetime.now(UTC)
+    def verify(self, content: bytes, at: datetime | None = None, *, signature: bytes | None = None) -> Verdict:
+        """The verdict on a document at `at` (now); `signature`: its detached CAdES signature, if it has one."""
+        at = at or self._trust.policy.clock()
         try:
-            faults = plain_signature.faults(pdf, self._issuers, at)
+            if signature is not None:
+                faults = plain_signature.message_faults(signature, content, self._issuers, at)
+            elif _is_message(content):
+                faults = plain_signature.message_faults(content, None, self._issuers, at)
+            else:
+                faults = plain_signature.faults(content, self._issuers, at)
         except NotPlain:
-            faults = self.faults_in_full(pdf, at)
+            faults = self.faults_in_full(content, at, signature=signature)
         return Verdict(not faults, faults)
 
-    def faults_in_full(self, pdf: bytes, at: datetime) -> tuple[str, ...]:
+    def faults_in_full(self, content: bytes, at: datetime, *, signature: bytes | None = None) -> tuple[str, ...]:
         """What the full validator finds, whatever the short way says."""
-        return full_validation.faults(pdf, self._issuers.root, self._issuers.known, at)
+        if signature is not None:
+            return full_validation.message_faults(signature, content, self._issuers, at)
+        if _is_message(content):
+            return full_validation.message_faults(content, None, self._issuers, at)
+        return full_validation.faults(content, self._issuers, at)
+
+    def verify_many(self, documents: Iterable[Document], processes: int | None = None) -> Iterator[Verdict]:
+        """The verdicts on any number of documents, in their order, by `processes` (one for each core).
+
+        Holds no more than some dozens of documents at a time, however many there are.
+        """
+        processes = processes or os.cpu_count() or 1
+        if processes == 1:
+            yield from (self.verify(each.content, signature=each.signature) for each in documents)
+            return
+        # Not forked: this process may have threads, which a fork would leave with their locks held.
+        spawning = multiprocessing.get_context("spawn")
+        arguments = (_sendable(self._trust),)
+        with ProcessPoolExecutor(processes, spawning, initializer=_start_process, initargs=arguments) as pool:
+            yield from _in_order(pool, iter(documents), processes * _CHUNKS_AHEAD)
 
     async def verify_all(self, documents: Sequence[bytes]) -> list[Verdict]:
         """The verdicts on one request's documents, in one turn of the verification thread."""
@@ -62,3 +121,38 @@ class Verifier:
 
     def close(self) -> None:
         self._threads.shutdown(wait=False, cancel_futures=True)
+
+
+def _is_message(content: bytes) -> bool:
+    """Whether it begins like DER, as no PDF does."""
+    return content[:1] == b"\x30"
+
+
+def _in_order(pool: ProcessPoolExecutor, documents: Iterator[Document], ahead: int) -> Iterator[Verdict]:
+    """Keep `ahead` chunks under way; yield what comes back in the order in which it went."""
+    under_way: deque[Future[list[Verdict]]] = deque()
+    while True:
+        while len(under_way) < ahead and (chunk := list(islice(documents, _CHUNK))):
+            under_way.append(pool.submit(_verify_chunk, chunk))
+        if not under_way:
+            return
+        yield from under_way.popleft().result()
+
+
+_Sendable = tuple[bytes, tuple[bytes, ...], tuple[bytes, ...], Policy]
+_here: list[Verifier] = []  # in a process of a batch: its verifier
+
+
+def _sendable(trust: Trust) -> _Sendable:
+    known = tuple(certificate.public_bytes(Encoding.DER) for certificate in trust.known)
+    return trust.root.public_bytes(Encoding.DER), known, trust.crls, trust.policy
+
+
+def _start_process(given: _Sendable) -> None:
+    root, known, crls, policy = given
+    read = x509.load_der_x509_certificate
+    _here.append(Verifier(read(root), tuple(read(each) for each in known), crls, policy))
+
+
+def _verify_chunk(documents: list[Document]) -> list[Verdict]:
+    return [_here[0].verify(each.content, signature=each.signature) for each in documents]

@@ -1,4 +1,5 @@
-"""Signature verification: 50 kB PAdES documents, RSA-2048, three certificates; one core, in process, all checks on.
+"""Signature verification: 50 kB PAdES documents, RSA-2048, three certificates and their authorities' revocation lists;
+one core, in process, all checks on.
 
 pytest-benchmark runs one benchmark's rounds after another's and has no simple way to interleave them, so on a noisy
 machine compare several runs. No verdict is remembered: a round judges each of its documents anew.
@@ -9,10 +10,12 @@ import hashlib
 import random
 from collections.abc import Callable
 from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
 from io import BytesIO
 
 import pikepdf
 import pytest
+from asn1crypto import crl
 from cryptography import x509
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives import hashes, serialization
@@ -37,10 +40,11 @@ _SIGNATURE_BYTES = 8_700  # what signing adds, about
 
 @dataclass(frozen=True)
 class Corpus:
-    """Valid documents, and the two authorities that a verifier knows."""
+    """Valid documents, the two authorities that a verifier knows, and their revocation lists."""
 
     root: x509.Certificate
     issuing: x509.Certificate
+    crls: tuple[bytes, bytes]
     documents: list[bytes]
 
 
@@ -52,7 +56,14 @@ def corpus() -> Corpus:
     chain = [issuing.certificate]
     documents = [sign(page(number), signers[number % SIGNERS], chain) for number in range(DOCUMENTS)]
     assert [len(each) for each in documents] == pytest.approx([SIGNED_BYTES] * DOCUMENTS, rel=0.01)
-    return Corpus(root.certificate, issuing.certificate, documents)
+    return Corpus(root.certificate, issuing.certificate, (listing(root), listing(issuing, 100)), documents)
+
+
+def listing(authority: pki.Issued, revoked: int = 0) -> bytes:
+    """A revocation list of so many entries, in DER."""
+    when = datetime.now(UTC) - timedelta(days=1)
+    entries = [(x509.random_serial_number(), when) for _ in range(revoked)]
+    return pki.make_crl(authority, entries).public_bytes(serialization.Encoding.DER)
 
 
 def page(number: int) -> bytes:
@@ -79,7 +90,7 @@ def measure(benchmark: BenchmarkFixture, judge_all: Callable[[list[bytes]], list
 
 
 def test_ours(benchmark: BenchmarkFixture, corpus: Corpus) -> None:
-    verifier = Verifier(corpus.root, (corpus.issuing,))
+    verifier = Verifier(corpus.root, (corpus.issuing,), corpus.crls)
 
     def judge_all(documents: list[bytes]) -> list[bool]:
         return [verifier.verify(document).valid for document in documents]
@@ -91,11 +102,14 @@ def test_ours(benchmark: BenchmarkFixture, corpus: Corpus) -> None:
 def test_pyhanko(benchmark: BenchmarkFixture, corpus: Corpus) -> None:
     """pyHanko as its manual shows it, in its faster, asynchronous form."""
     roots, known = [to_asn1(corpus.root)], [to_asn1(corpus.issuing)]
+    lists = [crl.CertificateList.load(each) for each in corpus.crls]
     usage = KeyUsageConstraints(key_usage={"non_repudiation"})
 
     async def judge(document: bytes) -> bool:
         signature = PdfFileReader(BytesIO(document)).embedded_regular_signatures[0]
-        context = ValidationContext(trust_roots=roots, other_certs=known, allow_fetching=False)
+        context = ValidationContext(
+            trust_roots=roots, other_certs=known, crls=lists, allow_fetching=False, revocation_mode="require"
+        )
         status = await async_validate_pdf_signature(signature, context, key_usage_settings=usage)
         return bool(status.bottom_line) and status.coverage == SignatureCoverageLevel.ENTIRE_FILE
 

@@ -60,14 +60,112 @@ def flip_signature(pdf: bytes) -> bytes:
 
 
 def update(pdf: bytes) -> bytes:
-    """A later revision that changes what the page shows."""
+    """Incremental saving: a later revision that changes what the page shows."""
+
+    def change(writer: IncrementalPdfFileWriter) -> None:
+        page = writer.root["/Pages"]["/Kids"][0]
+        page["/Contents"] = writer.add_object(
+            generic.StreamObject(stream_data=b"BT /F1 14 Tf 60 780 Td (Forged) Tj ET")
+        )
+        writer.update_container(page)
+
+    return _later(pdf, change)
+
+
+def shadow_hide(pdf: bytes) -> bytes:
+    """What covered the real content of the page, for the signer's eyes, is taken away afterwards."""
+
+    def change(writer: IncrementalPdfFileWriter) -> None:
+        resources = writer.root["/Pages"]["/Kids"][0]["/Resources"]
+        resources["/XObject"] = generic.DictionaryObject({})
+        writer.update_container(resources)
+
+    return _later(pdf, change)
+
+
+def shadow_replace(pdf: bytes) -> bytes:
+    """The font is replaced by one that draws other letters."""
+
+    def change(writer: IncrementalPdfFileWriter) -> None:
+        fonts = writer.root["/Pages"]["/Kids"][0]["/Resources"]["/Font"]
+        other = {"/Type": "/Font", "/Subtype": "/Type1", "/BaseFont": "/ZapfDingbats"}
+        names = {generic.NameObject(name): generic.NameObject(value) for name, value in other.items()}
+        fonts["/F1"] = writer.add_object(generic.DictionaryObject(names))
+        writer.update_container(fonts)
+
+    return _later(pdf, change)
+
+
+def with_second_pages(pdf: bytes) -> bytes:
+    """Before signing: a second, unused tree of pages, ready to be shown (shadow hide and replace)."""
+
+    def change(writer: IncrementalPdfFileWriter) -> None:
+        drawing = writer.add_object(generic.StreamObject(stream_data=b"BT /F1 14 Tf 60 780 Td (Other) Tj ET"))
+        first = writer.root["/Pages"]["/Kids"][0]
+        page = generic.DictionaryObject({**first, generic.NameObject("/Contents"): drawing})
+        kids = generic.ArrayObject([writer.add_object(page)])
+        tree = {"/Type": generic.NameObject("/Pages"), "/Kids": kids, "/Count": generic.NumberObject(1)}
+        named = {generic.NameObject(name): value for name, value in tree.items()}
+        writer.root["/Shadow"] = writer.add_object(generic.DictionaryObject(named))
+        writer.update_root()
+
+    return _later(pdf, change)
+
+
+def shadow_hide_and_replace(pdf: bytes) -> bytes:
+    """After signing: the second tree of pages takes the first one's place."""
+
+    def change(writer: IncrementalPdfFileWriter) -> None:
+        writer.root["/Pages"] = writer.root.raw_get("/Shadow")
+        writer.update_root()
+
+    return _later(pdf, change)
+
+
+def _later(pdf: bytes, change: Callable[[IncrementalPdfFileWriter], None]) -> bytes:
     writer = IncrementalPdfFileWriter(BytesIO(pdf))
-    page = writer.root["/Pages"]["/Kids"][0]
-    page["/Contents"] = writer.add_object(generic.StreamObject(stream_data=b"BT /F1 14 Tf 60 780 Td (Forged) Tj ET"))
-    writer.update_container(page)
+    change(writer)
     written = BytesIO()
     writer.write(written)
     return written.getvalue()
+
+
+def universal(pdf: bytes, what: str) -> bytes:
+    """Universal forgery: the signature's own dictionary made so that a careless reader finds nothing to check."""
+    start, end = gap(pdf)
+    old = list(_BYTE_RANGE.finditer(pdf))[-1].group()
+    ranges = {"zero range": b"0 0 0 0", "negative range": b"0 -1 -1 0", "short range": b"0 9", "null range": b""}
+    if what == "no range":
+        return pdf.replace(old, old.replace(b"/ByteRange", b"/ByteRang_"))
+    if what == "null range":
+        return pdf.replace(old, b"/ByteRange null".ljust(len(old)))
+    if what in ranges:
+        return pdf.replace(old, (b"/ByteRange [" + ranges[what]).ljust(len(old) - 1) + b"]")
+    if what == "no contents":
+        name = pdf.rindex(b"/Contents", 0, start)
+        return pdf[:name] + b"/Content_" + pdf[name + 9 :]
+    filling = {"empty contents": b"<>", "zero contents": b"<00>", "null contents": b"null"}[what]
+    return pdf[:start] + filling.ljust(end - start) + pdf[end:]
+
+
+def wrapped(pdf: bytes) -> bytes:
+    """Wrapping: the signed second part moves to the end, a changed copy of it takes its place, and the byte range
+    leaves the copy out. What is digested stays the same."""
+    start, end = gap(pdf)
+    tail = pdf[end:]
+    old = list(_BYTE_RANGE.finditer(pdf))[-1].group()
+    new = b"/ByteRange [0 %d %d %d" % (start, end + len(tail), len(tail))
+    copy = tail.replace(old, new.ljust(len(old) - 1) + b"]").replace(b"/M (D:", b"/m (D:")
+    return pdf[:end] + copy + tail
+
+
+def with_range(pdf: bytes, signer: Issued, spans: tuple[int, int, int, int]) -> bytes:
+    """Another byte range, and the trusted signer's signature over just that."""
+    old = list(_BYTE_RANGE.finditer(pdf))[-1].group()
+    changed = pdf.replace(old, (b"/ByteRange [%d %d %d %d" % spans).ljust(len(old) - 1) + b"]")
+    first, length, second, rest = spans
+    digested = changed[first : first + length] + changed[second : second + rest]
+    return with_message(changed, _signed_again(message(pdf), signer, says_digest(digested)))
 
 
 def without_attributes(pdf: bytes, signer: Issued) -> bytes:
@@ -117,6 +215,21 @@ def _signed_again(signed: bytes, signer: Issued, change: Change) -> bytes:
     return bytes(info.dump(force=True))
 
 
+def with_digest(pdf: bytes, signer: Issued, digest: hashes.HashAlgorithm) -> bytes:
+    """The same document signed again with another digest."""
+    assert isinstance(signer.key, rsa.RSAPrivateKey)
+    info = cms.ContentInfo.load(message(pdf))
+    signer_info = info["content"]["signer_infos"][0]
+    kept = without("message_digest")(without("cms_algorithm_protection")(list(signer_info["signed_attrs"])))
+    value = hashlib.new(digest.name, content(pdf)).digest()
+    attributes = cms.CMSAttributes([*kept, attribute("message_digest", value)])
+    signer_info["signed_attrs"] = attributes
+    signer_info["digest_algorithm"] = {"algorithm": digest.name}
+    signer_info["signature_algorithm"] = {"algorithm": f"{digest.name}_rsa"}
+    signer_info["signature"] = signer.key.sign(attributes.dump(), padding.PKCS1v15(), digest)
+    return with_message(pdf, info.dump(force=True))
+
+
 def attribute(name: str, *values: object) -> cms.CMSAttribute:
     return cms.CMSAttribute({"type": name, "values": values})
 
@@ -138,6 +251,22 @@ def says_digest(text: bytes) -> Change:
     return lambda attributes: [*without("message_digest")(attributes), wrong]
 
 
+def of_type(name: str) -> Change:
+    """Another content type."""
+    return lambda attributes: [*without("content_type")(attributes), attribute("content_type", name)]
+
+
+def with_two_digests() -> Change:
+    """A message digest of two values, the right one first."""
+
+    def change(attributes: list[cms.CMSAttribute]) -> list[cms.CMSAttribute]:
+        right = next(each["values"][0].native for each in attributes if each["type"].native == "message_digest")
+        two = attribute("message_digest", right, hashlib.sha256(b"other").digest())
+        return [*without("message_digest")(attributes), two]
+
+    return change
+
+
 def protects_other_algorithms() -> Change:
     """RFC 6211's protected copy names SHA-512, while the signature uses SHA-256."""
     algorithms = {"digest_algorithm": {"algorithm": "sha512"}, "signature_algorithm": {"algorithm": "sha512_rsa"}}
@@ -150,6 +279,14 @@ def twice(pdf: bytes) -> bytes:
     info = cms.ContentInfo.load(message(pdf))
     only = info["content"]["signer_infos"][0]
     info["content"]["signer_infos"] = [only, only]
+    return with_message(pdf, info.dump(force=True))
+
+
+def with_other_signer(pdf: bytes, other: bytes) -> bytes:
+    """A second SignerInfo, of another document."""
+    info = cms.ContentInfo.load(message(pdf))
+    second = cms.ContentInfo.load(message(other))["content"]["signer_infos"][0]
+    info["content"]["signer_infos"] = [info["content"]["signer_infos"][0], second]
     return with_message(pdf, info.dump(force=True))
 
 

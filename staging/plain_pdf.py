@@ -1,0 +1,287 @@
+"""Where the only signature of a plain PDF stands: read from the file's last revision alone, or else with pikepdf.
+
+Knows PDF syntax; knows nothing of signatures' contents. The short reading follows the last cross-reference table from
+the catalogue over the form to the signature's dictionary, and takes only what it can read without doubt: every object
+on the way in that table, no key twice, no escaped names, no encryption. In doubt pikepdf reads the whole file.
+"""
+
+import binascii
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from io import BytesIO
+from typing import Any, NamedTuple
+
+import pikepdf
+
+from staging.plain import NotPlain
+
+_SUBFILTERS = ("/ETSI.CAdES.detached", "/adbe.pkcs7.detached")
+_TABLE_BYTES_MAX = 20_000
+_TOKENS_MAX = 2_000
+_DEPTH_MAX = 12
+_END = re.compile(rb"startxref[\r\n]+(\d{1,10})[\r\n]+%%EOF[\r\n]*\Z")
+_SECTION = re.compile(rb"(\d{1,8}) (\d{1,4}) ?(?:\r\n|\n|\r)((?:\d{10} \d{5} [nf](?: \r| \n|\r\n))*)")
+_OBJECT = re.compile(rb"(\d{1,8}) (\d{1,5}) obj\b")
+_ENDOBJ = re.compile(rb"[\0\t\n\f\r ]*endobj\b")
+_TOKEN = re.compile(
+    rb"""[\0\t\n\f\r ]*(?:
+        (?P<open><<) | (?P<close>>>) | (?P<begin>\[) | (?P<end>\])
+      | (?P<name>/[A-Za-z0-9_.+:*-]*(?=[\0\t\n\f\r /<>\[\]()]))
+      | (?P<number>\d{1,8})\ (?P<generation>\d{1,5})\ R(?=[\0\t\n\f\r /<>\[\]()])
+      | (?P<integer>[+-]?\d{1,15}(?=[\0\t\n\f\r /<>\[\]()])) | (?P<real>[+-]?\d*\.\d*(?=[\0\t\n\f\r /<>\[\]()]))
+      | (?P<hex><[0-9A-Fa-f]*>) | \((?P<text>(?:[^()\\]|\\[^()])*)\)
+      | (?P<word>true|false|null)(?=[\0\t\n\f\r /<>\[\]()])
+    )""",
+    re.VERBOSE | re.DOTALL,
+)
+_WHEN = re.compile(r"D:(\d{14})(?:Z|([+-])(\d\d)'(\d\d)'?)?(?:00'00'?)?\Z")
+_CLOSE, _END_OF_LIST = object(), object()
+_ESCAPED = re.compile(rb"\\([0-7]{3})")
+
+
+class Reference(NamedTuple):
+    """An indirect object."""
+
+    number: int
+    generation: int
+
+
+class Text(NamedTuple):
+    """A literal string, escapes as they stand."""
+
+    raw: bytes
+
+
+class Digits(NamedTuple):
+    """Where a hexadecimal string stands, brackets included."""
+
+    start: int
+    end: int
+
+
+@dataclass(frozen=True, slots=True)
+class Signed:
+    """The two signed spans of the file, what stands between them, and the signing time that the dictionary names."""
+
+    spans: tuple[memoryview, memoryview]
+    message: bytes
+    claimed: datetime | None
+
+
+def read(pdf: bytes) -> Signed:
+    """The only signature of `pdf`, if it covers all of it but its own digits; NotPlain otherwise."""
+    try:
+        signature = last_revision_signature(pdf)
+    except Doubt:
+        return read_whole(pdf)
+    return signed(pdf, signature)
+
+
+class Doubt(Exception):
+    """The short reading cannot tell."""
+
+
+def signed(pdf: bytes, signature: dict[bytes, Any]) -> Signed:
+    """Check that the byte range leaves out the signature's hex digits and not a byte more."""
+    digits, covered = signature.get(b"/Contents"), signature.get(b"/ByteRange")
+    if (
+        not isinstance(digits, Digits)
+        or not 0 < digits.start < digits.end <= len(pdf)
+        or covered != [0, digits.start, digits.end, len(pdf) - digits.end]
+    ):
+        raise NotPlain("PDF: a byte range that is not the whole file but the signature's digits")
+    whole = memoryview(pdf)
+    try:
+        message = binascii.unhexlify(whole[digits.start + 1 : digits.end - 1])
+    except binascii.Error as error:
+        raise NotPlain(f"PDF: {error}") from error
+    claimed = _time(signature[b"/M"]) if b"/M" in signature else None
+    return Signed((whole[: digits.start], whole[digits.end :]), message, claimed)
+
+
+def _time(value: Any) -> datetime:
+    """A PDF date; NotPlain for one of another form."""
+    raw = value.raw if isinstance(value, Text) else b""
+    text = _ESCAPED.sub(lambda found: bytes([int(found[1], 8) & 0xFF]), raw).decode("latin-1")
+    found = _WHEN.match(text)
+    if found is None:
+        raise NotPlain(f"PDF: date {text!r}")
+    try:
+        local = datetime.strptime(found[1], "%Y%m%d%H%M%S").replace(tzinfo=UTC)
+    except ValueError as error:
+        raise NotPlain(f"PDF: date {text!r}") from error
+    ahead = timedelta(hours=int(found[3] or 0), minutes=int(found[4] or 0))
+    return local + ahead if found[2] == "-" else local - ahead
+
+
+class _Reader:
+    """Objects of the last revision, by its cross-reference table."""
+
+    def __init__(self, pdf: bytes) -> None:
+        self._pdf = pdf
+        self._tokens = 0
+        self._offsets: dict[Reference, int] = {}
+        self.trailer = self._read_table()
+
+    def resolved(self, value: Any) -> Any:
+        """The object itself where `value` refers to one."""
+        if not isinstance(value, Reference):
+            return value
+        found = _OBJECT.match(self._pdf, self._offsets.get(value, len(self._pdf)))
+        if found is None or Reference(int(found[1]), int(found[2])) != value:
+            raise Doubt
+        inner, end = self._value(found.end(), 0)
+        if not _ENDOBJ.match(self._pdf, end):
+            raise Doubt
+        return inner
+
+    def dictionary(self, value: Any) -> dict[bytes, Any]:
+        found = self.resolved(value)
+        if not isinstance(found, dict):
+            raise Doubt
+        return found
+
+    def _read_table(self) -> dict[bytes, Any]:
+        """Fill the offsets; the trailer's dictionary."""
+        pdf = self._pdf
+        ending = _END.search(pdf, max(0, len(pdf) - 64))
+        if not pdf.startswith(b"%PDF-") or ending is None:
+            raise Doubt
+        at = int(ending[1])
+        if not pdf.startswith(b"xref", at) or ending.start() - at > _TABLE_BYTES_MAX:
+            raise Doubt
+        at_table, at = at, self._read_sections(at + 4)
+        if not pdf.startswith(b"trailer", at):
+            raise Doubt
+        trailer, _ = self._value(at + 7, 0)
+        if not isinstance(trailer, dict) or b"/Encrypt" in trailer or b"/XRefStm" in trailer:
+            raise Doubt
+        before = trailer.get(b"/Prev", at_table)
+        if not isinstance(before, int) or not 0 <= before <= at_table or not pdf.startswith(b"xref", before):
+            raise Doubt
+        return trailer
+
+    def _read_sections(self, at: int) -> int:
+        """Fill the offsets from the table's sections; where they end."""
+        while self._pdf[at : at + 1] in (b"\r", b"\n", b" "):
+            at += 1
+        numbers: set[int] = set()
+        while (section := _SECTION.match(self._pdf, at)) is not None:
+            first, count, entries = int(section[1]), int(section[2]), section[3]
+            if len(entries) != 20 * count or not numbers.isdisjoint(range(first, first + count)):
+                raise Doubt
+            numbers.update(range(first, first + count))
+            for place in range(count):
+                entry = entries[20 * place : 20 * place + 18]
+                if entry[17:] == b"n":
+                    self._offsets[Reference(first + place, int(entry[11:16]))] = int(entry[:10])
+            at = section.end()
+        return at
+
+    def _value(self, at: int, depth: int) -> tuple[Any, int]:
+        """The value that begins at `at`, and where it ends. A closing bracket stands for itself."""
+        found = _TOKEN.match(self._pdf, at)
+        self._tokens += 1
+        if found is None or depth > _DEPTH_MAX or self._tokens > _TOKENS_MAX:
+            raise Doubt
+        kind, end = found.lastgroup, found.end()
+        if kind == "open":
+            return self._pairs(end, depth)
+        if kind == "begin":
+            return self._items(end, depth)
+        if kind == "generation":
+            return Reference(int(found["number"]), int(found["generation"])), end
+        if kind == "hex":
+            return Digits(found.start("hex"), end), end
+        if kind == "text":
+            return Text(found["text"]), end
+        if kind in ("close", "end"):
+            return (_CLOSE if kind == "close" else _END_OF_LIST), end
+        return int(found["integer"]) if kind == "integer" else found[kind or 0], end
+
+    def _pairs(self, at: int, depth: int) -> tuple[dict[bytes, Any], int]:
+        pairs: dict[bytes, Any] = {}
+        while True:
+            name, at = self._value(at, depth + 1)
+            if name is _CLOSE:
+                return pairs, at
+            if not isinstance(name, bytes) or name[:1] != b"/" or name in pairs:
+                raise Doubt
+            pairs[name], at = self._value(at, depth + 1)
+            if pairs[name] is _CLOSE or pairs[name] is _END_OF_LIST:
+                raise Doubt
+
+    def _items(self, at: int, depth: int) -> tuple[list[Any], int]:
+        items: list[Any] = []
+        while True:
+            item, at = self._value(at, depth + 1)
+            if item is _END_OF_LIST:
+                return items, at
+            if item is _CLOSE:
+                raise Doubt
+            items.append(item)
+
+
+def last_revision_signature(pdf: bytes) -> dict[bytes, Any]:
+    """The dictionary of the only signature of the form."""
+    reader = _Reader(pdf)
+    catalogue = reader.dictionary(reader.trailer.get(b"/Root"))
+    form = reader.dictionary(catalogue.get(b"/AcroForm"))
+    fields = reader.resolved(form.get(b"/Fields"))
+    if not isinstance(fields, list) or b"/Perms" in catalogue:
+        raise Doubt
+    found = []
+    for field in (reader.dictionary(each) for each in fields):
+        if not field.keys().isdisjoint((b"/Kids", b"/Parent", b"/SV", b"/Lock")):
+            raise Doubt
+        if field.get(b"/FT") == b"/Sig" and b"/V" in field:
+            found.append(reader.dictionary(field[b"/V"]))
+    if len(found) != 1:
+        raise NotPlain(f"PDF: {len(found)} signatures")
+    signature = found[0]
+    if signature.get(b"/SubFilter") not in [each.encode() for each in _SUBFILTERS] or (
+        signature.get(b"/Type", b"/Sig") != b"/Sig"
+    ):
+        raise NotPlain("PDF: another kind of signature")
+    return signature
+
+
+def read_whole(pdf: bytes) -> Signed:
+    """As `read`, with pikepdf."""
+    try:
+        with pikepdf.open(BytesIO(pdf), attempt_recovery=False, suppress_warnings=True) as opened:
+            signatures = list(_signatures(opened))
+            if len(signatures) != 1:
+                raise NotPlain(f"PDF: {len(signatures)} signatures")
+            return signed(pdf, _as_read(pdf, signatures[0]))
+    # What the parser raises at hostile input, wherever it comes upon it: it parses as late as it can.
+    except (ValueError, TypeError, LookupError, AttributeError, ArithmeticError, RecursionError) as error:
+        raise NotPlain(f"{type(error).__name__}: {error}") from error
+    except pikepdf.PdfError as error:
+        raise NotPlain(f"{type(error).__name__}: {error}") from error
+
+
+def _signatures(opened: pikepdf.Pdf) -> Iterator[pikepdf.Object]:
+    """The signature dictionaries of the form; fields that have children are not plain."""
+    if opened.is_encrypted or "/AcroForm" not in opened.Root or "/Perms" in opened.Root:
+        raise NotPlain("PDF: encrypted, without a form, or certified")
+    for field in opened.Root.AcroForm.Fields:
+        if "/Kids" in field or "/Parent" in field or "/SV" in field or "/Lock" in field:
+            raise NotPlain("PDF: a form field with relatives, seed values or a lock")
+        if field.get("/FT") == "/Sig" and "/V" in field:
+            yield field.V
+
+
+def _as_read(pdf: bytes, signature: pikepdf.Object) -> dict[bytes, Any]:
+    """What `signed` asks of a dictionary; its digits are found where the byte range says."""
+    if str(signature.get("/SubFilter")) not in _SUBFILTERS or signature.get("/Type", "/Sig") != "/Sig":
+        raise NotPlain("PDF: another kind of signature")
+    covered = [int(number) for number in signature.ByteRange.as_list()]
+    digits = Digits(*covered[1:3])
+    gap = pdf[digits.start : digits.end]
+    if gap[:1] != b"<" or gap[-1:] != b">" or binascii.unhexlify(gap[1:-1]) != bytes(signature.Contents):
+        raise NotPlain("PDF: a gap that is not the signature")
+    read: dict[bytes, Any] = {b"/ByteRange": covered, b"/Contents": digits}
+    return read | ({b"/M": Text(bytes(signature.M))} if "/M" in signature else {})
