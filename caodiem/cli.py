@@ -35,16 +35,23 @@ ScenarioFile = Annotated[Path, typer.Argument(metavar="SCENARIO", help="A scenar
 RunFolder = Annotated[Path, typer.Argument(metavar="RUN", help="A run's folder under results/runs/.")]
 Scale = Annotated[float, typer.Option(help="Share of the country's dossiers to simulate and replay, above 0 to 1.")]
 Host = Annotated[str | None, typer.Option(help="Replay against this portal (see targets.toml), not our own.")]
+Abort = Annotated[
+    list[str] | None,
+    typer.Option(metavar="RULE", help="Stop when this happens, as in 'failures > 5% for 10 s'; may be given again."),
+]
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON document instead of text.")]
 
 
 @app.command("run")
-def run_all(scenario: ScenarioFile, scale: Scale = 1.0, host: Host = None, as_json: Json = False) -> None:
+def run_all(
+    scenario: ScenarioFile, scale: Scale = 1.0, host: Host = None, abort: Abort = None, as_json: Json = False
+) -> None:
     """Project, simulate, replay, judge and report: all of it."""
-    stages.check_host(host)
+    generator = stages.Generator(host, tuple(abort or ()))
+    generator.check()
     inputs, made = stages.begin(scenario, scale)
     _announce(inputs, made, scale)
-    _finish(inputs, made, as_json, lambda: _simulate_and_replay(inputs, made, scale, host))
+    _finish(inputs, made, as_json, lambda: _simulate_and_replay(inputs, made, scale, generator))
 
 
 @app.command()
@@ -81,15 +88,16 @@ def simulate(scenario: ScenarioFile, scale: Scale = 1.0, as_json: Json = False) 
 
 
 @app.command()
-def replay(source: RunFolder, host: Host = None, as_json: Json = False) -> None:
+def replay(source: RunFolder, host: Host = None, abort: Abort = None, as_json: Json = False) -> None:
     """Replay the plans of a run once more, into a new run's folder."""
-    stages.check_host(host)
+    generator = stages.Generator(host, tuple(abort or ()))
+    generator.check()
     inputs, made = stages.continued(run.open_run(source))
     _announce(inputs, made, run.read_json(made.manifest)["options"]["scale"])
 
     def work() -> ExitCode:
         with bars() as shown:
-            return stages.replay(inputs, made, host, shown)
+            return stages.replay(inputs, made, generator, shown)
 
     _finish(inputs, made, as_json, work)
 
@@ -178,10 +186,10 @@ def main() -> None:
     sys.exit(code)
 
 
-def _simulate_and_replay(inputs: Scenario, made: run.Run, scale: float, host: str | None) -> ExitCode:
+def _simulate_and_replay(inputs: Scenario, made: run.Run, scale: float, generator: stages.Generator) -> ExitCode:
     with bars() as shown:
         stages.simulate(inputs, made, scale, shown)
-        return stages.replay(inputs, made, host, shown)
+        return stages.replay(inputs, made, generator, shown)
 
 
 def _announce(inputs: Scenario, made: run.Run, scale: float) -> None:

@@ -6,9 +6,11 @@ they are used, so that a planner needs no Locust and a load generator no SimPy.
 
 import os
 import shutil
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from caodiem import abort as abort_rules
 from caodiem import observations, plan, run, summary, targets, verdict
 from caodiem.errors import ExitCode, InvalidRun, UsageError
 from caodiem.progress import Bars
@@ -62,39 +64,65 @@ def continued(source: run.Run) -> tuple[Scenario, run.Run]:
     return scenario, created
 
 
-def check_host(host: str | None) -> None:
-    """SafetyError when `host` is given and may not be loaded; asked before any work and again before a replay."""
-    if host is not None:
-        targets.load().check(host)
+@dataclass(frozen=True, slots=True)
+class Generator:
+    """How a replay sends: whom to, and with what limits. None means our own portal, or the scenario's word."""
+
+    host: str | None = None
+    abort: tuple[str, ...] = ()  # rules as caodiem/abort.py reads them
+    pool: int | None = None
+    greatest_lateness_s: float | None = None
+
+    def check(self) -> None:
+        """UsageError or SafetyError when it will not do; asked before any work and again before a replay."""
+        abort_rules.rules(self.abort, is_loopback=True)
+        if self.pool is not None and self.pool < 1:
+            raise UsageError(f"--pool {self.pool}: expected at least 1")
+        if self.greatest_lateness_s is not None and not self.greatest_lateness_s > 0:
+            raise UsageError(f"--greatest-lateness {self.greatest_lateness_s:g}: expected more than 0 seconds")
+        if self.host is not None:
+            targets.load().check(self.host)
+
+    def options(self, scenario: Scenario) -> dict[str, Any]:
+        """What `loadtests.replay` is told, with the scenario's word where nothing else was said."""
+        said = scenario.replay
+        lateness_s = self.greatest_lateness_s
+        return {
+            "abort": self.abort,
+            "pool": int(said.pool.value) if self.pool is None else self.pool,
+            "greatest_lateness_s": said.greatest_lateness.value if lateness_s is None else lateness_s,
+        }
 
 
-def replay(scenario: Scenario, into: run.Run, host: str | None, bars: Bars) -> ExitCode:
-    """Replay every level's plan, each against a fresh reference portal or against `host`; the worst exit code.
+def replay(scenario: Scenario, into: run.Run, generator: Generator, bars: Bars) -> ExitCode:
+    """Replay every level's plan, each against a fresh reference portal or the generator's host; the worst exit code.
 
-    PASS here says only that each plan was replayed to its end.
+    PASS here says only that each plan was replayed to its end. What stops one level for safety stops the run: no
+    further level is replayed.
     """
-    check_host(host)
+    generator.check()
     worst = ExitCode.PASS
     for level in into.levels:
         bar = bars.bar(f"Replay at {level.percent:g}%")
-        worst = max(worst, _replay_level(scenario, level, host, bar))
+        worst = max(worst, _replay_level(scenario, level, generator, bar))
         bar(1.0)
+        if worst is ExitCode.SAFETY:
+            break
     return worst
 
 
-def _replay_level(scenario: Scenario, level: run.Level, host: str | None, bar: Any) -> ExitCode:
+def _replay_level(scenario: Scenario, level: run.Level, generator: Generator, bar: Any) -> ExitCode:
     from loadtests.replay import replay as replay_plan
 
     length_s = plan.read_meta(level.plan).length_s
     options: dict[str, Any] = {
-        "pool": int(scenario.replay.pool.value),
-        "greatest_lateness_s": scenario.replay.greatest_lateness.value,
+        **generator.options(scenario),
         "progress": lambda played_s: bar(played_s / length_s),
     }
     into = level.executed("replayed")
     into.folder.mkdir(parents=True, exist_ok=True)
-    if host is not None:
-        return ExitCode(replay_plan(level.plan, into, host, os.environ.get(TOKEN_VARIABLE, ""), **options))
+    if generator.host is not None:
+        return ExitCode(replay_plan(level.plan, into, generator.host, os.environ.get(TOKEN_VARIABLE, ""), **options))
     from staging.service import running
 
     with running(into.folder / "portal.log") as portal:

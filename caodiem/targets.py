@@ -3,6 +3,7 @@
 The check runs before a run starts, on every request and on every redirect.
 """
 
+import math
 import tomllib
 from dataclasses import dataclass
 from datetime import date
@@ -48,6 +49,12 @@ class Targets:
                 f"host {host!r}: the plan's highest second asks {rate_per_s:g} steps/s; "
                 f"{self.where} allows {found.top_rate_per_s:g}"
             )
+
+    def top_rate_per_s(self, url: str) -> float:
+        """The most steps that `url` may be sent in any second; infinite for loopback. SafetyError as `check`."""
+        self.check(url)
+        host = (urlsplit(url).hostname or "").lower()
+        return next((target.top_rate_per_s for target in self.listed if target.host == host), math.inf)
 
 
 def is_loopback(host: str) -> bool:

@@ -18,13 +18,13 @@ from locust.env import Environment
 from locust.runners import STATE_MISSING, WORKER_REPORT_INTERVAL, MasterRunner
 from locust.stats import StatsEntry
 
-from caodiem import plan, run, targets
+from caodiem import abort, plan, run, targets
 from caodiem.dossier import Outcome
 from caodiem.errors import CaodiemError, ExitCode, InvalidRun, SafetyError
 from loadtests import accounts, defaults, journeys
 from loadtests.client import Client
 from loadtests.portals.reference import ReferencePortal
-from loadtests.share import BEGIN, END, ORDERS, THROUGH
+from loadtests.share import BEGIN, END, HEALTH, ORDERS, THROUGH
 
 ADMIN_TOKEN = "CAODIEM_ADMIN_TOKEN"
 PARENT = "CAODIEM_PARENT_PID"
@@ -53,8 +53,10 @@ class Conductor:
             environment.host, self._admin_token = defaults.staging_portal()
         self._host: str = environment.host
         targets.load().check(self._host, journeys.highest_second_per_s(self._plan.table))
+        self._rules = abort.rules(self._options.abort, targets.is_loopback(urlsplit(self._host).hostname or ""))
         self._forget()
         self._runner.register_message(THROUGH, self._note_through)
+        self._runner.register_message(HEALTH, self._note_health)
         environment.events.test_start.add_listener(self._start)
         environment.events.spawning_complete.add_listener(self._begin)
         environment.events.test_stop.add_listener(self._settle)
@@ -91,6 +93,8 @@ class Conductor:
         self._last_through_at = 0.0
         self._begun_at = 0.0
         self._execution: run.Execution | None = None
+        self._watch = abort.Watch(self._rules)
+        self._breach: abort.Breach | None = None
 
     def _start(self, **_: Any) -> None:
         """Locust starts a test: check again, prepare the portal, order the stripes."""
@@ -135,6 +139,7 @@ class Conductor:
                 "pool": self._options.num_users or 1,
                 "greatest_lateness_s": self._options.greatest_lateness,
                 "until_s": self._last_due_s() + _DRAIN_S,
+                "abort_rules": [rule.text for rule in self._rules],
                 "prepared": prepared,
             }
             self._runner.send_message(ORDERS, orders, worker)
@@ -160,6 +165,17 @@ class Conductor:
         self._last_through_at = time.monotonic()
         if self._through >= self._workers.keys():
             self._all_through.set()
+
+    def _note_health(self, environment: Environment, msg: Any, **_: Any) -> None:
+        """What a worker tells once a second; a broken rule ends the sending at once, and the run with it."""
+        told = msg.data
+        self._watch.note(told["index"], told["at_s"], told["settled"], told["overdue"])
+        if self._reason:
+            return
+        self._breach = self._watch.breach(told["at_s"])
+        if self._breach is not None:
+            self.conclude(ExitCode.SAFETY, str(self._breach))
+            self._runner.send_message(END, {})
 
     def _gone(self) -> set[int]:
         """The stripes whose worker died: what it held is lost."""
@@ -220,6 +236,8 @@ class Conductor:
             "reached_end": not self._reason,
             "stopped_because": self._reason or None,
             "stopped_for_safety": bool(self._reason) and self._code is ExitCode.SAFETY,
+            "abort_rules": [rule.text for rule in self._rules],
+            "abort_rule_broken": self._breach.as_json() if self._breach is not None else None,
             "locust_statistics": [_figures(entry) for entry in [*stats.entries.values(), stats.total]],
         }
 

@@ -14,6 +14,7 @@ from locust.argument_parser import LocustArgumentParser
 from locust.env import Environment
 from locust.runners import WorkerRunner
 
+from caodiem import abort
 from caodiem.errors import CaodiemError, ExitCode
 from loadtests.conductor import Conductor
 from loadtests.share import Share
@@ -37,6 +38,14 @@ def add_arguments(parser: LocustArgumentParser, **_: Any) -> None:
         metavar="S",
         include_in_web_ui=False,
         help="drop a step, and count it, that could not be sent within S seconds of its due time",
+    )
+    parser.add_argument(
+        "--abort",
+        action="append",
+        default=[],
+        metavar="RULE",
+        include_in_web_ui=False,
+        help=f"stop when this happens, as in {abort.ACCEPTED}; may be given again".replace("%", "%%"),
     )
     parser.add_argument(
         "--observations", default="", metavar="DIR", include_in_web_ui=False, help="where the observations go"

@@ -6,6 +6,7 @@ window's start, and swarm.py does the sleeping.
 
 import heapq
 import math
+from collections import deque
 from collections.abc import Iterator
 from typing import Generic, NamedTuple, TypeVar
 
@@ -22,6 +23,24 @@ class Due(NamedTuple, Generic[State]):
 def is_too_late(due_s: float, now_s: float, greatest_lateness_s: float) -> bool:
     """Whether a step must be dropped instead of sent: a late burst would not be the traffic that the plan describes."""
     return now_s - due_s > greatest_lateness_s
+
+
+class Bound:
+    """At most so many steps may be started in any second, also when a stall ends and many are waiting."""
+
+    def __init__(self, rate_per_s: float) -> None:
+        """A rate below one a second means one step in 1 / rate seconds."""
+        self._most = max(math.floor(rate_per_s), 1)
+        self._within_s = max(1 / rate_per_s, 1.0)
+        self._starts_s: deque[float] = deque(maxlen=self._most)
+
+    def start_s(self, now_s: float) -> float:
+        """The earliest moment, from now on, at which one more step may be started."""
+        return max(now_s, self._starts_s[0] + self._within_s) if len(self._starts_s) == self._most else now_s
+
+    def note(self, start_s: float) -> None:
+        """A step is started at `start_s`."""
+        self._starts_s.append(start_s)
 
 
 class Pacer(Generic[State]):

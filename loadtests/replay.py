@@ -10,7 +10,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -35,9 +35,11 @@ def replay(
     pool: int,
     greatest_lateness_s: float,
     progress: Progress | None,
+    abort: Sequence[str] = (),
 ) -> int:
     """Replay `plan` against `host` and leave observations, components and info in `into`; returns the exit code.
 
+    `abort` holds rules that stop it (caodiem.abort); without any, those of the host's kind apply.
     0 when it was replayed to its end, 3 when it ended early, 4 when it was refused or stopped for safety. `progress`
     hears now and then how many seconds of the plan have been played. An earlier replay in `into` is overwritten. An
     exception, Ctrl-C among them, stops Locust, closes the accounts from what was written and is raised again.
@@ -46,7 +48,7 @@ def replay(
     into.folder.mkdir(parents=True, exist_ok=True)
     accounts.clear(into)
     began_s = time.monotonic()
-    command = _command(plan, into, host, pool, greatest_lateness_s)
+    command = _command(plan, into, host, pool, greatest_lateness_s, abort)
     with (into.folder / "locust.log").open("wb") as log:
         locust = subprocess.Popen(
             command,
@@ -65,7 +67,9 @@ def replay(
     return _exit_code(info)
 
 
-def _command(plan: Path, into: run.Execution, host: str, pool: int, greatest_lateness_s: float) -> list[str]:
+def _command(
+    plan: Path, into: run.Execution, host: str, pool: int, greatest_lateness_s: float, abort: Sequence[str]
+) -> list[str]:
     """Everything that matters is said here, so that no locust.conf of the user's or ours changes it."""
     options: Mapping[str, Any] = {
         "--locustfile": _ROOT / "loadtests" / "locustfile.py",
@@ -77,6 +81,7 @@ def _command(plan: Path, into: run.Execution, host: str, pool: int, greatest_lat
         "--greatest-lateness": greatest_lateness_s,
     }
     words = [str(word) for option in options.items() for word in option]
+    words += [f"--abort={rule}" for rule in abort]
     return [sys.executable, "-m", "locust", "--headless", "--only-summary", *words]
 
 

@@ -3,6 +3,7 @@
 Runs in every Locust worker, and in the one process of a replay without workers, where Locust hands messages to itself.
 """
 
+import math
 import socket
 from pathlib import Path
 from typing import Any
@@ -11,17 +12,18 @@ import gevent
 from gevent.event import Event
 from locust.env import Environment
 
-from caodiem import targets
+from caodiem import abort, targets
 from caodiem.observations import Recorder
 from loadtests import journeys
 from loadtests.client import Client
 from loadtests.journeys import Journey
-from loadtests.pacer import Pacer
+from loadtests.pacer import Bound, Pacer
 from loadtests.portals.reference import ReferencePortal
 from loadtests.swarm import Released, Swarm
 
 # Messages, conductor to worker and back. Their data are primitives: they travel by msgpack.
 ORDERS, BEGIN, END, THROUGH = "caodiem_orders", "caodiem_begin", "caodiem_end", "caodiem_through"
+HEALTH = "caodiem_health"
 
 
 class AnswerError(Exception):
@@ -64,14 +66,19 @@ class Share:
         worker = f"{socket.gethostname()}-{orders['index']}"
         portal = ReferencePortal()
         portal.use(orders["prepared"])
+        permitted = targets.load()
+        top_rate_per_s = permitted.top_rate_per_s(orders["host"]) / orders["count"]
         self._swarm = Swarm(
             Pacer[Journey](firsts, orders["greatest_lateness_s"]),
             portal,
-            Client(orders["host"], targets.load(), orders["pool"]),
+            Client(orders["host"], permitted, orders["pool"]),
             Recorder(Path(orders["parts"]), worker),
             worker,
             orders["until_s"],
             self._tell_locust,
+            Bound(top_rate_per_s) if top_rate_per_s < math.inf else None,
+            [abort.parse(text) for text in orders["abort_rules"]],
+            self._tell_health,
         )
 
     def _begin(self, environment: Environment, msg: Any, **_: Any) -> None:
@@ -93,6 +100,11 @@ class Share:
         report = {"index": self._index, "drained": drained, "halted": str(swarm.halted or "")}
         assert self._environment.runner is not None
         self._environment.runner.send_message(THROUGH, report)
+
+    def _tell_health(self, at_s: float, settled: list[abort.Count], overdue: list[int]) -> None:
+        assert self._environment.runner is not None
+        told = {"index": self._index, "at_s": at_s, "settled": settled, "overdue": overdue}
+        self._environment.runner.send_message(HEALTH, told)
 
     def _tell_locust(self, method: str, operation: str, service_s: float, length: int, error: str) -> None:
         self._environment.events.request.fire(

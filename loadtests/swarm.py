@@ -12,14 +12,16 @@ from typing import NamedTuple
 
 import gevent
 from gevent.event import Event
+from gevent.lock import BoundedSemaphore
 from gevent.queue import SimpleQueue
 
+from caodiem import abort
 from caodiem.dossier import Outcome
 from caodiem.errors import SafetyError
 from caodiem.observations import Recorder, Row
 from loadtests.client import CONNECT_TIMEOUT_S, REQUEST_TIMEOUT_S, Client
 from loadtests.journeys import Journey
-from loadtests.pacer import Pacer, is_too_late
+from loadtests.pacer import Bound, Pacer, is_too_late
 from loadtests.portals import Answer, Portal
 
 _NAN = float("nan")
@@ -29,6 +31,8 @@ _SWITCH_INTERVAL_S = 2e-4
 _GRACE_S = CONNECT_TIMEOUT_S + REQUEST_TIMEOUT_S
 # (method, operation, service time in seconds, bytes of the body, what went wrong or "")
 OnRequest = Callable[[str, str, float, int, str], None]
+# (seconds played, what each abort rule counts of the steps settled since, how many it finds overdue)
+OnHealth = Callable[[float, list[abort.Count], list[int]], None]
 
 
 class Released(NamedTuple):
@@ -54,13 +58,19 @@ class Swarm:
         worker: str,
         until_s: float,
         on_request: OnRequest,
+        bound: Bound | None,
+        rules: list[abort.Rule],
+        on_health: OnHealth,
     ) -> None:
         self._pacer, self._portal, self._client = pacer, portal, client
         self._recorder, self._worker, self._until_s = recorder, worker, until_s
-        self._on_request = on_request
+        self._on_request, self._on_health = on_request, on_health
+        self._bound, self._rules = bound, rules
+        self._turn = BoundedSemaphore(1)
         self._epoch_s = _NAN
         self._queue: SimpleQueue[Released] = SimpleQueue()
-        self._outstanding = 0
+        # When the steps that were handed out and not settled were due, by arrival: a journey has one at a time.
+        self._open_due_s: dict[int, float] = {}
         self._wake = Event()
         self._asleep_until_s = 0.0
         self._rows: list[tuple[Row, list[Row]]] = []
@@ -96,13 +106,13 @@ class Swarm:
     def perform(self, released: Released, host: str) -> None:
         """Send one step, which was meant for `host`, and record what came of it."""
         try:
-            if self.halted is None:
+            if self.halted is None and not self._ended.is_set():
                 self._attempt(released, host)
         except SafetyError as error:
             self.halted = error
         finally:
-            self._outstanding -= 1
-            if self._outstanding == 0 or self.halted:
+            del self._open_due_s[released.journey.arrival]
+            if not self._open_due_s or self.halted:
                 self._wake.set()
 
     def end(self) -> None:
@@ -118,8 +128,7 @@ class Swarm:
         if host != self._client.host:
             raise SafetyError(f"host {host!r}: the run was checked for and started against {self._client.host}")
         due_s, released_s, journey = released
-        started_s = self.now_s
-        if is_too_late(due_s, started_s, self._pacer.greatest_lateness_s):
+        if not self._may_start(due_s):
             self._drop(journey, due_s, released_s)
             return
         request = self._portal.request(journey)
@@ -131,6 +140,19 @@ class Swarm:
         self._on_request(request.method, operation, finished_s - started_s, len(answer.body), answer.error)
         if answer.outcome is Outcome.OK:
             self._go_on(journey, finished_s)
+
+    def _may_start(self, due_s: float) -> bool:
+        """Whether a step can be sent in time; waits until the top rate allows it."""
+        lateness_s = self._pacer.greatest_lateness_s
+        if self._bound is None:
+            return not is_too_late(due_s, self.now_s, lateness_s)
+        with self._turn:  # one waits at a time, so that a moment that has passed is never used twice
+            while not is_too_late(due_s, start_s := self._bound.start_s(now_s := self.now_s), lateness_s):
+                if start_s == now_s:
+                    self._bound.note(now_s)
+                    return True
+                gevent.sleep(start_s - now_s)
+            return False
 
     def _go_on(self, journey: Journey, finished_s: float) -> None:
         following = journey.following
@@ -146,11 +168,11 @@ class Swarm:
             now_s = self.now_s
             release, drop = self._pacer.take(min(now_s, self._until_s))
             for due in release:
-                self._outstanding += 1
+                self._open_due_s[due.state.arrival] = due.due_s
                 self._queue.put(Released(due.due_s, now_s, due.state))
             for due in drop:
                 self._drop(due.state, due.due_s, _NAN)
-            nothing_left = self._outstanding == 0 and self._pacer.next_due_s > self._until_s
+            nothing_left = not self._open_due_s and self._pacer.next_due_s > self._until_s
             if nothing_left or now_s > self._until_s + _GRACE_S:
                 break
             self._asleep_until_s = self._pacer.next_due_s
@@ -174,13 +196,18 @@ class Swarm:
     def _write_now_and_then(self) -> None:
         # In a thread of the hub's pool, so that encoding and the disk do not hold the pacer up.
         while not self._ended.wait(_WRITE_EVERY_S):
-            gevent.get_hub().threadpool.apply(self._write, (self._held(),))
+            rows, now_s = self._held(), self.now_s
+            overdue = [abort.count_overdue(rule, self._open_due_s.values(), now_s) for rule in self._rules]
+            settled = gevent.get_hub().threadpool.apply(self._write, (rows,))
+            if self._rules:
+                self._on_health(now_s, settled, overdue)
 
     def _held(self) -> list[tuple[Row, list[Row]]]:
         rows, self._rows = self._rows, []
         return rows
 
-    def _write(self, rows: list[tuple[Row, list[Row]]]) -> None:
+    def _write(self, rows: list[tuple[Row, list[Row]]]) -> list[abort.Count]:
         for row, components in rows:
             self._recorder.add(row, components)
         self._recorder.flush()
+        return [abort.count(rule, [row for row, _ in rows]) for rule in self._rules]

@@ -1,5 +1,6 @@
 """Targets: loopback always, what is listed within its bounds, nothing else."""
 
+import math
 from datetime import date
 from pathlib import Path
 
@@ -49,6 +50,10 @@ def test_a_permission_ends_and_has_a_top_rate(tmp_path: Path) -> None:
         listed(tmp_path).check(url, 201)
     with pytest.raises(SafetyError, match="ended on 2026-12-31"):
         listed(tmp_path, date(2027, 1, 1)).check(url)
+    assert listed(tmp_path).top_rate_per_s(url) == 200
+    assert listed(tmp_path).top_rate_per_s("http://localhost:1") == math.inf
+    with pytest.raises(SafetyError):
+        listed(tmp_path).top_rate_per_s("http://other.example")
 
 
 @pytest.mark.parametrize(

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from loadtests.pacer import Pacer, is_too_late
+from loadtests.pacer import Bound, Pacer, is_too_late
 
 DUE_S = st.lists(st.floats(0, 100), max_size=50).map(sorted)
 NOW_S = st.lists(st.floats(0, 120), max_size=20).map(sorted)
@@ -57,6 +57,27 @@ def test_ties_go_to_the_first_step_and_then_to_the_one_put_back_first() -> None:
 def test_lateness_is_counted_from_due_and_its_bound_still_goes_out() -> None:
     assert not is_too_late(due_s=10.0, now_s=11.0, greatest_lateness_s=1.0)
     assert is_too_late(due_s=10.0, now_s=11.001, greatest_lateness_s=1.0)
+
+
+@given(st.floats(0.2, 20), st.lists(st.floats(0, 0.5), min_size=1, max_size=100))
+def test_a_bound_lets_no_more_than_its_rate_start_in_any_second(rate_per_s: float, gaps_s: list[float]) -> None:
+    bound = Bound(rate_per_s)
+    now_s, starts_s = 0.0, []
+    for gap_s in gaps_s:
+        now_s = bound.start_s(now_s + gap_s)
+        bound.note(now_s)
+        starts_s.append(now_s)
+    assert starts_s == sorted(starts_s)
+    within_s = max(1 / rate_per_s, 1.0)
+    most = max(math.floor(rate_per_s), 1)
+    assert all(later >= earlier + within_s for earlier, later in zip(starts_s, starts_s[most:], strict=False))
+
+
+def test_a_bound_holds_up_nothing_below_its_rate() -> None:
+    bound = Bound(2.0)
+    bound.note(0.0)
+    bound.note(0.9)
+    assert (bound.start_s(0.95), bound.start_s(1.0), bound.start_s(5.0)) == (1.0, 1.0, 5.0)
 
 
 def test_a_plan_out_of_order_is_an_error() -> None:

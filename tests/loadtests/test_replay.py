@@ -49,9 +49,15 @@ def written(planned: plan.Plan, into: run.Execution) -> Path:
 
 
 def play(
-    planned: plan.Plan, into: run.Execution, url: str, pool: int = 50, late_s: float = 1.0, progress: Any = None
+    planned: plan.Plan,
+    into: run.Execution,
+    url: str,
+    pool: int = 50,
+    late_s: float = 1.0,
+    progress: Any = None,
+    abort: tuple[str, ...] = (),
 ) -> int:
-    return replay(written(planned, into), into, url, "admin", pool, late_s, progress)
+    return replay(written(planned, into), into, url, "admin", pool, late_s, progress, abort)
 
 
 def check_accounts(planned: plan.Plan, into: run.Execution) -> tuple[pa.Table, dict[str, int]]:
@@ -248,6 +254,41 @@ def test_a_redirect_to_a_host_that_is_not_allowed_stops_the_run(serve: Serve, in
     _, outcomes = check_accounts(planned, into)
     assert outcomes["lost"] > 100
     assert "0.0.0.0" in run.read_json(into.info)["stopped_because"]
+
+
+def test_failures_above_their_limit_stop_the_run(serve: Serve, into: run.Execution) -> None:
+    url, portal = serve()
+    planned = replay_plans.evenly(50, 20)
+    rules = ("failures > 20% for 2 s", "p95 > 5 s for 2 s")
+    assert play(planned, into, url, progress=once(2.0, portal.kill), abort=rules) == 4
+    rows, outcomes = check_accounts(planned, into)
+    assert outcomes["failed"] > 10 and outcomes["ok"] > 50 and outcomes["lost"] > 500
+    info = run.read_json(into.info)
+    broken = info["abort_rule_broken"]
+    assert info["abort_rules"] == list(rules) and broken["rule"] == rules[0] and info["stopped_for_safety"]
+    assert broken["bad"] > 0.2 * broken["steps"] and broken["share"] == broken["bad"] / broken["steps"]
+    assert rules[0] in info["stopped_because"] and f"{broken['bad']} of {broken['steps']}" in info["stopped_because"]
+    sent_s = rows["started_s"].to_numpy()
+    assert np.nanmax(sent_s) <= broken["at_s"] + 0.5  # not a step more once the rule was broken
+
+
+def test_a_portal_that_stands_still_breaks_a_response_time_rule(serve: Serve, into: run.Execution) -> None:
+    url, portal = serve()
+    planned = replay_plans.evenly(50, 20, ["search"])
+    pause = once(1.0, lambda: portal.send_signal(signal.SIGSTOP))
+    assert play(planned, into, url, 10, 10.0, pause, ("p90 > 500 ms for 3 s",)) == 4
+    _, outcomes = check_accounts(planned, into)
+    assert outcomes["ok"] > 20 and outcomes["lost"] > 500
+    assert run.read_json(into.info)["abort_rule_broken"]["at_s"] < 10
+
+
+def test_a_rule_that_is_none_is_refused_before_the_first_packet(into: run.Execution) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        server.setblocking(False)
+        url = f"http://127.0.0.1:{server.getsockname()[1]}"
+        assert play(replay_plans.evenly(10, 1), into, url, abort=("errors > 5%",)) == 3
+        assert_nobody_came(server)
+    assert "'failures > 5% for 10 s'" in run.read_json(into.info)["stopped_because"]
 
 
 def test_a_portal_that_cannot_be_prepared_ends_the_run(serve: Serve, into: run.Execution) -> None:
