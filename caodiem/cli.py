@@ -7,6 +7,7 @@ import stat
 import sys
 from contextlib import suppress
 from dataclasses import asdict
+from datetime import datetime
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -16,7 +17,7 @@ from caodiem import comparison, run, stages
 from caodiem.errors import CaodiemError, ExitCode
 from caodiem.progress import bars
 from caodiem.scenario import Scenario
-from caodiem.scenario_file import ScenarioError, load
+from caodiem.scenario_file import ScenarioError
 from caodiem.verdict import Result
 
 # What typer returns for a command that Ctrl-C ended.
@@ -58,7 +59,7 @@ def run_all(
 def check(scenario: ScenarioFile, as_json: Json = False) -> None:
     """Read a scenario and report every mistake in it; writes nothing."""
     try:
-        found = load(scenario)
+        found = stages.load_any(scenario)
     except ScenarioError as error:
         if as_json:
             problems = [
@@ -70,7 +71,7 @@ def check(scenario: ScenarioFile, as_json: Json = False) -> None:
     if as_json:
         _print_json({"ok": True, "problems": [], "hash": found.hash})
     else:
-        print(f"{scenario}: in order ({found.title}; scenario {found.hash[:7]})")
+        print(f"{scenario}: in order (scenario {found.hash[:7]})")
 
 
 @app.command()
@@ -112,6 +113,32 @@ def report(source: RunFolder, as_json: Json = False) -> None:
     else:
         print(f"Report: {path}")
         print(opened.folder)
+
+
+@app.command()
+def project(
+    scenario: ScenarioFile,
+    on: Annotated[list[datetime] | None, typer.Option(formats=["%Y-%m-%d"], help="One more day to project to.")] = None,
+    fit_until: Annotated[
+        datetime | None, typer.Option(formats=["%Y-%m-%d"], help="Take later points as unknown.")
+    ] = None,
+    as_json: Json = False,
+) -> None:
+    """Fit growth curves to published counts and project them, beside what was published later."""
+    made, rows = stages.project(scenario, fit_until.date() if fit_until else None, [day.date() for day in on or []])
+    if as_json:
+        _print_json({"run": str(made.folder), **run.read_json(made.folder / "backtest.json")})
+        return
+    print(f"{'':<20} {'':<6} {'on':<11} {'projected':>13} {'90% band':>29} {'published':>13}   error")
+    for row in rows:
+        digits = 1 if row.kind == "ratio" else 0
+        band = f"{row.low:,.{digits}f} to {row.high:,.{digits}f}"
+        published = f"{row.published:,.{digits}f}" if row.published is not None else ""
+        error = f"{row.error_percent:+.1f}%" if row.error_percent is not None else ""
+        told = f"{row.name:<20} {row.kind:<6} {row.on.isoformat():<11} {row.expected:>13,.{digits}f} {band:>29}"
+        print(f"{told} {published:>13}   {error}")
+    print(f"Picture: {made.plots / 'growth.png'}")
+    print(made.folder)
 
 
 @app.command()

@@ -12,6 +12,8 @@ from pydantic_core import PydanticCustomError
 # seed: stated in the project's founding documents; published: a public text says it; derived: arithmetic on other
 # rows of sources.csv; measured: by something in this repository; assumed: chosen by us, and said so in every report.
 EVIDENCE = ("seed", "published", "derived", "measured", "assumed")
+# The source of a number in a planner's own network that is nobody's but the planner's; its evidence is `assumed`.
+OWN = "own"
 Problems = list[tuple[str, object, str]]
 INFINITE = float("inf")
 
@@ -50,17 +52,17 @@ def _refuse(problems: Problems) -> None:
         raise PydanticCustomError("quantity", "{problems}", {"problems": problems})
 
 
-def _checked(unit: str, least: float, most: float) -> Any:
-    """A validator for one number of `unit` between `least` and `most`, both included."""
+def checked(units: tuple[str, ...], least: float, most: float) -> Any:
+    """A validator for one number, in one of `units`, between `least` and `most`, both included."""
 
     def check(quantity: Quantity) -> Quantity:
         value, low, high = quantity.value, quantity.low, quantity.high
         problems = _evidence_problems(quantity)
-        if quantity.unit != unit:
-            problems.append(("unit", quantity.unit, repr(unit)))
+        if quantity.unit not in units:
+            problems.append(("unit", quantity.unit, " or ".join(map(repr, units))))
         if not least <= value <= most:
             accepted = f"{least:g} to {most:g}" if most < INFINITE else f"at least {least:g}"
-            problems.append(("value", value, f"{accepted} {unit}"))
+            problems.append(("value", value, f"{accepted} {units[0]}"))
         if low is not None and low > value:
             problems.append(("low", low, f"at most the value, {value:g}"))
         if high is not None and high < value:
@@ -69,6 +71,10 @@ def _checked(unit: str, least: float, most: float) -> Any:
         return quantity
 
     return AfterValidator(check)
+
+
+def _checked(unit: str, least: float, most: float) -> Any:
+    return checked((unit,), least, most)
 
 
 def _profile(unit: str, length: int) -> Any:
@@ -87,6 +93,20 @@ def _profile(unit: str, length: int) -> Any:
 
     return AfterValidator(check)
 
+
+def _counted(quantity: Quantity) -> Quantity:
+    problems = _evidence_problems(quantity)
+    if quantity.unit not in COUNTED:
+        problems.append(("unit", quantity.unit, f"one of {', '.join(COUNTED)}"))
+    if quantity.value <= 0:
+        problems.append(("value", quantity.value, "more than 0"))
+    _refuse(problems)
+    return quantity
+
+
+# What a cumulative count may count.
+COUNTED = ("accounts", "visits", "dossiers", "transactions")
+Count = Annotated[Quantity, AfterValidator(_counted)]
 
 Percent = Annotated[Quantity, _checked("percent", 0, 100)]
 Ratio = Annotated[Quantity, _checked("ratio", 0, INFINITE)]

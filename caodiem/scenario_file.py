@@ -14,7 +14,7 @@ from typing import Annotated, Any, TypeVar, Union, get_args, get_origin
 from pydantic import BaseModel, ValidationError
 
 from caodiem.errors import UsageError
-from caodiem.quantity import EVIDENCE, Profile, Quantity
+from caodiem.quantity import EVIDENCE, OWN, Profile, Quantity
 from caodiem.scenario import Document as DocumentBase
 from caodiem.scenario import Scenario
 
@@ -104,11 +104,17 @@ def load(path: Path) -> Scenario:
     return load_document(path, Scenario)
 
 
+def is_network(path: Path) -> bool:
+    """Whether the file is a network of its own, which has `[arrivals]`."""
+    return "arrivals" in _merged(path, ())[0]
+
+
 def load_document(path: Path, kind: type[Document]) -> Document:
     """The same for any kind of scenario file: `kind` says what it may hold."""
     raw, origins = _merged(path, ())
     laid = _Laid(path, kind, raw, origins)
-    problems = _source_problems(raw, (), load_sources(path.parent / "sources.csv"), laid)
+    sources = load_sources(path.parent / "sources.csv") if _names_sources(raw) else {}
+    problems = _source_problems(raw, (), sources, laid)
     try:
         document = kind.model_validate(raw)
     except ValidationError as error:
@@ -118,6 +124,11 @@ def load_document(path: Path, kind: type[Document]) -> Document:
     if problems:
         raise ScenarioError(problems)
     return document
+
+
+def top_keys(path: Path) -> set[str]:
+    """The keys at the top of a file and of those that it extends: what kind of scenario it is."""
+    return set(_merged(path, ())[0])
 
 
 def load_sources(path: Path) -> dict[str, Source]:
@@ -175,7 +186,7 @@ def _problems(entry: Any, laid: _Laid) -> list[Problem]:
         return [Problem(file, f"{key}.{name}", bad, good) for name, bad, good in entry["ctx"]["problems"]]
     if entry["type"] == "extra_forbidden":
         above = laid.model(location[:-1])
-        return [Problem(file, key, value, _nearest(str(location[-1]), list(above.model_fields) if above else []))]
+        return [Problem(file, key, value, _nearest(str(location[-1]), _keys(above) if above else []))]
     if entry["type"] == "missing":
         return [Problem(file, key, None, f"a value; this key is required{_form(laid.model(location))}")]
     if entry["type"] in ("model_type", "model_attributes_type", "dict_type"):
@@ -184,6 +195,17 @@ def _problems(entry: Any, laid: _Laid) -> list[Problem]:
         accepted = entry["ctx"]["expected"].replace("'", "").replace(" or ", ", ").split(", ")
         return [Problem(file, key, value, _nearest(str(value), accepted))]
     return [Problem(file, key, value, entry["msg"].removeprefix("Input should be ").removeprefix("Value error, "))]
+
+
+def _names_sources(node: Any) -> bool:
+    """Whether any number names a source that sources.csv must know; a network of one's own need not."""
+    if isinstance(node, list):
+        return any(_names_sources(child) for child in node)
+    if not isinstance(node, dict):
+        return False
+    if "source" in node and "value" in node:
+        return bool(node["source"] != OWN)
+    return any(_names_sources(child) for child in node.values())
 
 
 def _source_problems(node: Any, at: Location, sources: dict[str, Source], laid: _Laid) -> list[Problem]:
@@ -195,6 +217,10 @@ def _source_problems(node: Any, at: Location, sources: dict[str, Source], laid: 
     if "source" not in node or "value" not in node:
         return [each for k, child in node.items() for each in _source_problems(child, (*at, k), sources, laid)]
     file, key, value = laid.origin(at), _dotted(at), node["value"]
+    if node["source"] == OWN:
+        if node.get("evidence", "assumed") == "assumed":
+            return []
+        return [Problem(file, f"{key}.evidence", node["evidence"], "'assumed', as everything of one's own is")]
     source = sources.get(str(node["source"]))
     if source is None:
         return [Problem(file, f"{key}.source", node["source"], _nearest(str(node["source"]), list(sources)))]
@@ -239,4 +265,9 @@ def _form(model: type[BaseModel] | None) -> str:
     """What a table of this class looks like, as a hint."""
     if model is not None and issubclass(model, Quantity | Profile):
         return ' like { value = 1, unit = "...", source = "...", evidence = "assumed" }'
-    return f" with the keys {', '.join(model.model_fields)}" if model is not None else ""
+    return f" with the keys {', '.join(_keys(model))}" if model is not None else ""
+
+
+def _keys(model: type[BaseModel]) -> list[str]:
+    """The keys of a table as a file writes them."""
+    return [field.alias or name for name, field in model.model_fields.items()]

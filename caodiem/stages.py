@@ -7,6 +7,7 @@ they are used, so that a planner needs no Locust and a load generator no SimPy.
 import os
 import shutil
 from dataclasses import dataclass
+from datetime import date
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,14 +15,43 @@ from caodiem import abort as abort_rules
 from caodiem import observations, plan, run, summary, targets, verdict
 from caodiem.errors import ExitCode, InvalidRun, UsageError
 from caodiem.progress import Bars
-from caodiem.scenario import Scenario, inputs
-from caodiem.scenario_file import load, load_sources
+from caodiem.scenario import Document, Scenario, inputs
+from caodiem.scenario_file import Problem, ScenarioError, load, load_document, load_sources, top_keys
+from caodiem.series import SeriesScenario
 
 if TYPE_CHECKING:
+    from simulation.backtest import Foretold
     from simulation.calibration import Measured
 
 # The admin token of a portal that we did not start, with which it is prepared; never in an argument, where it shows.
 TOKEN_VARIABLE = "CAODIEM_ADMIN_TOKEN"
+
+
+def load_any(path: Path) -> Document:
+    """A scenario of whatever kind its keys say."""
+    return load_document(path, SeriesScenario) if "series" in top_keys(path) else load(path)
+
+
+def project(path: Path, fit_until: date | None, days: list[date]) -> "tuple[run.Run, list[Foretold]]":
+    """Fit every series of a series scenario and project it: backtest.json and a picture in a run's folder.
+
+    `fit_until` and `days`, where given, stand for those of the file.
+    """
+    from caodiem.report import growth
+    from simulation import backtest
+
+    scenario = load_document(path, SeriesScenario)
+    given = {"fit_until": fit_until, "project_to": [*scenario.project_to, *days]}
+    changed = scenario.model_copy(update={key: value for key, value in given.items() if value})
+    if problems := changed.contradictions():
+        raise ScenarioError([Problem(path, key, value, expected) for key, value, expected in problems])
+    known = backtest.fit(changed)
+    rows = backtest.foretell(changed, known)
+    made = run.create(path.stem, changed.hash, {"fit_until": changed.fit_until.isoformat()})
+    run.write_json(made.folder / "backtest.json", backtest.as_json(changed, known, rows))
+    growth.draw(changed, known, rows, made.plots / "growth.png")
+    run.finish(made, "finished", ExitCode.PASS)
+    return made, rows
 
 
 def begin(path: Path, scale: float) -> tuple[Scenario, run.Run]:

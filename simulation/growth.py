@@ -1,9 +1,11 @@
 """Growth of a cumulative count: curves fitted to the points known until a day, and a projection with its band.
 
-Five curves are fitted to the logarithms of the counts and all of them are shown: few points never tell them apart for
-sure. Their projections are averaged with Akaike weights. The band adds what no fit sees: that the daily rate drifts.
+All curves are fitted and shown: few points never tell them apart for sure. Each is judged by how well it would have
+foretold the known points from those before them, and the projections are averaged by that. The band adds that the
+daily rate drifts.
 
-Formulas: Bass 1969 (doi 10.1287/mnsc.15.5.215), AICc and weights: Burnham and Anderson 2002, chapter 2.
+Curves: Bass 1969 (doi 10.1287/mnsc.15.5.215); logistic and Gompertz as in Meade and Islam 2006
+(doi 10.1016/j.ijforecast.2006.01.005); judging by rolling origins: Tashman 2000 (doi 10.1016/S0169-2070(00)00065-0).
 """
 
 import math
@@ -16,32 +18,33 @@ from scipy.optimize import least_squares
 from caodiem.errors import UsageError
 
 Floats = np.ndarray
+Count = Callable[[float], float]
 
 # 90% of a normal distribution lies within so many standard deviations.
 _Z90 = 1.6449
 _LEAST_POINTS = 3
+# An error of less than 5% on so few points is luck.
+_LEAST_ERROR = 0.05
 
 
 @dataclass(frozen=True, slots=True)
 class Curve:
-    """A cumulative count as a function of days since the start and of parameters, all of them logarithms."""
+    """A way in which a count may grow; `fit` takes days since the start and counts, and returns the count on a day."""
 
     name: str
-    count: Callable[[Floats, Floats], Floats]
-    guesses: Callable[[Floats, Floats], list[list[float]]]
+    least_points: int
+    fit: Callable[[Floats, Floats], Count]
 
 
 @dataclass(frozen=True, slots=True)
 class Fit:
-    """A curve with its parameters. `weight` is the Akaike weight among the curves that the points can tell apart."""
+    """A curve fitted to all known points. `error` is the root mean square of the logarithm of foretold over true
+    additions; infinite, and `weight` 0, where there were too few points to judge it by."""
 
-    curve: Curve
-    parameters: Floats
-    aicc: float
+    name: str
+    count: Count
+    error: float
     weight: float
-
-    def count(self, day: float) -> float:
-        return float(self.curve.count(np.array([day]), self.parameters)[0])
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,8 +56,107 @@ class Projection:
     high: float
 
 
-def _linear(day: Floats, p: Floats) -> Floats:
-    return np.exp(p[0]) * day
+def fit(days: Floats, counts: Floats) -> list[Fit]:
+    """Every curve fitted to cumulative `counts` on `days` since the start, the one that foretold best first.
+
+    UsageError for fewer than three points, or days or counts that do not rise.
+    """
+    if len(days) < _LEAST_POINTS:
+        raise UsageError(f"{len(days)} points to fit: expected at least {_LEAST_POINTS}")
+    if (np.diff(days) <= 0).any() or (np.diff(counts) <= 0).any() or days[0] <= 0:
+        raise UsageError("points to fit: expected days after the start and cumulative counts, both of them rising")
+    errors = {curve.name: _foretelling_error(curve, days, counts) for curve in CURVES}
+    total = sum(error**-2 for error in errors.values())
+    fitted = [
+        Fit(curve.name, curve.fit(days, counts), errors[curve.name], errors[curve.name] ** -2 / total)
+        for curve in CURVES
+        if curve.least_points <= len(days)
+    ]
+    return sorted(fitted, key=lambda each: each.error)
+
+
+def project(fits: list[Fit], days: Floats, counts: Floats, day: float) -> Projection:
+    """The cumulative count on a later `day`: the last one known and what is added from there."""
+    more = added(fits, days, counts, float(days[-1]), day)
+    last = float(counts[-1])
+    return Projection(last + more.expected, last + more.low, last + more.high)
+
+
+def added(fits: list[Fit], days: Floats, counts: Floats, from_day: float, to_day: float) -> Projection:
+    """What is added between two days, neither of them before the last one known.
+
+    Every curve says how much; the logarithms are averaged by weight. Their variance between the curves plus
+    sigma^2 (a + h / 3) makes the band, `a` days after the last known one and over h days: the logarithm of the daily
+    rate is taken for a random walk of variance sigma^2 a day, and its mean over those days has that variance.
+    """
+    if not days[-1] <= from_day < to_day:
+        raise UsageError(
+            f"days {from_day:g} to {to_day:g} to project: expected two days in order, from {days[-1]:g} on, "
+            "the last one fitted"
+        )
+    logs = np.array([_log_added(each.count, days, counts, from_day, to_day) for each in fits])
+    weights = np.array([each.weight for each in fits])
+    mean = float(weights @ logs)
+    drifted = from_day - float(days[-1]) + (to_day - from_day) / 3
+    variance = float(weights @ (logs - mean) ** 2) + rate_variance(days, counts) * drifted
+    spread = _Z90 * math.sqrt(variance)
+    return Projection(math.exp(mean), math.exp(mean - spread), math.exp(mean + spread))
+
+
+def rate_variance(days: Floats, counts: Floats) -> float:
+    """sigma^2: the variance a day of the logarithm of the daily rate, from the rates between successive points."""
+    rates = np.log(np.diff(counts) / np.diff(days))
+    middles = (days[:-1] + days[1:]) / 2
+    return float(np.mean(np.diff(rates) ** 2 / np.diff(middles)))
+
+
+def _log_added(count: Count, days: Floats, counts: Floats, from_day: float, to_day: float) -> float:
+    """The logarithm of what a curve adds between two days."""
+    # A curve that has reached its ceiling still adds something: a hundredth of the mean rate.
+    least = 0.01 * counts[-1] / days[-1] * (to_day - from_day)
+    return math.log(max(count(to_day) - count(from_day), least))
+
+
+def _foretelling_error(curve: Curve, days: Floats, counts: Floats) -> float:
+    """How well each known point was foretold from those before it."""
+    errors = []
+    for known in range(curve.least_points, len(days)):
+        before, then = days[:known], counts[:known]
+        foretold = _log_added(curve.fit(before, then), before, then, float(before[-1]), float(days[known]))
+        errors.append(foretold - math.log(counts[known] - counts[known - 1]))
+    if not errors:
+        return math.inf
+    return max(math.sqrt(sum(error**2 for error in errors) / len(errors)), _LEAST_ERROR)
+
+
+def _last_rate(days: Floats, counts: Floats) -> Count:
+    """The rate between the last two points goes on."""
+    rate = (counts[-1] - counts[-2]) / (days[-1] - days[-2])
+    return lambda day: float(counts[-1] + rate * (day - days[-1]))
+
+
+def _linear(days: Floats, counts: Floats) -> Count:
+    slope, start = np.polyfit(days, counts, 1)
+    return lambda day: float(start + slope * day)
+
+
+def _by_least_squares(
+    count: Callable[[Floats, Floats], Floats], starts: Callable[[Floats, Floats], list[list[float]]]
+) -> Callable[[Floats, Floats], Count]:
+    """A fit of `count(days, parameters)` that makes the squared logarithms of its errors least; parameters are
+    logarithms too, so they stay positive. Several starts, since the surface has more than one valley."""
+
+    def fit_curve(days: Floats, counts: Floats) -> Count:
+        def residuals(parameters: Floats) -> Floats:
+            with np.errstate(all="ignore"):
+                found = np.log(count(days, parameters)) - np.log(counts)
+            return np.nan_to_num(found, nan=1e3, posinf=1e3, neginf=-1e3)
+
+        tries = [least_squares(residuals, start, x_scale="jac", max_nfev=2000) for start in starts(days, counts)]
+        best = min(tries, key=lambda each: each.cost).x
+        return lambda day: float(count(np.array([day]), best)[0])
+
+    return fit_curve
 
 
 def _power(day: Floats, p: Floats) -> Floats:
@@ -77,83 +179,20 @@ def _bass(day: Floats, p: Floats) -> Floats:
     return ceiling * (1 - decay) / (1 + imitation / innovation * decay)
 
 
-def _ceilings(counts: Floats) -> list[float]:
-    return [math.log(factor * float(counts[-1])) for factor in (1.5, 5, 50)]
+def _from_ceilings(*rest: float) -> Callable[[Floats, Floats], list[list[float]]]:
+    """Starts with ceilings at 1.5, 5 and 50 times the last count, and these other parameters."""
+
+    def starts(days: Floats, counts: Floats) -> list[list[float]]:
+        return [[math.log(factor * counts[-1]), *np.log(rest)] for factor in (1.5, 5, 50)]
+
+    return starts
 
 
 CURVES = (
-    Curve("linear", _linear, lambda days, counts: [[math.log(counts[-1] / days[-1])]]),
-    Curve("power", _power, lambda days, counts: [[math.log(counts[-1] / days[-1]), 0.0]]),
-    Curve(
-        "logistic", _logistic, lambda days, counts: [[c, math.log(0.02), math.log(days[-1])] for c in _ceilings(counts)]
-    ),
-    Curve("Gompertz", _gompertz, lambda days, counts: [[c, math.log(5), math.log(0.005)] for c in _ceilings(counts)]),
-    Curve("Bass", _bass, lambda days, counts: [[c, math.log(1e-3), math.log(1e-2)] for c in _ceilings(counts)]),
+    Curve("last rate", 2, _last_rate),
+    Curve("linear", 2, _linear),
+    Curve("power", 2, _by_least_squares(_power, lambda days, counts: [[math.log(counts[-1] / days[-1]), 0.0]])),
+    Curve("logistic", 3, _by_least_squares(_logistic, _from_ceilings(0.02, 200.0))),
+    Curve("Gompertz", 3, _by_least_squares(_gompertz, _from_ceilings(5.0, 0.005))),
+    Curve("Bass", 3, _by_least_squares(_bass, _from_ceilings(1e-3, 1e-2))),
 )
-
-
-def fit(days: Floats, counts: Floats) -> list[Fit]:
-    """Every curve fitted to cumulative `counts` on `days` since the start, the likeliest first.
-
-    A curve with so many parameters that AICc has no value for so few points has weight 0. UsageError for fewer than
-    three points, or counts that fall.
-    """
-    if len(days) < _LEAST_POINTS:
-        raise UsageError(f"{len(days)} points to fit: expected at least {_LEAST_POINTS}")
-    if (np.diff(days) <= 0).any() or (np.diff(counts) <= 0).any() or days[0] <= 0:
-        raise UsageError("points to fit: expected days after the start and cumulative counts, both of them rising")
-    found = [(curve, *_fit_one(curve, days, counts)) for curve in CURVES]
-    least = min(aicc for _, _, aicc in found)
-    likelihood = [math.exp((least - aicc) / 2) if math.isfinite(aicc) else 0.0 for _, _, aicc in found]
-    fits = [
-        Fit(curve, parameters, aicc, each / sum(likelihood))
-        for (curve, parameters, aicc), each in zip(found, likelihood, strict=True)
-    ]
-    return sorted(fits, key=lambda each: -each.weight)
-
-
-def project(fits: list[Fit], days: Floats, counts: Floats, day: float) -> Projection:
-    """The count on a later `day`, from the last point known.
-
-    Every curve says how much is added to the last count; the logarithms of these additions are averaged by weight.
-    Their variance between the curves, plus sigma^2 h / 3, makes the band: the logarithm of the daily rate is taken for
-    a random walk of variance sigma^2 a day, whose mean over h days has that variance.
-    """
-    ahead = day - days[-1]
-    if ahead <= 0:
-        raise UsageError(f"day {day:g} to project: expected a day after the last one fitted, {days[-1]:g}")
-    usable = [each for each in fits if each.weight > 0]
-    # A curve that has reached its ceiling still adds something: a hundredth of the last mean rate.
-    least = 0.01 * counts[-1] / days[-1] * ahead
-    added = np.array([max(each.count(day) - each.count(float(days[-1])), least) for each in usable])
-    weights = np.array([each.weight for each in usable])
-    mean = float(weights @ np.log(added))
-    between = float(weights @ (np.log(added) - mean) ** 2)
-    spread = _Z90 * math.sqrt(between + rate_variance(days, counts) * ahead / 3)
-    last = float(counts[-1])
-    return Projection(last + math.exp(mean), last + math.exp(mean - spread), last + math.exp(mean + spread))
-
-
-def rate_variance(days: Floats, counts: Floats) -> float:
-    """sigma^2: the variance a day of the logarithm of the daily rate, from the rates between successive points."""
-    rates = np.log(np.diff(counts, prepend=0.0) / np.diff(days, prepend=0.0))
-    middles = (np.concatenate([[0.0], days[:-1]]) + days) / 2
-    return float(np.mean(np.diff(rates) ** 2 / np.diff(middles)))
-
-
-def _fit_one(curve: Curve, days: Floats, counts: Floats) -> tuple[Floats, float]:
-    """(parameters, AICc) of the best of several starts; residuals are those of the logarithms."""
-
-    def residuals(parameters: Floats) -> Floats:
-        with np.errstate(all="ignore"):
-            found = np.log(curve.count(days, parameters)) - np.log(counts)
-        return np.nan_to_num(found, nan=1e3, posinf=1e3, neginf=-1e3)
-
-    starts = curve.guesses(days, counts)
-    tries = [least_squares(residuals, start, x_scale="jac", max_nfev=2000) for start in starts]
-    best = min(tries, key=lambda each: each.cost)
-    count, parameters = len(days), len(best.x) + 1  # the residuals' variance is one more
-    if count - parameters - 1 <= 0:
-        return best.x, math.inf
-    likelihood = count * math.log(max(2 * best.cost / count, 1e-12))
-    return best.x, likelihood + 2 * parameters + 2 * parameters * (parameters + 1) / (count - parameters - 1)

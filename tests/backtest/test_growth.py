@@ -1,0 +1,126 @@
+"""Growth and back-tests: true curves are found again, bands hold what was published, errors are what they are."""
+
+import math
+from datetime import date
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from caodiem.errors import UsageError
+from caodiem.scenario_file import ScenarioError, load_document
+from caodiem.series import SeriesScenario
+from simulation import backtest, growth
+from tests.conftest import ROOT
+
+LAUNCH = ROOT / "scenarios" / "launch-2019-2020.toml"
+DAYS = np.array([16.0, 62, 93, 162, 202, 241, 300])
+
+
+def true_curves() -> dict[str, np.ndarray]:
+    decay = np.exp(-0.021 * DAYS)
+    return {
+        "linear": 900 * DAYS + 50,
+        "power": 500 * DAYS**1.4,
+        "logistic": 4e5 / (1 + np.exp(-0.025 * (DAYS - 150))),
+        "Gompertz": 4e5 * np.exp(-6 * np.exp(-0.012 * DAYS)),
+        "Bass": 4e5 * (1 - decay) / (1 + 20 * decay),
+    }
+
+
+@pytest.mark.parametrize("name", list(true_curves()))
+def test_a_curve_that_is_true_is_found_again_and_trusted_most(name: str) -> None:
+    counts = true_curves()[name]
+    found = {each.name: each for each in growth.fit(DAYS, counts)}
+    fitted = np.array([found[name].count(float(day)) for day in DAYS])
+    assert fitted == pytest.approx(counts, rel=1e-3)
+    assert found[name].weight == max(each.weight for each in found.values())
+    assert sum(each.weight for each in found.values()) == pytest.approx(1)
+
+
+@settings(deadline=None, max_examples=6)
+@given(st.lists(st.tuples(st.floats(5, 60), st.floats(10, 1e5)), min_size=3, max_size=8), st.floats(1, 400))
+def test_projections_rise_and_their_bands_hold_them(steps: list[tuple[float, float]], ahead: float) -> None:
+    days = np.cumsum([gap for gap, _ in steps])
+    counts = np.cumsum([more for _, more in steps])
+    fits = growth.fit(days, counts)
+    near = growth.project(fits, days, counts, float(days[-1] + ahead))
+    assert counts[-1] < near.low <= near.expected <= near.high < math.inf
+    far = growth.added(fits, days, counts, float(days[-1] + ahead), float(days[-1] + 2 * ahead))
+    assert 0 < far.low <= far.expected <= far.high < math.inf
+
+
+def test_the_band_grows_with_the_distance() -> None:
+    counts = np.array([13445.0, 44200, 79000, 140000, 178000, 213000, 250000])
+    fits = growth.fit(DAYS, counts)
+    widths = [
+        math.log(each.high - counts[-1]) - math.log(each.low - counts[-1])
+        for each in (growth.project(fits, DAYS, counts, 300.0 + ahead) for ahead in (10, 100, 1000))
+    ]
+    assert widths == sorted(widths)
+
+
+@pytest.mark.parametrize(
+    ("days", "counts"), [([1, 2], [1, 2]), ([1, 2, 2], [1, 2, 3]), ([1, 2, 3], [1, 3, 2]), ([0, 1, 2], [1, 2, 3])]
+)
+def test_points_that_cannot_be_fitted_are_refused(days: list[float], counts: list[float]) -> None:
+    with pytest.raises(UsageError, match="expected"):
+        growth.fit(np.array(days, dtype=float), np.array(counts, dtype=float))
+
+
+def test_only_the_future_can_be_projected() -> None:
+    fits = growth.fit(DAYS, 900 * DAYS)
+    with pytest.raises(UsageError, match="from 300 on"):
+        growth.project(fits, DAYS, 900 * DAYS, 300.0)
+
+
+@pytest.fixture(scope="module")
+def launch() -> list[backtest.Foretold]:
+    scenario = load_document(LAUNCH, SeriesScenario)
+    return backtest.foretell(scenario, backtest.fit(scenario))
+
+
+def test_what_was_published_at_the_end_of_2020_lies_in_the_bands(launch: list[backtest.Foretold]) -> None:
+    """The errors themselves are not asserted: they are what they are, and the command prints them."""
+    last = [row for row in launch if row.on == date(2020, 12, 30)]
+    assert {row.name for row in last} == {"accounts", "visits", "synced", "online", "synced per online"}
+    assert all(row.published is not None and row.is_within for row in last)
+
+
+def test_later_points_do_not_change_what_was_foretold(launch: list[backtest.Foretold]) -> None:
+    scenario = load_document(LAUNCH, SeriesScenario)
+    blind = {
+        name: series.model_copy(update={"points": [p for p in series.points if p.on <= scenario.fit_until]})
+        for name, series in scenario.series.items()
+    }
+    changed = scenario.model_copy(update={"series": blind})
+    foretold = {(row.name, row.on): row.expected for row in backtest.foretell(changed, backtest.fit(changed))}
+    assert foretold
+    for row in launch:
+        if (row.name, row.on) in foretold:
+            assert foretold[row.name, row.on] == row.expected
+
+
+def test_the_published_ratio_is_the_one_of_the_sources(launch: list[backtest.Foretold]) -> None:
+    (ratio,) = [row for row in launch if row.kind == "ratio"]
+    assert ratio.published == pytest.approx(37.8, abs=0.05)
+
+
+def test_the_merger_weeks_are_projected_from_the_end_of_2020() -> None:
+    scenario = load_document(ROOT / "scenarios" / "merger-2025.toml", SeriesScenario)
+    (row,) = [each for each in backtest.foretell(scenario, backtest.fit(scenario)) if each.kind == "added"]
+    assert row.published == 4_400_000
+    assert row.is_within
+
+
+def test_mistakes_of_a_series_are_all_told(tmp_path) -> None:
+    (tmp_path / "sources.csv").write_bytes((ROOT / "scenarios" / "sources.csv").read_bytes())
+    text = LAUNCH.read_text(encoding="utf-8").replace("on = 2020-02-09", "on = 2019-12-01")
+    (tmp_path / "bad.toml").write_text(text.replace('of = "synced"', 'of = "sunk"'), encoding="utf-8")
+    with pytest.raises(ScenarioError) as caught:
+        load_document(tmp_path / "bad.toml", SeriesScenario)
+    told = str(caught.value)
+    assert "ratios[0].of = 'sunk': expected one of accounts, visits, synced, online" in told
+    assert "series.accounts.points" in told
+    assert "each after the one before" in told
