@@ -16,10 +16,14 @@ from cryptography import x509
 from pyhanko.pdf_utils.reader import PdfFileReader
 from pyhanko.sign.general import CMSExtractionError, SignedDataCerts
 from pyhanko.sign.validation import validate_pdf_signature
-from pyhanko.sign.validation.generic_cms import async_validate_detached_cms, extract_certs_for_validation
+from pyhanko.sign.validation.generic_cms import (
+    async_validate_cms_signature,
+    async_validate_detached_cms,
+    extract_certs_for_validation,
+)
 from pyhanko.sign.validation.pdf_embedded import EmbeddedPdfSignature
 from pyhanko.sign.validation.settings import KeyUsageConstraints
-from pyhanko.sign.validation.status import SignatureCoverageLevel, StandardCMSSignatureStatus
+from pyhanko.sign.validation.status import SignatureCoverageLevel, SignatureStatus
 from pyhanko_certvalidator import ValidationContext
 from pyhanko_certvalidator.policy_decl import DisallowWeakAlgorithmsPolicy
 
@@ -62,7 +66,7 @@ def message_faults(message: bytes, content: bytes | None, issuers: Issuers, at: 
         enveloped = data["encap_content_info"]["content"].native
         if (enveloped is None) == (content is None):
             return (f"{reasons.UNREADABLE} (content in both places, or in neither)",)
-        return _message_faults(data, enveloped if content is None else content, issuers, at)
+        return _message_faults(data, content, issuers, at)
     except Exception as error:  # as above
         return _unreadable(error)
 
@@ -73,14 +77,20 @@ def _unreadable(error: Exception) -> tuple[str, ...]:
     return (f"{reasons.UNREADABLE} ({type(error).__name__}: {error})",)
 
 
-def _message_faults(data: cms.SignedData, content: bytes, issuers: Issuers, at: datetime) -> tuple[str, ...]:
+def _message_faults(data: cms.SignedData, content: bytes | None, issuers: Issuers, at: datetime) -> tuple[str, ...]:
     if len(data["signer_infos"]) != 1:
         return (reasons.NOT_ONE_SIGNER,)
     signer_info = data["signer_infos"][0]
     wrong = attribute_faults(signer_info, issuers.policy)
     if wrong:
         return wrong
-    status = asyncio.run(async_validate_detached_cms(content, data, context(issuers, at), key_usage_settings=usage()))
+    settings = context(issuers, at)
+    if content is None:
+        # pyHanko reads timestamps of detached signatures only; one in here would not be looked at, nor believed.
+        judging = async_validate_cms_signature(data, validation_context=settings, key_usage_settings=usage())
+    else:
+        judging = async_validate_detached_cms(content, data, settings, key_usage_settings=usage())
+    status = asyncio.run(judging)
     return _reasons(status) or _more(
         status, extract_certs_for_validation(data), [_signing_time(signer_info)], issuers, at
     )
@@ -132,7 +142,7 @@ def _signature_faults(signature: EmbeddedPdfSignature, issuers: Issuers, at: dat
     return _reasons(status) or _more(status, extract_certs_for_validation(signature.signed_data), claimed, issuers, at)
 
 
-def _reasons(status: StandardCMSSignatureStatus) -> tuple[str, ...]:
+def _reasons(status: SignatureStatus) -> tuple[str, ...]:
     """What pyHanko found, in the words of the other way; what it says of the path comes after what we say."""
     if not status.intact:
         return (reasons.ALTERED,)
@@ -142,7 +152,7 @@ def _reasons(status: StandardCMSSignatureStatus) -> tuple[str, ...]:
 
 
 def _more(
-    status: StandardCMSSignatureStatus,
+    status: SignatureStatus,
     certificates: SignedDataCerts,
     claimed: Sequence[datetime | None],
     issuers: Issuers,
@@ -154,13 +164,18 @@ def _more(
     times = [each for each in claimed if each is not None]
     parsed = x509.load_der_x509_certificate(signer)
     found = [*issuers.faults(signer, sent, at), *time_faults(times, parsed, at, issuers.policy.skew)]
-    stamp = status.timestamp_validity
+    stamp = getattr(status, "timestamp_validity", None)
     if stamp is not None:
         stamped = issuers.faults(stamp.signing_cert.dump(), sent, at, stamps=True)
         found += [f"{reasons.BAD_TIMESTAMP} ({fault})" for fault in stamped]
-    if not found and not status.bottom_line:
+    if not found and not _is_good(status):
         found.append(reasons.BAD_TIMESTAMP if status.trusted else f"{reasons.NO_PATH} ({status.trust_problem_indic})")
     return tuple(found)
+
+
+def _is_good(status: SignatureStatus) -> bool:
+    """pyHanko's own last word; of an enveloping message it has none but these three."""
+    return bool(getattr(status, "bottom_line", status.intact and status.valid and status.trusted))
 
 
 def _signing_time(signer_info: cms.SignerInfo) -> datetime | None:

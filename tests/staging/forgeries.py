@@ -3,6 +3,7 @@
 import hashlib
 import re
 from collections.abc import Callable
+from datetime import datetime
 from io import BytesIO
 
 from asn1crypto import cms
@@ -165,7 +166,7 @@ def with_range(pdf: bytes, signer: Issued, spans: tuple[int, int, int, int]) -> 
     changed = pdf.replace(old, (b"/ByteRange [%d %d %d %d" % spans).ljust(len(old) - 1) + b"]")
     first, length, second, rest = spans
     digested = changed[first : first + length] + changed[second : second + rest]
-    return with_message(changed, _signed_again(message(pdf), signer, says_digest(digested)))
+    return with_message(changed, signed_again(message(pdf), signer, says_digest(digested)))
 
 
 def without_attributes(pdf: bytes, signer: Issued) -> bytes:
@@ -190,7 +191,7 @@ Change = Callable[[list[cms.CMSAttribute]], list[cms.CMSAttribute]]
 
 def resigned(pdf: bytes, signer: Issued, change: Change) -> bytes:
     """The same document signed again by the same key, with the signed attributes changed."""
-    return with_message(pdf, _signed_again(message(pdf), signer, change))
+    return with_message(pdf, signed_again(message(pdf), signer, change))
 
 
 def widened(pdf: bytes, signer: Issued) -> bytes:
@@ -200,11 +201,11 @@ def widened(pdf: bytes, signer: Issued) -> bytes:
     old = list(_BYTE_RANGE.finditer(pdf))[-1].group()
     new = b"/ByteRange [0 %d %d %d" % (start, wide, len(pdf) - wide)
     changed = pdf.replace(old, new.ljust(len(old) - 1) + b"]")
-    signed = _signed_again(message(pdf), signer, says_digest(changed[:start] + changed[wide:]))
+    signed = signed_again(message(pdf), signer, says_digest(changed[:start] + changed[wide:]))
     return changed[: start + 1] + signed.hex().encode().ljust(end - start - 2, b"0") + changed[end - 1 :]
 
 
-def _signed_again(signed: bytes, signer: Issued, change: Change) -> bytes:
+def signed_again(signed: bytes, signer: Issued, change: Change) -> bytes:
     """The CMS with other signed attributes and a signature that fits them."""
     assert isinstance(signer.key, rsa.RSAPrivateKey)
     info = cms.ContentInfo.load(signed)
@@ -254,6 +255,12 @@ def says_digest(text: bytes) -> Change:
 def of_type(name: str) -> Change:
     """Another content type."""
     return lambda attributes: [*without("content_type")(attributes), attribute("content_type", name)]
+
+
+def says_time(when: datetime) -> Change:
+    """A signing time of the signer's choice."""
+    claimed = attribute("signing_time", cms.Time({"utc_time": when}))
+    return lambda attributes: [*without("signing_time")(attributes), claimed]
 
 
 def with_two_digests() -> Change:

@@ -7,7 +7,7 @@ from io import BytesIO
 from asn1crypto import cms, crl
 from pyhanko.pdf_utils.reader import PdfFileReader
 from pyhanko.sign.validation import validate_pdf_signature
-from pyhanko.sign.validation.generic_cms import async_validate_detached_cms
+from pyhanko.sign.validation.generic_cms import async_validate_cms_signature, async_validate_detached_cms
 from pyhanko.sign.validation.settings import KeyUsageConstraints
 from pyhanko.sign.validation.status import SignatureCoverageLevel
 from pyhanko_certvalidator import ValidationContext
@@ -36,11 +36,14 @@ def takes_message(message: bytes, content: bytes | None, at: datetime) -> bool:
     """The same of a CAdES signature."""
     try:
         data = cms.ContentInfo.load(message, strict=True)["content"]
-        about = data["encap_content_info"]["content"].native if content is None else content
-        status = asyncio.run(async_validate_detached_cms(about, data, _context(at), key_usage_settings=_USAGE))
+        if content is None:
+            judging = async_validate_cms_signature(data, validation_context=_context(at), key_usage_settings=_USAGE)
+        else:
+            judging = async_validate_detached_cms(content, data, _context(at), key_usage_settings=_USAGE)
+        status = asyncio.run(judging)
     except Exception:  # as above
         return False
-    return bool(status.bottom_line)
+    return bool(status.intact and status.valid and status.trusted)
 
 
 def _context(at: datetime) -> ValidationContext:

@@ -2,14 +2,13 @@
 
 import itertools
 import random
-import subprocess
 from collections.abc import Callable
 from datetime import timedelta
 from pathlib import Path
 
 import pytest
 from cryptography import x509
-from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
@@ -33,6 +32,7 @@ from tests.staging.hierarchy import (
     weakly_certified,
     with_list,
 )
+from tests.staging.openssl import openssl, write_pem
 
 _numbers = itertools.count()
 SIGNER = ("digital_signature", "content_commitment")
@@ -346,23 +346,14 @@ def test_random_damage_is_judged_alike_by_both_ways(seed: int) -> None:
             assert once.verify(pdf, at).valid == (not once.faults_in_full(pdf, at)), (seed, position, bit)
 
 
-def _openssl(*arguments: str | Path) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(["openssl", *map(str, arguments)], capture_output=True, text=True, timeout=20)
-
-
-def _write_pem(path: Path, certificate: x509.Certificate) -> Path:
-    path.write_bytes(certificate.public_bytes(serialization.Encoding.PEM))
-    return path
-
-
 def test_openssl_builds_the_same_path(tmp_path: Path) -> None:
-    root = _write_pem(tmp_path / "root.pem", hierarchy().root.certificate)
-    issuing = _write_pem(tmp_path / "issuing.pem", hierarchy().issuing.certificate)
-    signer = _write_pem(tmp_path / "signer.pem", hierarchy().signer.certificate)
-    told = _openssl("verify", "-x509_strict", "-CAfile", root, "-untrusted", issuing, signer)
+    root = write_pem(tmp_path / "root.pem", hierarchy().root.certificate)
+    issuing = write_pem(tmp_path / "issuing.pem", hierarchy().issuing.certificate)
+    signer = write_pem(tmp_path / "signer.pem", hierarchy().signer.certificate)
+    told = openssl("verify", "-x509_strict", "-CAfile", root, "-untrusted", issuing, signer)
     assert told.returncode == 0, told.stderr
-    other = _write_pem(tmp_path / "other.pem", pki.make_authority("Root", None, 1).certificate)
-    assert _openssl("verify", "-CAfile", other, "-untrusted", issuing, signer).returncode != 0
+    other = write_pem(tmp_path / "other.pem", pki.make_authority("Root", None, 1).certificate)
+    assert openssl("verify", "-CAfile", other, "-untrusted", issuing, signer).returncode != 0
 
 
 @pytest.mark.parametrize(
@@ -372,8 +363,8 @@ def test_openssl_agrees_on_the_message(tmp_path: Path, name: str, valid: bool) -
     pdf = VALID[name]() if name in VALID else INVALID[name][0]()
     (tmp_path / "cms.der").write_bytes(forgeries.message(pdf))
     (tmp_path / "content").write_bytes(forgeries.content(pdf))
-    root = _write_pem(tmp_path / "root.pem", hierarchy().root.certificate)
-    told = _openssl(
+    root = write_pem(tmp_path / "root.pem", hierarchy().root.certificate)
+    told = openssl(
         *("cms", "-verify", "-binary", "-inform", "DER", "-in", tmp_path / "cms.der"),
         *("-content", tmp_path / "content", "-CAfile", root, "-purpose", "any", "-out", tmp_path / "out"),
     )
