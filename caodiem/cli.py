@@ -15,6 +15,7 @@ import typer
 
 from caodiem import comparison, run, stages
 from caodiem.errors import CaodiemError, ExitCode
+from caodiem.part import parse as parse_part
 from caodiem.progress import bars
 from caodiem.scenario import Scenario
 from caodiem.scenario_file import ScenarioError
@@ -40,6 +41,17 @@ Abort = Annotated[
     list[str] | None,
     typer.Option(metavar="RULE", help="Stop when this happens, as in 'failures > 5% for 10 s'; may be given again."),
 ]
+Pool = Annotated[int | None, typer.Option(help="How many requests may be in flight (default: the scenario's).")]
+GreatestLateness = Annotated[
+    float | None,
+    typer.Option(metavar="S", help="Drop, and count, what cannot be sent within S seconds of its due time."),
+]
+Window = Annotated[str, typer.Option(metavar="START+LENGTH", help="Replay this part, like 600+60 or 10min+90s.")]
+PartScale = Annotated[float, typer.Option("--scale", help="Replay this share of the plan's dossiers, above 0 to 1.")]
+Speed = Annotated[float, typer.Option(help="Divide due and think times by this.")]
+Planned = Annotated[
+    Path, typer.Argument(metavar="RUN", help="A run's folder, or the plan.parquet of one of its levels.")
+]
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON document instead of text.")]
 
 
@@ -51,7 +63,7 @@ def run_all(
     generator = stages.Generator(host, tuple(abort or ()))
     generator.check()
     inputs, made = stages.begin(scenario, scale)
-    _announce(inputs, made, scale)
+    _announce(inputs, made, scale, generator.in_words(inputs))
     _finish(inputs, made, as_json, lambda: _simulate_and_replay(inputs, made, scale, generator))
 
 
@@ -89,12 +101,23 @@ def simulate(scenario: ScenarioFile, scale: Scale = 1.0, as_json: Json = False) 
 
 
 @app.command()
-def replay(source: RunFolder, host: Host = None, abort: Abort = None, as_json: Json = False) -> None:
-    """Replay the plans of a run once more, into a new run's folder."""
-    generator = stages.Generator(host, tuple(abort or ()))
+def replay(
+    source: Planned,
+    window: Window = "",
+    scale: PartScale = 1.0,
+    speed: Speed = 1.0,
+    pool: Pool = None,
+    greatest_lateness: GreatestLateness = None,
+    abort: Abort = None,
+    host: Host = None,
+    as_json: Json = False,
+) -> None:
+    """Replay the plans of a run, or a part of them, once more into a new run's folder."""
+    generator = stages.Generator(host, tuple(abort or ()), pool, greatest_lateness)
     generator.check()
-    inputs, made = stages.continued(run.open_run(source))
-    _announce(inputs, made, run.read_json(made.manifest)["options"]["scale"])
+    part = parse_part(window, scale, speed)
+    inputs, made = stages.continued(source, part)
+    _announce(inputs, made, run.read_json(made.manifest)["options"]["scale"], str(part), generator.in_words(inputs))
 
     def work() -> ExitCode:
         with bars() as shown:
@@ -219,11 +242,14 @@ def _simulate_and_replay(inputs: Scenario, made: run.Run, scale: float, generato
         return stages.replay(inputs, made, generator, shown)
 
 
-def _announce(inputs: Scenario, made: run.Run, scale: float) -> None:
+def _announce(inputs: Scenario, made: run.Run, scale: float, *options: str) -> None:
     """The seed and the options first, so that a run that dies can still be repeated."""
     print(
         f"{inputs.title}\nscenario {inputs.hash[:7]}, seed {inputs.seed}, scale {scale:g}, "
-        f"levels {', '.join(f'{percent:g}%' for percent in inputs.levels)}\nrun {made.folder}",
+        f"levels {', '.join(f'{percent:g}%' for percent in inputs.levels)}",
+        *options,
+        f"run {made.folder}",
+        sep="\n",
         file=sys.stderr,
     )
 

@@ -1,7 +1,7 @@
 """The plan: who does what when. One row a step; everything that executes a plan starts from this table.
 
 A plan is an Arrow table plus `PlanMeta`, kept in one Parquet file. Its rows stand in order of (due_s, arrival, step).
-Nothing here draws: `window`, `scale` and `stripe` only choose rows, so a part of a plan is again a plan.
+Nothing here draws: `window`, `scale`, `hasten` and `stripe` choose rows and stretch time, so a plan comes of a plan.
 """
 
 import hashlib
@@ -39,7 +39,10 @@ SCHEMA = pa.schema(
 
 @dataclass(frozen=True, slots=True)
 class PlanMeta:
-    """What a plan was drawn from. `starts_at` is local time (ISO 8601) of second 0; `plan_hash` covers every row."""
+    """What a plan was drawn from. `starts_at` is local time (ISO 8601) of second 0; `plan_hash` covers every row.
+
+    A second of the plan is `speed` seconds of what it was drawn from.
+    """
 
     scenario_hash: str
     seed: int
@@ -48,6 +51,7 @@ class PlanMeta:
     scale: float
     level_percent: float
     plan_hash: str = ""
+    speed: float = 1.0
     schema_version: int = SCHEMA_VERSION
 
 
@@ -138,6 +142,15 @@ def scale(plan: Plan, fraction: float) -> Plan:
     whole = plan.meta.scale
     kept = kept_at_scale(plan.meta.seed, plan.table["dossier"].to_numpy(), whole * fraction)
     return make(plan.table.filter(pa.array(kept)), replace(plan.meta, scale=whole * fraction))
+
+
+def hasten(plan: Plan, speed: float) -> Plan:
+    """The same arrivals `speed` times as fast: due and think times divided by it."""
+    table = plan.table
+    for name in ("due_s", "think_s"):
+        table = table.set_column(table.schema.get_field_index(name), name, pc.divide(table[name], float(speed)))
+    meta = replace(plan.meta, length_s=plan.meta.length_s / speed, speed=plan.meta.speed * speed)
+    return make(table, meta)
 
 
 def kept_at_scale(seed: int, dossier: np.ndarray, scale: float) -> np.ndarray:

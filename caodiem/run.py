@@ -83,6 +83,11 @@ class Execution:
         return self.folder / "components.parquet"
 
     @property
+    def plan(self) -> Path:
+        """The plan that was executed, where it is a part of the level's and not the level's own."""
+        return self.folder / "plan.parquet"
+
+    @property
     def parts(self) -> Path:
         return self.folder / "parts"
 

@@ -6,14 +6,16 @@ they are used, so that a planner needs no Locust and a load generator no SimPy.
 
 import os
 import shutil
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from datetime import date
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
 
 from caodiem import abort as abort_rules
 from caodiem import observations, plan, run, summary, targets, verdict
 from caodiem.errors import ExitCode, InvalidRun, UsageError
+from caodiem.part import Part
 from caodiem.progress import Bars
 from caodiem.scenario import Document, Scenario, inputs
 from caodiem.scenario_file import Problem, ScenarioError, load, load_document, load_sources, top_keys
@@ -78,20 +80,53 @@ def simulate(scenario: Scenario, into: run.Run, scale: float, bars: Bars) -> Non
     simulate_levels(scenario, into.folder / "agencies.csv", scale, into, progress)
 
 
-def continued(source: run.Run) -> tuple[Scenario, run.Run]:
-    """A new run with the scenario, plans and predictions of another, for a replay of its own."""
-    scenario = read_scenario(source)
+def continued(given: Path, part: Part) -> tuple[Scenario, run.Run]:
+    """A new run with the scenario and plans of another, for a replay of its own; `given` is the other's folder.
+
+    Or the plan of one of its levels, and then the new run has only that level. Where only a part of the plans is to
+    be replayed, they become that part, and its response times are predicted anew.
+    """
+    source, levels = _source(given)
+    scenario = read_scenario(source).model_copy(update={"levels": [level.percent for level in levels]})
+    parts = {} if part.is_whole else {level.percent: part.of(plan.read(level.plan)) for level in levels}
     manifest = run.read_json(source.manifest)
-    if not any(level.plan.is_file() for level in source.levels):
-        raise UsageError(f"{source.folder}: no plan; the run ended before it was drawn, `caodiem simulate` draws one")
-    options = {**manifest["options"], "plans_from": source.folder.name}
+    options = {**manifest["options"], "plans_from": source.folder.name, **asdict(part)}
+    options["scale"] = manifest["options"]["scale"] * part.scale
     created = run.create(manifest["scenario"], scenario.hash, options)
-    kept = shutil.ignore_patterns("replayed", "locust-*")
-    for level in source.levels:
-        shutil.copytree(level.folder, created.folder / level.folder.name, ignore=kept)
-    for name in ("scenario.json", "projection.json", "agencies.csv"):
+    for name in ("projection.json", "agencies.csv"):
         shutil.copyfile(source.folder / name, created.folder / name)
+    inputs_as_resolved = run.read_json(source.scenario)
+    inputs_as_resolved["levels"] = inputs_as_resolved["resolved"]["levels"] = scenario.levels
+    run.write_json(created.scenario, inputs_as_resolved)
+    for level in levels:
+        _copy_level(scenario, level, created.level(level.percent), parts.get(level.percent))
     return scenario, created
+
+
+def _source(given: Path) -> tuple[run.Run, list[run.Level]]:
+    """The run that is meant, and those of its levels that are; each has a plan."""
+    if given.is_file():
+        level = run.Level(given.parent)
+        source = run.open_run(level.folder.parent)
+        if given.resolve() != level.plan.resolve():
+            raise UsageError(f"{given}: expected a run's folder, or the level-*/plan.parquet of a run")
+        return source, [level]
+    source = run.open_run(given)
+    levels = [level for level in source.levels if level.plan.is_file()]
+    if not levels:
+        raise UsageError(f"{given}: no plan; the run ended before it was drawn, `caodiem simulate` draws one")
+    return source, levels
+
+
+def _copy_level(scenario: Scenario, level: run.Level, into: run.Level, part: plan.Plan | None) -> None:
+    """Plan, casework and predictions; with `part` in place of the plan, and predictions for that."""
+    left = ["replayed", "locust-*", *(["simulated"] if part is not None else [])]
+    shutil.copytree(level.folder, into.folder, ignore=shutil.ignore_patterns(*left))
+    if part is not None:
+        from simulation.parallel import predict
+
+        plan.write(part, into.plan)
+        predict(scenario, part, into)
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,6 +147,17 @@ class Generator:
             raise UsageError(f"--greatest-lateness {self.greatest_lateness_s:g}: expected more than 0 seconds")
         if self.host is not None:
             targets.load().check(self.host)
+
+    def in_words(self, scenario: Scenario) -> str:
+        """What a replay will be told, resolved; of the host only its name, since an address may hold a password."""
+        told = self.options(scenario)
+        host = urlsplit(self.host).hostname or "" if self.host is not None else ""
+        rules = abort_rules.rules(self.abort, is_loopback=not host or targets.is_loopback(host))
+        return (
+            f"host {host or 'a reference portal of its own'}, pool {told['pool']}, "
+            f"greatest lateness {told['greatest_lateness_s']:g} s, "
+            f"abort rules: {'; '.join(rule.text for rule in rules) or 'none'}"
+        )
 
     def options(self, scenario: Scenario) -> dict[str, Any]:
         """What `loadtests.replay` is told, with the scenario's word where nothing else was said."""

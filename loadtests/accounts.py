@@ -14,7 +14,8 @@ from caodiem.errors import InvalidRun
 def clear(execution: run.Execution) -> None:
     """Forget an earlier replay in the same folder, so that its rows never mix with those to come."""
     shutil.rmtree(execution.parts, ignore_errors=True)
-    for path in (execution.observations, execution.components, execution.info, progress_file(execution.folder)):
+    left = (execution.plan, execution.observations, execution.components, execution.info)
+    for path in (*left, progress_file(execution.folder)):
         path.unlink(missing_ok=True)
     execution.parts.mkdir(parents=True)
 

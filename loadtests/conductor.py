@@ -18,7 +18,7 @@ from locust.env import Environment
 from locust.runners import STATE_MISSING, WORKER_REPORT_INTERVAL, MasterRunner
 from locust.stats import StatsEntry
 
-from caodiem import abort, plan, run, targets
+from caodiem import abort, part, plan, run, targets
 from caodiem.dossier import Outcome
 from caodiem.errors import CaodiemError, ExitCode, InvalidRun, SafetyError
 from loadtests import accounts, defaults, journeys
@@ -47,19 +47,35 @@ class Conductor:
         self._runner = environment.runner
         self._options = environment.parsed_options
         self._plan_file = defaults.plan_file(self._options.plan)
-        self._plan = plan.read(self._plan_file)
+        self._part = part.parse(self._options.window, self._options.scale, self._options.speed)
+        self._plan = self._part.of(plan.read(self._plan_file))
         self._admin_token = os.environ.get(ADMIN_TOKEN, "")
         if not environment.host:
             environment.host, self._admin_token = defaults.staging_portal()
         self._host: str = environment.host
         targets.load().check(self._host, journeys.highest_second_per_s(self._plan.table))
         self._rules = abort.rules(self._options.abort, targets.is_loopback(urlsplit(self._host).hostname or ""))
+        self._announce()
         self._forget()
         self._runner.register_message(THROUGH, self._note_through)
         self._runner.register_message(HEALTH, self._note_health)
         environment.events.test_start.add_listener(self._start)
         environment.events.spawning_complete.add_listener(self._begin)
         environment.events.test_stop.add_listener(self._settle)
+
+    def _announce(self) -> None:
+        """The seed and every option as resolved, before anything else, so that a run that dies can be repeated."""
+        meta, options = self._plan.meta, self._options
+        print(
+            f"plan {self._plan_file}: seed {meta.seed}, {self._part}\n"
+            f"replays {self._plan.arrivals} arrivals, {self._plan.steps} steps in {meta.length_s:g} s from "
+            f"{meta.starts_at}, hash {meta.plan_hash[:12]}\n"
+            f"host {_without_userinfo(self._host)}, pool {options.num_users or 1}, "
+            f"greatest lateness {options.greatest_lateness:g} s, "
+            f"abort rules: {'; '.join(rule.text for rule in self._rules) or 'none'}",
+            file=sys.stderr,
+            flush=True,
+        )
 
     def is_over(self) -> bool:
         """Asked by the shape once a second: whether there is nothing more to wait for."""
@@ -107,6 +123,8 @@ class Conductor:
             folder = self._options.observations or f"{self._plan_file.parent}/locust-{datetime.now(UTC):%Y%m%dT%H%M%SZ}"
             self._execution = run.Execution(Path(folder))
             accounts.clear(self._execution)
+            if not self._part.is_whole:
+                plan.write(self._plan, self._execution.plan)
             self._order(workers)
         except CaodiemError as error:
             self.conclude(error.exit_code, str(error))
@@ -133,7 +151,7 @@ class Conductor:
             orders = {
                 "index": index,
                 "count": len(workers),
-                "plan": str(self._plan_file.resolve()),
+                "plan": str((self._plan_file if self._part.is_whole else self._execution.plan).resolve()),
                 "parts": str(self._execution.parts.resolve()),
                 "host": self._host,
                 "pool": self._options.num_users or 1,
@@ -224,11 +242,11 @@ class Conductor:
 
     def _info(self) -> dict[str, Any]:
         stats = self._environment.stats
-        target = urlsplit(self._host)
         return {
             "executor": "locust",
-            "target": f"{target.scheme}://{target.netloc.rpartition('@')[2]}{target.path}",
+            "target": _without_userinfo(self._host),
             "plan_hash": self._plan.meta.plan_hash,
+            "part": str(self._part),
             "pool": self._options.num_users or 1,
             "greatest_lateness_s": self._options.greatest_lateness,
             "workers": len(self._workers),
@@ -240,6 +258,11 @@ class Conductor:
             "abort_rule_broken": self._breach.as_json() if self._breach is not None else None,
             "locust_statistics": [_figures(entry) for entry in [*stats.entries.values(), stats.total]],
         }
+
+
+def _without_userinfo(host: str) -> str:
+    target = urlsplit(host)
+    return f"{target.scheme}://{target.netloc.rpartition('@')[2]}{target.path}"
 
 
 def _figures(entry: StatsEntry) -> dict[str, Any]:

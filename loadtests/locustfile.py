@@ -32,6 +32,19 @@ def add_arguments(parser: LocustArgumentParser, **_: Any) -> None:
         "--plan", default="", include_in_web_ui=False, help="plan.parquet, or a run's folder (its highest level)"
     )
     parser.add_argument(
+        "--window",
+        default="",
+        metavar="START+LENGTH",
+        include_in_web_ui=False,
+        help="replay this part of the plan, like 600+60 or 10min+90s (default: all of it)",
+    )
+    parser.add_argument(
+        "--scale", type=float, default=1.0, include_in_web_ui=False, help="replay this share of the plan's dossiers"
+    )
+    parser.add_argument(
+        "--speed", type=float, default=1.0, include_in_web_ui=False, help="divide due and think times by this"
+    )
+    parser.add_argument(
         "--greatest-lateness",
         type=float,
         default=1.0,

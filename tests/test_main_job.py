@@ -130,6 +130,19 @@ def test_from_scenario_to_verdict_and_report(desk: Desk) -> None:
     assert plan.read_meta(again.levels[0].plan).plan_hash == plan.read_meta(level.plan).plan_hash
     assert_accounts_balance(again.levels[0])
 
+    # A part of one level's plan: its first half, twice as fast, with predictions and accounts of its own.
+    code, out, err = desk.call("replay", str(level.plan), "--window", "0+2", "--speed", "2", "--pool", "7")
+    assert code in (0, 3), err  # few steps may be too few to prove anything
+    assert "window 0+2 s, scale 1, speed 2" in err.splitlines()[2] and "pool 7" in err.splitlines()[3]
+    part = run.Run(desk.folder / out.strip().splitlines()[-1]).levels[0]
+    played, whole = plan.read(part.plan), plan.read(level.plan)
+    assert played.meta.length_s == 1.0 and 0 < played.arrivals < whole.arrivals
+    assert_accounts_balance(part)
+    predicted = observations.read(part.executed("simulated").observations)
+    assert predicted.num_rows == played.steps
+    info = run.read_json(part.executed("replayed").info)
+    assert (info["pool"], info["plan_hash"]) == (7, played.meta.plan_hash)
+
 
 def test_mistakes_end_with_2_and_write_nothing(desk: Desk) -> None:
     text = QUICK.replace("value = 4,", "value = 0,").replace("working days", "days").replace('"quick', '"')

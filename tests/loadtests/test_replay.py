@@ -304,6 +304,23 @@ def locust(planned: plan.Plan, into: run.Execution, url: str, *options: str) -> 
     return subprocess.Popen(command, cwd=ROOT, env=environment, stdin=subprocess.DEVNULL, stderr=subprocess.PIPE)
 
 
+def test_locust_replays_a_part_of_a_plan_and_writes_it_down(serve: Serve, into: run.Execution) -> None:
+    whole = replay_plans.evenly(50, 10, ["ask"])
+    words = ("--headless", "--window", "2+4", "--scale", "0.5", "--speed", "4", "--abort", "failures > 50% for 60 s")
+    started = locust(whole, into, serve().url, *words)
+    _, errors = started.communicate(timeout=40)
+    assert started.returncode == 0, errors.decode()
+    played = plan.read(into.plan)
+    assert played.meta.length_s == 1.0 and 60 < played.arrivals < 140
+    rows = observations.read(into.observations)
+    assert rows.num_rows == played.steps and summary.arrival_outcomes(rows)["ok"] == played.arrivals
+    info = run.read_json(into.info)
+    assert info["plan_hash"] == played.meta.plan_hash != whole.meta.plan_hash
+    said = errors.decode()
+    assert said.index("seed 1, window 2+4 s, scale 0.5, speed 4") < said.index("Ramping to 100 users")
+    assert f"{played.arrivals} arrivals" in said and "abort rules: failures > 50% for 60 s" in said
+
+
 @pytest.mark.slow
 def test_what_a_killed_worker_held_is_lost_and_the_others_go_on(serve: Serve, into: run.Execution) -> None:
     planned = replay_plans.evenly(50, 4, ["search"])
