@@ -23,7 +23,7 @@ _SUPPLEMENTED = STATUS_AFTER["supplement_dossier"]
 
 
 class Component(msgspec.Struct, forbid_unknown_fields=True):
-    """A signed PDF; `content` travels as base64."""
+    """A signed PDF, or a CAdES message that envelops its content; `content` travels as base64."""
 
     name: Annotated[str, msgspec.Meta(min_length=1, max_length=200)]
     content: bytes
@@ -151,7 +151,9 @@ async def _judge(parts: Parts, components: Sequence[Component]) -> list[dict[str
         for component, verdict in zip(components, verdicts, strict=True)
     ]
     bad = ", ".join(str(component["name"]) for component in told if component["verdict"] != "valid")
-    raise Refusal(422, f"signature not valid: {bad}; expected a PAdES signature by a trusted signer", components=told)
+    raise Refusal(
+        422, f"signature not valid: {bad}; expected a PAdES or CAdES signature by a trusted signer", components=told
+    )
 
 
 def _columns(components: Sequence[Component]) -> tuple[list[str], list[bytes]]:

@@ -48,8 +48,8 @@ def with_message(pdf: bytes, signed: bytes, padding_byte: bytes = b"\0") -> byte
     )
 
 
-def flip(pdf: bytes, position: int) -> bytes:
-    return pdf[:position] + bytes([pdf[position] ^ 1]) + pdf[position + 1 :]
+def flip(pdf: bytes, position: int, bits: int = 1) -> bytes:
+    return pdf[:position] + bytes([pdf[position] ^ bits]) + pdf[position + 1 :]
 
 
 def flip_signature(pdf: bytes) -> bytes:

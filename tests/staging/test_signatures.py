@@ -178,6 +178,10 @@ INVALID: dict[str, tuple[Make, str]] = {
         lambda: forgeries.with_message(good(), forgeries.message(good()), b"\x01"),
         reasons.HIDDEN_BYTES,
     ),
+    "other bytes than digits between them": (
+        lambda: forgeries.flip(good(), forgeries.gap(good())[1] - 40, ord("0") ^ ord("(")),
+        reasons.UNREADABLE,
+    ),
     "algorithms that differ from the protected ones": (
         lambda: resigned(forgeries.protects_other_algorithms()),
         "",
