@@ -7,6 +7,7 @@ processed: a path that demands one is refused.
 """
 
 from collections.abc import Iterable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
@@ -250,11 +251,17 @@ class Issuers:
         for authority in self._by_name.get(issuer, ()):
             if authority.parsed.subject.public_bytes() != encoded and authority.signed(signer):
                 yield from self._paths[authority.der]
-        came = [self._authorities.get(each) or Authority(each, self.policy) for each in dict.fromkeys(sent)]
-        search = _Search(self, _by_subject(each for each in came if each.der not in self._authorities))
+        search = _Search(self, _by_subject(self._unknown(sent)))
         for authority in search.unknown(issuer):
             if search.signed(authority, signer):
                 yield from search.paths(authority, ())
+
+    def _unknown(self, sent: Iterable[bytes]) -> Iterator[Authority]:
+        """The authorities that came along and are not known; what cannot be read cannot certify anybody."""
+        for encoded in dict.fromkeys(sent):
+            if encoded not in self._authorities:
+                with suppress(ValueError):
+                    yield Authority(encoded, self.policy)
 
     def _lay_paths(self) -> None:
         """Every way from the root down through the known authorities."""
