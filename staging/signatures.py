@@ -68,6 +68,7 @@ class Verifier:
         self._trust = Trust(root, known, crls, policy or Policy())
         self._issuers = Issuers(root, known, crls, self._trust.policy)
         self._threads = ThreadPoolExecutor(THREADS, thread_name_prefix="verify")
+        self._pools: dict[int, ProcessPoolExecutor] = {}
 
     def verify(self, content: bytes, at: datetime | None = None, *, signature: bytes | None = None) -> Verdict:
         """The verdict on a document at `at` (now); `signature`: its detached CAdES signature, if it has one."""
@@ -94,17 +95,19 @@ class Verifier:
     def verify_many(self, documents: Iterable[Document], processes: int | None = None) -> Iterator[Verdict]:
         """The verdicts on any number of documents, in their order, by `processes` (one for each core).
 
-        Holds no more than some dozens of documents at a time, however many there are.
+        Holds no more than some dozens of documents at a time, however many there are. The processes stay for the next
+        batch, until `close`.
         """
         processes = processes or os.cpu_count() or 1
         if processes == 1:
-            yield from (self.verify(each.content, signature=each.signature) for each in documents)
-            return
-        # Not forked: this process may have threads, which a fork would leave with their locks held.
-        spawning = multiprocessing.get_context("spawn")
-        arguments = (_sendable(self._trust),)
-        with ProcessPoolExecutor(processes, spawning, initializer=_start_process, initargs=arguments) as pool:
-            yield from _in_order(pool, iter(documents), processes * _CHUNKS_AHEAD)
+            return (self.verify(each.content, signature=each.signature) for each in documents)
+        if processes not in self._pools:
+            # Not forked: this process may have threads, which a fork would leave with their locks held.
+            spawning = multiprocessing.get_context("spawn")
+            self._pools[processes] = ProcessPoolExecutor(
+                processes, spawning, initializer=_start_process, initargs=(_sendable(self._trust),)
+            )
+        return _in_order(self._pools[processes], iter(documents), processes * _CHUNKS_AHEAD)
 
     async def verify_all(self, documents: Sequence[bytes]) -> list[Verdict]:
         """The verdicts on one request's documents, in one turn of the verification thread."""
@@ -121,6 +124,8 @@ class Verifier:
 
     def close(self) -> None:
         self._threads.shutdown(wait=False, cancel_futures=True)
+        for pool in self._pools.values():
+            pool.shutdown(cancel_futures=True)
 
 
 def _is_message(content: bytes) -> bool:

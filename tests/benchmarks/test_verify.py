@@ -9,7 +9,8 @@ import asyncio
 import hashlib
 import random
 from collections.abc import Callable
-from dataclasses import dataclass
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from io import BytesIO
 
@@ -27,9 +28,9 @@ from pyhanko.sign.validation.status import SignatureCoverageLevel
 from pyhanko_certvalidator import ValidationContext
 from pytest_benchmark.fixture import BenchmarkFixture
 
-from staging import pki
+from staging import pki, revocation
 from staging.documents import make_pdf, sign, to_asn1
-from staging.signatures import Verifier
+from staging.signatures import Document, Verdict, Verifier
 
 pytestmark = [pytest.mark.slow, pytest.mark.benchmark(group="verify")]
 
@@ -44,6 +45,7 @@ class Corpus:
 
     root: x509.Certificate
     issuing: x509.Certificate
+    signed_by: pki.Issued
     crls: tuple[bytes, bytes]
     documents: list[bytes]
 
@@ -56,7 +58,7 @@ def corpus() -> Corpus:
     chain = [issuing.certificate]
     documents = [sign(page(number), signers[number % SIGNERS], chain) for number in range(DOCUMENTS)]
     assert [len(each) for each in documents] == pytest.approx([SIGNED_BYTES] * DOCUMENTS, rel=0.01)
-    return Corpus(root.certificate, issuing.certificate, (listing(root), listing(issuing, 100)), documents)
+    return Corpus(root.certificate, issuing.certificate, issuing, (listing(root), listing(issuing, 100)), documents)
 
 
 def listing(authority: pki.Issued, revoked: int = 0) -> bytes:
@@ -100,23 +102,27 @@ def test_ours(benchmark: BenchmarkFixture, corpus: Corpus) -> None:
 
 
 def test_pyhanko(benchmark: BenchmarkFixture, corpus: Corpus) -> None:
-    """pyHanko as its manual shows it, in its faster, asynchronous form."""
+    measure(benchmark, by_pyhanko(corpus), corpus)
+
+
+def by_pyhanko(corpus: Corpus) -> Callable[[list[bytes]], list[bool]]:
+    """pyHanko as its manual shows it, in its faster, asynchronous form; lists are parsed once."""
     roots, known = [to_asn1(corpus.root)], [to_asn1(corpus.issuing)]
     lists = [crl.CertificateList.load(each) for each in corpus.crls]
     usage = KeyUsageConstraints(key_usage={"non_repudiation"})
 
     async def judge(document: bytes) -> bool:
-        signature = PdfFileReader(BytesIO(document)).embedded_regular_signatures[0]
+        signatures = PdfFileReader(BytesIO(document)).embedded_regular_signatures
         context = ValidationContext(
             trust_roots=roots, other_certs=known, crls=lists, allow_fetching=False, revocation_mode="require"
         )
-        status = await async_validate_pdf_signature(signature, context, key_usage_settings=usage)
-        return bool(status.bottom_line) and status.coverage == SignatureCoverageLevel.ENTIRE_FILE
+        states = [await async_validate_pdf_signature(each, context, key_usage_settings=usage) for each in signatures]
+        return all(each.bottom_line for each in states) and states[-1].coverage == SignatureCoverageLevel.ENTIRE_FILE
 
     async def judge_each(documents: list[bytes]) -> list[bool]:
         return [await judge(document) for document in documents]
 
-    measure(benchmark, lambda documents: asyncio.run(judge_each(documents)), corpus)
+    return lambda documents: asyncio.run(judge_each(documents))
 
 
 @dataclass(frozen=True)
@@ -158,3 +164,101 @@ def test_limit(benchmark: BenchmarkFixture, corpus: Corpus) -> None:
         return [judge(document, parts) for document, parts in zip(documents, known, strict=False)]
 
     measure(benchmark, judge_all, corpus)
+
+
+# Off the plain path.
+
+FEW = 4
+ENTRIES = 100_000
+
+
+@pytest.fixture(scope="module")
+def revised(corpus: Corpus) -> Corpus:
+    """Documents with a later revision: a second signature. Only the full validator can judge them."""
+    signer = pki.make_signer("Người thứ hai", corpus.signed_by)
+    chain = [corpus.issuing]
+    return replace(corpus, documents=[sign(each, signer, chain, "Second") for each in corpus.documents[:FEW]])
+
+
+@pytest.fixture(scope="module")
+def listed(corpus: Corpus) -> Corpus:
+    """The issuing authority's list has 100,000 entries."""
+    return replace(corpus, crls=(corpus.crls[0], listing(corpus.signed_by, ENTRIES)), documents=corpus.documents[:FEW])
+
+
+def measure_few(benchmark: BenchmarkFixture, judge_all: Callable[[list[bytes]], list[bool]], corpus: Corpus) -> None:
+    benchmark.extra_info |= {"unit": "documents", "units_per_round": FEW}
+    assert judge_all([altered(corpus.documents[0])]) == [False]
+    assert benchmark(judge_all, corpus.documents) == [True] * FEW
+
+
+def by_us(corpus: Corpus) -> Callable[[list[bytes]], list[bool]]:
+    verifier = Verifier(corpus.root, (corpus.issuing,), corpus.crls)
+    return lambda documents: [verifier.verify(document).valid for document in documents]
+
+
+@pytest.mark.benchmark(group="verify_more")
+def test_later_revision_ours(benchmark: BenchmarkFixture, revised: Corpus) -> None:
+    measure_few(benchmark, by_us(revised), revised)
+
+
+@pytest.mark.benchmark(group="verify_more")
+def test_later_revision_pyhanko(benchmark: BenchmarkFixture, revised: Corpus) -> None:
+    measure_few(benchmark, by_pyhanko(revised), revised)
+
+
+@pytest.mark.benchmark(group="verify_more")
+def test_big_list_ours(benchmark: BenchmarkFixture, listed: Corpus) -> None:
+    measure_few(benchmark, by_us(listed), listed)
+
+
+@pytest.mark.benchmark(group="verify_more")
+def test_big_list_pyhanko(benchmark: BenchmarkFixture, listed: Corpus) -> None:
+    measure_few(benchmark, by_pyhanko(listed), listed)
+
+
+@pytest.mark.benchmark(group="verify_list")
+def test_reading_ours(benchmark: BenchmarkFixture, listed: Corpus) -> None:
+    benchmark.extra_info |= {"unit": "entries", "units_per_round": ENTRIES}
+    assert len(benchmark(revocation.read, listed.crls[1]).revoked) == ENTRIES
+
+
+@pytest.mark.benchmark(group="verify_list")
+def test_reading_asn1crypto(benchmark: BenchmarkFixture, listed: Corpus) -> None:
+    """What pyHanko reads lists with."""
+    benchmark.extra_info |= {"unit": "entries", "units_per_round": ENTRIES}
+
+    def read() -> set[int]:
+        entries = crl.CertificateList.load(listed.crls[1])["tbs_cert_list"]["revoked_certificates"]
+        return {entry["user_certificate"].native for entry in entries}
+
+    assert len(benchmark.pedantic(read, rounds=3)) == ENTRIES
+
+
+MANY = 2_000
+
+
+def measure_many(benchmark: BenchmarkFixture, corpus: Corpus, judge: Callable[[list[Document]], list[Verdict]]) -> None:
+    """Batches of MANY documents; a first one starts the processes and is not timed."""
+    benchmark.extra_info |= {"unit": "documents", "units_per_round": MANY}
+    batch = [Document(each) for each in corpus.documents] * (MANY // DOCUMENTS)
+    assert all(verdict.valid for verdict in benchmark.pedantic(judge, (batch,), rounds=5, warmup_rounds=1))
+
+
+@pytest.mark.benchmark(group="verify_many")
+@pytest.mark.parametrize("processes", [1, 2])
+def test_processes(benchmark: BenchmarkFixture, corpus: Corpus, processes: int) -> None:
+    verifier = Verifier(corpus.root, (corpus.issuing,), corpus.crls)
+    measure_many(benchmark, corpus, lambda batch: list(verifier.verify_many(batch, processes)))
+    verifier.close()
+
+
+@pytest.mark.benchmark(group="verify_many")
+def test_two_threads(benchmark: BenchmarkFixture, corpus: Corpus) -> None:
+    verifier = Verifier(corpus.root, (corpus.issuing,), corpus.crls)
+
+    def judge(batch: list[Document]) -> list[Verdict]:
+        with ThreadPoolExecutor(2) as pool:
+            return list(pool.map(lambda each: verifier.verify(each.content), batch))
+
+    measure_many(benchmark, corpus, judge)

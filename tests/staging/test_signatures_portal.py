@@ -30,6 +30,7 @@ def test_a_batch_keeps_the_order_and_all_kinds_of_documents(processes: int) -> N
     assert [each.valid for each in expected] == [True, False, True, True, False, False]
     found = once.verify_many(itertools.islice(itertools.cycle(kinds), 100), processes)
     assert list(found) == list(itertools.islice(itertools.cycle(expected), 100))
+    once.close()
 
 
 def test_a_batch_reads_only_a_little_ahead() -> None:
@@ -41,10 +42,11 @@ def test_a_batch_reads_only_a_little_ahead() -> None:
             taken += 1
             yield Document(good())
 
-    found = verifier().verify_many(documents(), 2)
+    once = verifier()
+    found = once.verify_many(documents(), 2)
     assert all(next(found).valid for _ in range(3))
     assert taken <= 200
-    found.close()
+    once.close()
 
 
 def test_a_hierarchy_on_disk_names_its_revoked_signer(tmp_path: Path) -> None:
