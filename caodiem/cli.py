@@ -88,7 +88,20 @@ def check(scenario: ScenarioFile, as_json: Json = False) -> None:
 
 @app.command()
 def simulate(scenario: ScenarioFile, scale: Scale = 1.0, as_json: Json = False) -> None:
-    """Project and simulate: the plan of the busiest window and the response times predicted for it."""
+    """Project and simulate: the plan of the busiest window and the response times predicted for it.
+
+    A file with [arrivals] is a network of its own: its stations' waits, response times and utilisation.
+    """
+    if stages.is_network(scenario):
+        with bars() as shown:
+            ran, figures = stages.simulate_network(scenario, shown)
+        if as_json:
+            _print_json({"run": str(ran.folder), **figures})
+        else:
+            from caodiem.report.network import lines
+
+            print("\n".join([*lines(figures), str(ran.folder)]))
+        return
     inputs, made = stages.begin(scenario, scale)
     _announce(inputs, made, scale)
 

@@ -41,6 +41,8 @@ class Profile(_Sourced):
 
 
 def _evidence_problems(sourced: _Sourced) -> Problems:
+    if sourced.source == OWN and sourced.evidence != "assumed":
+        return [("evidence", sourced.evidence, "'assumed', as everything of one's own is")]
     if sourced.evidence in EVIDENCE:
         return []
     return [("evidence", sourced.evidence, f"one of {', '.join(EVIDENCE)}")]

@@ -8,7 +8,7 @@ import hashlib
 import json
 from collections.abc import Iterator
 from datetime import date
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -30,7 +30,9 @@ class Part(BaseModel):
 
 
 class Document(Part):
-    """Base of a whole scenario file of one kind."""
+    """Base of a whole scenario file of one kind. `own_numbers`: whether a number may have the source `own`."""
+
+    own_numbers: ClassVar[bool] = False
 
     def contradictions(self) -> list[tuple[str, object, str]]:
         """(key, value, what is expected) of values that are fine alone and wrong together."""

@@ -104,16 +104,11 @@ def load(path: Path) -> Scenario:
     return load_document(path, Scenario)
 
 
-def is_network(path: Path) -> bool:
-    """Whether the file is a network of its own, which has `[arrivals]`."""
-    return "arrivals" in _merged(path, ())[0]
-
-
 def load_document(path: Path, kind: type[Document]) -> Document:
     """The same for any kind of scenario file: `kind` says what it may hold."""
     raw, origins = _merged(path, ())
     laid = _Laid(path, kind, raw, origins)
-    sources = load_sources(path.parent / "sources.csv") if _names_sources(raw) else {}
+    sources = {} if kind.own_numbers and not _names_sources(raw) else load_sources(path.parent / "sources.csv")
     problems = _source_problems(raw, (), sources, laid)
     try:
         document = kind.model_validate(raw)
@@ -217,10 +212,8 @@ def _source_problems(node: Any, at: Location, sources: dict[str, Source], laid: 
     if "source" not in node or "value" not in node:
         return [each for k, child in node.items() for each in _source_problems(child, (*at, k), sources, laid)]
     file, key, value = laid.origin(at), _dotted(at), node["value"]
-    if node["source"] == OWN:
-        if node.get("evidence", "assumed") == "assumed":
-            return []
-        return [Problem(file, f"{key}.evidence", node["evidence"], "'assumed', as everything of one's own is")]
+    if laid.kind.own_numbers and node["source"] == OWN:
+        return []
     source = sources.get(str(node["source"]))
     if source is None:
         return [Problem(file, f"{key}.source", node["source"], _nearest(str(node["source"]), list(sources)))]

@@ -15,6 +15,7 @@ from urllib.parse import urlsplit
 from caodiem import abort as abort_rules
 from caodiem import observations, plan, run, summary, targets, verdict
 from caodiem.errors import ExitCode, InvalidRun, UsageError
+from caodiem.network import NetworkScenario
 from caodiem.part import Part
 from caodiem.progress import Bars
 from caodiem.scenario import Document, Scenario, inputs
@@ -31,7 +32,33 @@ TOKEN_VARIABLE = "CAODIEM_ADMIN_TOKEN"
 
 def load_any(path: Path) -> Document:
     """A scenario of whatever kind its keys say."""
-    return load_document(path, SeriesScenario) if "series" in top_keys(path) else load(path)
+    keys = top_keys(path)
+    if "arrivals" in keys:
+        return load_document(path, NetworkScenario)
+    return load_document(path, SeriesScenario) if "series" in keys else load(path)
+
+
+def is_network(path: Path) -> bool:
+    """Whether the file is a network of its own: it has `[arrivals]`."""
+    return "arrivals" in top_keys(path)
+
+
+def simulate_network(path: Path, bars: Bars) -> tuple[run.Run, dict[str, Any]]:
+    """Run a network of its own; its figures, also written to network.json in a run's folder."""
+    from simulation import replications
+
+    scenario = load_document(path, NetworkScenario)
+    made = run.create(path.stem, scenario.hash, {"seed": scenario.run.seed, "engine": scenario.run.engine})
+    run.write_json(made.scenario, {"title": scenario.title, "resolved": scenario.model_dump(mode="json")})
+    try:
+        figures = replications.simulate(scenario, bars.bar(scenario.title))
+    except (KeyboardInterrupt, Exception) as error:
+        interrupted = isinstance(error, KeyboardInterrupt)
+        run.finish(made, "interrupted" if interrupted else "failed", ExitCode.INVALID)
+        raise
+    run.write_json(made.folder / "network.json", figures)
+    run.finish(made, "finished", ExitCode.PASS)
+    return made, figures
 
 
 def project(path: Path, fit_until: date | None, days: list[date]) -> "tuple[run.Run, list[Foretold]]":
@@ -60,6 +87,8 @@ def begin(path: Path, scale: float) -> tuple[Scenario, run.Run]:
     """Read the scenario and make the run's folder; nothing is written when the scenario has mistakes."""
     from simulation import agencies, projection
 
+    if is_network(path):
+        raise UsageError(f"{path}: a network of its own; expected `caodiem simulate {path}`")
     if not 0 < scale <= 1:
         raise UsageError(f"--scale {scale:g}: expected more than 0 and at most 1")
     scenario = load(path)

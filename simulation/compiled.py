@@ -104,15 +104,15 @@ def execute(network: Network, plan: Plan) -> tuple[pa.Table, pa.Table]:
     return logs.tables(network, plan, work, run(network, work), NAME)
 
 
-def unsupported(work: Work) -> list[str]:
-    """What of this work the engine does not take, in words; empty when it takes all of it."""
-    most = max((max(each.attempts, len(each.visits)) for each in work.operations), default=0)
+def unsupported(network: Network) -> list[str]:
+    """What of a network the engine does not take, in words; empty when it takes all of it."""
+    most = max((max(each.attempts, len(each.visits)) for each in network.operations.values()), default=0)
     return [f"operation of more than {MOST} attempts or visits"] if most > MOST else []
 
 
 def run(network: Network, work: Work) -> Log:
-    """What came of every attempt and visit. UsageError when the work needs what `unsupported` names."""
-    missing = unsupported(work)
+    """What came of every attempt and visit. UsageError when the network needs what `unsupported` names."""
+    missing = unsupported(network)
     if missing:
         raise UsageError(f"the compiled engine takes no {', no '.join(missing)}; the reference engine does")
     log = logs.blank(work)

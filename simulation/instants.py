@@ -3,7 +3,8 @@
 At one instant services end first, then the number of servers changes, then patience ends, then time-outs, and only
 then do clients come: those of a new journey, after a pause to think and after a pause to try again, alike. Within a
 kind the smaller row (arrival, step), attempt, visit is first; of stations the smaller. So somebody who comes when a
-server becomes free finds it free, and somebody whose patience ends at that instant is served.
+server becomes free finds it free, and somebody whose patience ends at that instant is served. Whoever is served goes
+on to the next station at once, and so comes there before it closes at that instant.
 
 An instant's `order` is one integer: kind, row, attempt and visit side by side.
 """

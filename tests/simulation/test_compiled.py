@@ -54,8 +54,8 @@ def test_what_the_compiled_engine_lacks_is_refused_by_name() -> None:
 
 
 def one_station(service: Fixed, dues: int, attempts: int = 1) -> tuple[Network, works.Work]:
-    network = Network((Station("desk", 1),))
     operation = Operation((Visit(0, service),), retries=Retries(attempts, 1.0, factor=1.0) if attempts > 1 else None)
+    network = Network((Station("desk", 1),), {"ask": operation})
     zeros = np.zeros(dues, dtype=np.int64)
     steps = works.Steps(np.arange(dues) / 2, np.arange(dues + 1), np.arange(dues), zeros, zeros, np.zeros(dues))
     return network, works.draw(network, (operation,), steps, seed=1)

@@ -1,106 +1,177 @@
-"""The reference engine against closed forms of queueing theory, at utilisations up to 0.95.
+"""Both engines against closed forms of queueing theory, at utilisations up to 0.95, through networks in TOML.
 
-Each case is one long run from a fixed seed. The interval is a 99% one from 20 batch means of the run after its
-warm-up, and the closed form must lie in it; so the test says how precise it is instead of choosing a tolerance.
+Each case has a fixed seed, and its closed form must lie in the 99% interval over replications; so the test says how
+precise it is instead of choosing a tolerance. The compiled engine runs each case long, the reference shorter; that the
+two are the same engine, visit by visit, is held by tests/simulation/test_compiled.py.
 """
 
-import math
+import json
+from pathlib import Path
+from typing import Any
 
-import numpy as np
-import pyarrow as pa
 import pytest
 
-from caodiem import plan
-from caodiem.draws import uniform
-from simulation import reference
-from simulation.distributions import by_variation
-from simulation.network import Network, Operation, Station, Visit
+from caodiem.network import NetworkScenario
+from caodiem.scenario_file import load_document
+from simulation import queueing, replications
 
-BATCHES = 20
-# Student's t with 19 degrees of freedom, 99.5%.
-T = 2.861
+Expected = dict[str, float]
 
 
-def erlang_c(servers: int, load: float) -> float:
-    """P(wait) of M/M/c (Erlang 1917), by the stable recursion of Erlang B."""
-    blocked = 1.0
-    for number in range(1, servers + 1):
-        blocked = load * blocked / (number + load * blocked)
-    utilisation = load / servers
-    return blocked / (1 - utilisation + utilisation * blocked)
+def station(name: str, servers: int | str, mean: float, more: str = "", distribution: str = "exponential") -> str:
+    given = f'{{ distribution = "{distribution}", mean = {mean} }}'
+    return f'[[stations]]\nname = "{name}"\nservers = {json.dumps(servers)}\nservice = {given}\n{more}\n'
 
 
-def poisson_plan(rate_per_s: float, count: int, seed: int, stations: int = 1) -> plan.Plan:
-    """`count` arrivals of a Poisson process, each one step."""
-    due_s = np.cumsum(-np.log(uniform(seed, "gap", np.arange(count))) / rate_per_s)
-    words = {"journey": "citizen_tracks", "operation": "look_up_status", "agency": "H01", "system": "national_portal"}
-    columns = {
-        "arrival": np.arange(count),
-        "step": np.zeros(count, dtype=np.int16),
-        **{name: np.full(count, word) for name, word in words.items()},
-        "dossier": np.arange(count),
-        "items": np.ones(count, dtype=np.int32),
-        "due_s": due_s,
-        "think_s": np.zeros(count),
+def arrivals(rate: float, more: str = "") -> str:
+    return f"[arrivals]\nrate = {rate}\n{more}\n"
+
+
+def erlang_a() -> Expected:
+    found = queueing.erlang_a(9.5, 1, 10, 2)
+    return {
+        "stations.a.waited": found.waits,
+        "stations.a.number_waiting": found.waiting,
+        "stations.a.wait_s.mean": found.wait_s,
+        "abandoned share": found.abandons,
     }
-    meta = plan.PlanMeta("0" * 64, seed, "2026-05-04T09:00:00", float(due_s[-1]) + 1, 1.0, 43.0)
-    return plan.make(pa.table({name: columns[name] for name in plan.SCHEMA.names}), meta)
 
 
-def responses_s(rate: float, count: int, servers: list[int], means: list[float], variation: float = 1.0) -> np.ndarray:
-    stations = tuple(Station(f"s{number}", each) for number, each in enumerate(servers))
-    visits = tuple(Visit(number, by_variation(mean, variation)) for number, mean in enumerate(means))
-    network = Network(stations, {"look_up_status": Operation(visits)})
-    rows, components = reference.execute(network, poisson_plan(rate, count, seed=1))
-    assert components.num_rows == count * len(servers)
-    return rows["finished_s"].to_numpy() - rows["due_s"].to_numpy()
+def cobham() -> Expected:
+    waits = queueing.priorities([0.36, 0.54], [1, 1], [2, 2])
+    return {"journeys.first.waits.a": waits[0], "journeys.second.waits.a": waits[1]}
 
 
-def interval(values: np.ndarray, warm_up: int) -> tuple[float, float]:
-    batches = values[warm_up:][: (len(values) - warm_up) // BATCHES * BATCHES].reshape(BATCHES, -1).mean(axis=1)
-    half = T * batches.std(ddof=1) / math.sqrt(BATCHES)
-    return float(batches.mean() - half), float(batches.mean() + half)
-
-
-@pytest.mark.parametrize(
-    ("rate", "servers", "mean", "count"),
-    [
-        (0.5, 1, 1.0, 60_000),
-        (9.0, 2, 0.2, 120_000),
-        (9.0, 4, 0.2, 60_000),
-        pytest.param(0.9, 1, 1.0, 300_000, marks=pytest.mark.slow),
-        pytest.param(3.8, 4, 1.0, 300_000, marks=pytest.mark.slow),
-    ],
+MM1_Q = {f"system.response_s.p{p}": queueing.mm1_response_quantile(0.5, 1, p / 100) for p in (50, 90, 95, 99)}
+CLASSES = """
+[[journeys]]
+name = "first"
+share = {first}
+priority = 1
+route = [{{ station = "a", service = {{ distribution = "exponential", mean = {first_s} }} }}]
+[[journeys]]
+name = "second"
+share = {second}
+priority = 2
+route = [{{ station = "a", service = {{ distribution = "exponential", mean = {second_s} }} }}]
+"""
+MIXTURE = (
+    'service = { distribution = "mixture", weights = [3, 1], parts = ['
+    '{ distribution = "exponential", mean = 8 }, { distribution = "exponential", mean = 3 }] }'
 )
-def test_mean_response_of_m_m_c(rate: float, servers: int, mean: float, count: int) -> None:
-    load = rate * mean
-    expected = mean + erlang_c(servers, load) * mean / (servers - load)
-    low, high = interval(responses_s(rate, count, [servers], [mean]), warm_up=count // 20)
-    assert low <= expected <= high
+WALK = """
+[[routes]]
+from = "a"
+to = "b"
+probability = 0.5
+[[routes]]
+from = "b"
+to = "a"
+probability = 0.4
+"""
+VISITS = '[[journeys]]\nname = "j"\nroute = [{ station = "a", visits = 16 }, { station = "b", visits = 7 }, '
+VISITS += '{ station = "c", visits = 8 }]\n'
+
+# name: (file, seconds of one replication, {figure: closed form})
+CASES: dict[str, tuple[str, float, Expected]] = {
+    "M/M/1 at .9": (arrivals(0.9) + station("a", 1, 1), 1e6, {"system.response_s.mean": 10, "stations.a.number": 9}),
+    "M/M/1 at .95": (arrivals(0.95) + station("a", 1, 1), 1.5e6, {"system.response_s.mean": 20}),
+    "M/M/1 quantiles": (arrivals(0.5) + station("a", 1, 1), 4e5, MM1_Q),
+    "M/M/2": (arrivals(9) + station("a", 2, 0.2), 1e5, {
+        "stations.a.number_waiting": 7.674, "system.response_s.mean": queueing.mmc(9, 0.2, 2).response_s}),
+    "M/M/4": (arrivals(9) + station("a", 4, 0.2), 3e4, {
+        "stations.a.number_waiting": queueing.mmc(9, 0.2, 4).waiting,
+        "system.response_s.mean": queueing.mmc(9, 0.2, 4).response_s}),
+    "M/M/4 at .95": (arrivals(3.8) + station("a", 4, 1), 3e5, {
+        "system.response_s.mean": queueing.mmc(3.8, 1, 4).response_s, "stations.a.utilisation": 0.95}),
+    "M/M/2/5": (arrivals(3) + station("a", 2, 0.5, "queue = 3"), 5e4, {
+        "refused share": 0.085113, "stations.a.number": 2.00595, "stations.a.wait_s.mean": 0.230857}),
+    "M/M/3/7": (arrivals(40) + station("a", 3, 1 / 30, "queue = 4"), 5e3, {"system.response_s.mean": 0.036517}),
+    "M/M/1/11": (arrivals(9) + station("a", 1, 0.1, "queue = 10"), 3e4, {"stations.a.number": 4.2769}),
+    "Erlang C, 14": (arrivals(10 / 3) + station("a", 14, 3), 5e4, {"stations.a.waited": 0.174132}),
+    "Erlang C, 15": (arrivals(10 / 3) + station("a", 15, 3), 5e4, {"stations.a.waited": queueing.erlang_c(15, 10)}),
+    "Erlang B, 1": (arrivals(1) + station("a", 1, 1, "queue = 0"), 5e4, {"refused share": 0.5}),
+    "Erlang B, 2": (arrivals(1) + station("a", 2, 1, "queue = 0"), 5e4, {"refused share": 0.2}),
+    "Erlang B, 14, of fixed times": (
+        arrivals(10) + station("a", 14, 1, "queue = 0", "fixed"), 2e4, {"refused share": queueing.erlang_b(14, 10)}),
+    "M/M/infinite": (arrivals(7) + station("a", "infinite", 2), 2e4, {"stations.a.number": 14}),
+    "M/D/1": (arrivals(0.8) + station("a", 1, 1, "", "fixed"), 3e5, {
+        "system.response_s.mean": queueing.mg1(0.8, 1, 0).response_s}),
+    "M/G/1, gamma": (
+        arrivals(0.8) + station("a", 1, 1).replace('"exponential", mean = 1', '"gamma", mean = 1, variation = 0.5'),
+        3e5, {"system.response_s.mean": queueing.mg1(0.8, 1, 0.5).response_s}),
+    "M/G/1, lognormal": (
+        arrivals(0.7) + station("a", 1, 1).replace('"exponential", mean = 1', '"lognormal", mean = 1, variation = 1.5'),
+        4e5, {"system.response_s.mean": queueing.mg1(0.7, 1, 1.5).response_s}),
+    "Erlang A": (
+        arrivals(9.5) + station("a", 10, 1, 'patience = { distribution = "exponential", mean = 2 }'), 2e4, erlang_a()),
+    "Cobham": (
+        arrivals(0.9) + '[[stations]]\nname = "a"\nservers = 1\n'
+        + CLASSES.format(first=0.4, second=0.6, first_s=1, second_s=1), 8e5, cobham()),
+    "tandem": (arrivals(0.5) + station("a", 1, 1) + station("b", 1, 1 / 1.5), 3e5, {
+        "stations.a.response_s.mean": 2, "stations.b.response_s.mean": 1, "system.response_s.mean": 3}),
+    "visits 16, 7, 8": (
+        arrivals(3) + station("a", 1, 0.01) + station("b", 1, 0.02) + station("c", 1, 0.03) + VISITS, 1e4, {
+            "stations.a.response_s.mean": 0.01 / 0.52, "stations.b.response_s.mean": 0.02 / 0.58,
+            "stations.c.response_s.mean": 0.03 / 0.28}),
+    # Arrival rates from the traffic equations: a = 0.5 + 0.4 b, b = 0.5 a.
+    "Jackson with feedback": (arrivals(0.5) + station("a", 1, 1) + station("b", 1, 2) + WALK, 3e5, {
+        "stations.a.response_s.mean": queueing.mmc(0.625, 1, 1).response_s,
+        "stations.b.response_s.mean": queueing.mmc(0.3125, 2, 1).response_s}),
+    "two-class loss": (
+        arrivals(3 / 20) + '[[stations]]\nname = "a"\nservers = 1\nqueue = 0\n'
+        + CLASSES.format(first=0.75, second=0.25, first_s=8, second_s=3), 4e5, {
+            "stations.a.number": 0.50311, "refused share": 0.50311}),
+    "two-class loss as a mixture": (
+        arrivals(3 / 20) + f'[[stations]]\nname = "a"\nservers = 1\nqueue = 0\n{MIXTURE}\n', 4e5,
+        {"stations.a.number": 0.50311}),
+    # The limit of attempts never ends a journey in theory; here 30 of them come close enough to "for ever".
+    "regular arrivals, D/M/1": (
+        "[arrivals]\ninterval = 2\n" + station("a", 1, 1), 4e5,
+        # σ solves σ = exp(-(1 - σ)·2), W = σ / (1 - σ).
+        {"stations.a.wait_s.mean": 0.20318787 / (1 - 0.20318787)}),
+}  # fmt: skip
 
 
-def test_the_quantiles_of_m_m_1() -> None:
-    """The sojourn of M/M/1 is exponential with rate mu - lambda."""
-    taken = responses_s(0.5, 120_000, [1], [1.0])[5_000:]
-    for q, expected in ((0.5, 1.3863), (0.9, 4.6052), (0.95, 5.9915), (0.99, 9.2103)):
-        assert np.quantile(taken, q) == pytest.approx(expected, rel=0.05)
+def figure(found: dict[str, Any], name: str) -> dict[str, float]:
+    if name.endswith(" share"):
+        kind, one = name.removesuffix(" share"), found["stations"]["a"]
+        # Arrivals hardly vary over replications; their number does not widen the interval.
+        return {key: value / one["arrivals"]["value"] for key, value in one[kind].items()}
+    for key in name.split("."):
+        found = found[key]
+    return found
 
 
-@pytest.mark.parametrize("variation", [0.0, 0.5, 2.0])
-def test_mean_wait_of_m_g_1(variation: float) -> None:
-    """Pollaczek and Khinchine: W = rho S (1 + c^2) / (2 (1 - rho))."""
-    rate, mean, count = 0.8, 1.0, 150_000
-    expected = mean + rate * mean * mean * (1 + variation**2) / (2 * (1 - rate * mean))
-    low, high = interval(responses_s(rate, count, [1], [mean], variation), warm_up=count // 20)
-    assert low <= expected <= high
+def held_against(tmp_path: Path, engine: str, name: str, share: float) -> None:
+    text, horizon_s, expected = CASES[name]
+    path = tmp_path / "case.toml"
+    run = f'[run]\nhorizon = {horizon_s * share}\nreplications = 20\nconfidence = 0.99\nseed = 2\nengine = "{engine}"\n'
+    path.write_text(text + run)
+    found = replications.simulate(load_document(path, NetworkScenario))
+    assert found["engine"] == engine
+    for key, value in expected.items():
+        interval = figure(found, key)
+        assert interval["low"] <= value <= interval["high"], (name, key, value, interval)
 
 
-def test_the_tandem_is_a_jackson_network() -> None:
-    taken = responses_s(0.5, 80_000, [1, 1], [1.0, 1 / 1.5])
-    low, high = interval(taken, warm_up=4_000)
-    assert low <= 2 + 1 <= high
+@pytest.mark.parametrize("name", CASES)
+def test_the_compiled_engine(tmp_path: Path, name: str) -> None:
+    held_against(tmp_path, "compiled", name, share=0.2)
 
 
-def test_a_plan_that_never_queues_takes_its_service_times() -> None:
-    taken = responses_s(0.0001, 500, [1, 1], [1.0, 2.0], variation=0.0)
-    assert taken == pytest.approx(np.full(500, 3.0))
+@pytest.mark.slow
+@pytest.mark.parametrize("name", CASES)
+def test_the_compiled_engine_for_long(tmp_path: Path, name: str) -> None:
+    held_against(tmp_path, "compiled", name, share=1)
+
+
+@pytest.mark.parametrize("name", ["M/M/4", "M/M/2/5", "Erlang A", "tandem", "two-class loss"])
+def test_the_reference_engine(tmp_path: Path, name: str) -> None:
+    held_against(tmp_path, "reference", name, share=0.02)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", CASES)
+def test_the_reference_engine_for_long(tmp_path: Path, name: str) -> None:
+    held_against(tmp_path, "reference", name, share=0.1)

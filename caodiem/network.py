@@ -1,0 +1,449 @@
+"""A network that stands alone as typed values: arrivals, stations, journeys or routes, and how to run it.
+
+A file with `[arrivals]` is one. Quantities are those of every scenario, but what is left out of one is filled in: its
+unit as the key states it, the source `own`, the evidence `assumed`; so a bare number will do. docs/networks.md.
+"""
+
+import math
+from typing import Annotated, Any, ClassVar, Literal
+
+from pydantic import BeforeValidator, Field, model_validator
+from pydantic_core import PydanticCustomError
+
+from caodiem import quantity as q
+from caodiem.scenario import Document, Part
+
+SECONDS = {"seconds": 1.0, "milliseconds": 1e-3, "minutes": 60.0, "hours": 3600.0, "days": 86400.0}
+PER_SECOND = {"per second": 1.0, "per minute": 1 / 60, "per hour": 1 / 3600, "per day": 1 / 86400}
+DAYS = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
+# What "infinite" servers are counted as.
+INFINITE_SERVERS = 2**31
+_MOST_STEPS = 1000
+
+
+def _completed(unit: str) -> BeforeValidator:
+    """Fills in what a quantity of one's own network leaves out."""
+
+    def complete(given: Any) -> Any:
+        if isinstance(given, bool | str):
+            return given
+        if not isinstance(given, dict):
+            given = {"value": given}
+        return {"unit": unit, "source": q.OWN, "evidence": "assumed", **given}
+
+    return BeforeValidator(complete)
+
+
+def _clock(given: Any) -> Any:
+    """07:30 as seconds from midnight."""
+    hours, colon, minutes = given.partition(":") if isinstance(given, str) else ("", "", "")
+    if colon and hours.isdecimal() and minutes.isdecimal() and int(hours) <= 24 and int(minutes) < 60:
+        return int(hours) * 3600.0 + int(minutes) * 60.0
+    return given
+
+
+Seconds = Annotated[q.Quantity, _completed("seconds"), q.checked(tuple(SECONDS), 0, 1e12)]
+# Pydantic calls what stands before a type's check from the right: first _clock, then _completed.
+Moment = Annotated[q.Quantity, _completed("seconds"), BeforeValidator(_clock), q.checked(tuple(SECONDS), 0, 1e12)]
+Rate = Annotated[q.Quantity, _completed("per second"), q.checked(tuple(PER_SECOND), 0, 1e9)]
+Ratio = Annotated[q.Quantity, _completed("ratio"), q.checked(("ratio",), 0, 1e6)]
+Share = Annotated[q.Quantity, _completed("ratio"), q.checked(("ratio",), 0, 1)]
+Count = Annotated[q.Quantity, _completed("visits"), q.checked(("visits",), 0, 1e9)]
+Servers = Annotated[
+    q.Quantity,
+    _completed("servers"),
+    BeforeValidator(lambda given: float(INFINITE_SERVERS) if given == "infinite" else given),
+    q.checked(("servers",), 0, INFINITE_SERVERS),
+]
+Times = Annotated[q.Profile, _completed("seconds")]
+Weights = Annotated[q.Profile, _completed("weight")]
+
+
+def seconds(quantity: q.Quantity) -> float:
+    """The quantity in seconds."""
+    return quantity.value * SECONDS[quantity.unit]
+
+
+def per_second(quantity: q.Quantity) -> float:
+    """The quantity per second."""
+    return quantity.value * PER_SECOND[quantity.unit]
+
+
+def _wrong(*problems: tuple[str, object, str]) -> PydanticCustomError:
+    return PydanticCustomError("quantity", "{problems}", {"problems": list(problems)})
+
+
+class Points(Part):
+    """A rate by time: pairs of seconds and arrivals per second, linear between them."""
+
+    value: list[tuple[float, float]] = Field(min_length=2)
+    unit: Literal["seconds, per second"]
+    source: str = Field(min_length=1)
+    evidence: Literal[q.EVIDENCE]  # type: ignore[valid-type]
+
+
+class Time(Part):
+    """How long something takes: a distribution and its parameters. A bare number is that time, always."""
+
+    distribution: Literal["fixed", "exponential", "gamma", "lognormal", "uniform", "empirical", "mixture"]
+    mean: Seconds | None = None
+    variation: Ratio | None = None
+    low: Seconds | None = None
+    high: Seconds | None = None
+    values: Times | None = None
+    weights: Weights | None = None
+    parts: list["Time"] | None = None
+
+    @model_validator(mode="before")
+    @classmethod
+    def _bare(cls, given: Any) -> Any:
+        if isinstance(given, int | float) and not isinstance(given, bool):
+            return {"distribution": "fixed", "mean": given}
+        if isinstance(given, dict) and "distribution" not in given and "value" in given:
+            return {"distribution": "fixed", "mean": given}
+        return given
+
+    @model_validator(mode="after")
+    def _parameters(self) -> "Time":
+        needed = _PARAMETERS[self.distribution]
+        problems: q.Problems = [
+            (name, None, f"a value; {self.distribution} times need {', '.join(needed)}")
+            for name in needed
+            if getattr(self, name) is None
+        ]
+        problems += [
+            (name, "a value", f"nothing; {self.distribution} times have {', '.join(needed)}")
+            for name in type(self).model_fields
+            if name not in ("distribution", *needed) and getattr(self, name) is not None
+        ]
+        if not problems and self.distribution == "uniform" and seconds(self.low) > seconds(self.high):  # type: ignore[arg-type]
+            problems.append(("high", self.high.value, "at least low"))  # type: ignore[union-attr]
+        if self.values is not None and (self.values.unit not in SECONDS or not self.values.value):
+            problems.append(("values", self.values.unit, f"one or more times in {', '.join(SECONDS)}"))
+        if self.variation is not None and self.variation.value == 0:
+            problems.append(("variation", 0, "more than 0; distribution = 'fixed' has none"))
+        if not problems and self.parts is not None and self.weights is not None:
+            weights = self.weights.value
+            if len(weights) != len(self.parts) or sum(weights) <= 0 or self.weights.unit != "weight":
+                problems.append(("weights", weights, f"{len(self.parts)} weights, not all zero, one for each part"))
+        if problems:
+            raise _wrong(*problems)
+        return self
+
+
+_PARAMETERS: dict[str, tuple[str, ...]] = {
+    "fixed": ("mean",),
+    "exponential": ("mean",),
+    "gamma": ("mean", "variation"),
+    "lognormal": ("mean", "variation"),
+    "uniform": ("low", "high"),
+    "empirical": ("values",),
+    "mixture": ("parts", "weights"),
+}
+
+
+class Arrivals(Part):
+    """One stream of arrivals: one of `rate`, `points`, `interval`, `times`."""
+
+    rate: Rate | None = None
+    points: Annotated[Points, _completed("seconds, per second")] | None = None
+    repeat: Seconds | None = None
+    interval: Time | None = None
+    times: Times | None = None
+    journey: str | None = None
+    to: str | None = None
+
+    @model_validator(mode="after")
+    def _one_kind(self) -> "Arrivals":
+        kinds = [name for name in ("rate", "points", "interval", "times") if getattr(self, name) is not None]
+        if len(kinds) != 1:
+            raise _wrong(("rate", ", ".join(kinds) or None, "exactly one of rate, points, interval, times"))
+        if self.repeat is not None and self.points is None:
+            raise _wrong(("repeat", self.repeat.value, "points, which repeat"))
+        if self.points is not None:
+            times = [time for time, _ in self.points.value]
+            if times != sorted(times) or min(rate for _, rate in self.points.value) < 0 or times[0] != 0:
+                raise _wrong(("points", self.points.value, "times from 0 that rise, rates of at least 0"))
+            if self.repeat is not None and seconds(self.repeat) < times[-1]:
+                raise _wrong(("repeat", self.repeat.value, f"at least the last time, {times[-1]:g} seconds"))
+            if self.repeat is not None and not any(rate for _, rate in self.points.value):
+                raise _wrong(("points", self.points.value, "a rate above 0 somewhere"))
+        if self.interval is not None and self.interval.mean is not None and self.interval.mean.value == 0:
+            raise _wrong(("interval.mean", 0, "more than 0"))
+        return self
+
+
+class Opening(Part):
+    """Servers from one moment to another, on some days of the week."""
+
+    from_: Annotated[Moment, Field(alias="from")]
+    to: Moment
+    days: list[Literal[DAYS]] | None = None  # type: ignore[valid-type]
+    servers: Servers | None = None
+
+
+class Calendar(Part):
+    """When a station is open, again every `period`; second 0 is a Monday's midnight for a week."""
+
+    period: Literal["day", "week"] | Seconds
+    open: list[Opening] = Field(min_length=1)
+
+    @property
+    def period_s(self) -> float:
+        named = {"day": 86400.0, "week": 7 * 86400.0}
+        return named[self.period] if isinstance(self.period, str) else seconds(self.period)
+
+    def spans(self) -> list[tuple[float, float, q.Quantity | None]]:
+        """(from, to, servers) within a period, in order."""
+        found = []
+        for each in self.open:
+            offsets = [DAYS.index(day) * 86400.0 for day in each.days] if each.days else None
+            if offsets is None:
+                offsets = [day * 86400.0 for day in range(7)] if self.period == "week" else [0.0]
+            found += [(o + seconds(each.from_), o + seconds(each.to), each.servers) for o in offsets]
+        return sorted(found, key=lambda span: span[:2])
+
+    @model_validator(mode="after")
+    def _apart(self) -> "Calendar":
+        end = 0.0
+        for from_s, to_s, _ in self.spans():
+            if from_s < end or to_s <= from_s or to_s > self.period_s:
+                expected = f"spans within {self.period_s:g} seconds, each after the one before"
+                raise _wrong(("open", f"{from_s:g} to {to_s:g}", expected))
+            end = to_s
+        if any(each.days for each in self.open) and self.period != "week":
+            raise _wrong(("open", "days", 'none unless period = "week"'))
+        return self
+
+
+class Outage(Part):
+    """At most `servers` work from one moment to another; `refuses`: whoever comes meanwhile is turned away."""
+
+    from_: Annotated[Moment, Field(alias="from")]
+    to: Moment
+    servers: Servers = q.Quantity(value=0, unit="servers", source=q.OWN, evidence="assumed")
+    refuses: bool = False
+
+
+class Slowdown(Part):
+    """Services that begin from one moment to another take `factor` times as long."""
+
+    from_: Annotated[Moment, Field(alias="from")]
+    to: Moment
+    factor: Ratio
+
+
+class Station(Part):
+    """Servers, those who wait, and what its visits take unless a visit says otherwise."""
+
+    name: str = Field(min_length=1)
+    servers: Servers
+    queue: Count | None = None
+    service: Time | None = None
+    patience: Time | None = None
+    calendar: Calendar | None = None
+    outages: list[Outage] = Field(default=[])
+    slowdowns: list[Slowdown] = Field(default=[])
+
+
+class Visit(Part):
+    """One station, `visits` times in a row."""
+
+    station: str
+    visits: Annotated[int, Field(ge=1, le=_MOST_STEPS)] = 1
+    service: Time | None = None
+    patience: Time | None = None
+
+    @model_validator(mode="before")
+    @classmethod
+    def _bare(cls, given: Any) -> Any:
+        return {"station": given} if isinstance(given, str) else given
+
+
+class Step(Part):
+    """One request: its visits in order, after a pause to think, with a time-out of its client."""
+
+    visits: list[Visit] = Field(min_length=1)
+    think: Time | None = None
+    timeout: Seconds | None = None
+
+
+class Journey(Part):
+    """What a client does: `route`, each visit a request of its own, or `steps`, each with several visits."""
+
+    name: str = Field(min_length=1)
+    share: Ratio = q.Quantity(value=1, unit="ratio", source=q.OWN, evidence="assumed")
+    priority: int = 0
+    route: list[Visit] | None = None
+    steps: list[Step] | None = None
+
+    @model_validator(mode="after")
+    def _one_way(self) -> "Journey":
+        if bool(self.route) == bool(self.steps):
+            raise _wrong(("route", "route and steps" if self.route else None, "exactly one of route, steps"))
+        return self
+
+    def requests(self) -> list[Step]:
+        """The journey as steps, whichever way it was written."""
+        if self.steps:
+            return self.steps
+        return [
+            Step(visits=[visit.model_copy(update={"visits": 1})])
+            for visit in self.route or []
+            for _ in range(visit.visits)
+        ]
+
+
+class Route(Part):
+    """Of those who leave a station, the share that goes on to another; the others leave the network."""
+
+    from_: Annotated[str, Field(alias="from")]
+    to: str
+    probability: Share
+
+
+class Retries(Part):
+    """What clients do whose request was refused, abandoned or timed out."""
+
+    attempts: Annotated[int, Field(ge=1, le=100)]
+    pause: Seconds
+    factor: Ratio = q.Quantity(value=2, unit="ratio", source=q.OWN, evidence="assumed")
+    longest: Seconds | None = None
+    jitter: Share = q.Quantity(value=0, unit="ratio", source=q.OWN, evidence="assumed")
+    budget: Ratio | None = None
+    burst: Count = q.Quantity(value=0, unit="visits", source=q.OWN, evidence="assumed")
+
+
+class Run(Part):
+    """How long, how often, how precise."""
+
+    horizon: Seconds
+    replications: Annotated[int, Field(ge=1, le=100_000)] = 10
+    warm_up: Literal["mser5"] | Seconds | None = None
+    seed: Annotated[int, Field(ge=0, lt=2**63)] = 1
+    confidence: Annotated[float, Field(gt=0, lt=1)] = 0.95
+    precision: Annotated[float, Field(gt=0, lt=1)] | None = None
+    most_replications: Annotated[int, Field(ge=2, le=100_000)] = 100
+    engine: Literal["auto", "compiled", "reference"] = "auto"
+
+
+class NetworkScenario(Document):
+    """A network with its arrivals."""
+
+    own_numbers: ClassVar[bool] = True
+
+    title: str = "A network"
+    question: str = ""
+    arrivals: list[Arrivals] = Field(min_length=1)
+    stations: list[Station] = Field(min_length=1)
+    journeys: list[Journey] = Field(default=[])
+    routes: list[Route] = Field(default=[])
+    retries: Retries | None = None
+    run: Run
+
+    @model_validator(mode="before")
+    @classmethod
+    def _one_stream(cls, given: Any) -> Any:
+        if isinstance(given, dict) and isinstance(given.get("arrivals"), dict):
+            return {**given, "arrivals": [given["arrivals"]]}
+        return given
+
+    @property
+    def steady(self) -> bool:
+        """Whether nothing in it depends on the time of day, so that a steady state can be asked for."""
+        timed = any(each.calendar or each.outages or each.slowdowns for each in self.stations)
+        return not timed and all(each.rate or each.interval for each in self.arrivals)
+
+    def contradictions(self) -> q.Problems:
+        """Values that are fine alone and wrong together."""
+        names = [station.name for station in self.stations]
+        found: q.Problems = [
+            (f"stations[{number}].name", name, "a name that no other station has")
+            for number, name in enumerate(names)
+            if name in names[:number]
+        ]
+        found += self._unknown_names(names) + self._spans() + self._services()
+        if self.journeys and self.routes:
+            found.append(("routes", "journeys and routes", "one of journeys, routes"))
+        if self.journeys and not sum(each.share.value for each in self.journeys):
+            found.append(("journeys", "shares of 0", "a share above 0"))
+        found += self._leavable(names)
+        horizon_s = seconds(self.run.horizon)
+        if isinstance(self.run.warm_up, q.Quantity) and seconds(self.run.warm_up) >= horizon_s:
+            found.append(("run.warm_up", self.run.warm_up.value, f"less than the horizon, {horizon_s:g} seconds"))
+        if horizon_s <= 0:
+            found.append(("run.horizon", horizon_s, "more than 0 seconds"))
+        return found
+
+    def _unknown_names(self, stations: list[str]) -> q.Problems:
+        """Stations and journeys that are named and are not there."""
+        named = [
+            (f"journeys[{j}].{'steps' if journey.steps else 'route'}", visit.station)
+            for j, journey in enumerate(self.journeys)
+            for step in journey.requests()
+            for visit in step.visits
+        ]
+        named += [(f"routes[{n}].from", route.from_) for n, route in enumerate(self.routes)]
+        named += [(f"routes[{n}].to", route.to) for n, route in enumerate(self.routes)]
+        named += [(f"arrivals[{n}].to", each.to) for n, each in enumerate(self.arrivals) if each.to is not None]
+        known = f"one of {', '.join(stations)}"
+        found: q.Problems = [(key, name, known) for key, name in dict.fromkeys(named) if name not in stations]
+        journeys = [each.name for each in self.journeys]
+        for number, each in enumerate(self.arrivals):
+            if each.journey is not None and each.journey not in journeys:
+                expected = f"one of {', '.join(journeys)}" if journeys else "nothing; there are no journeys"
+                found.append((f"arrivals[{number}].journey", each.journey, expected))
+            if each.to is not None and not self.routes:
+                found.append((f"arrivals[{number}].to", each.to, "nothing, unless there are routes"))
+        return found
+
+    def _spans(self) -> q.Problems:
+        """Outages and slow-downs that overlap, stations that never open."""
+        found: q.Problems = []
+        for number, station in enumerate(self.stations):
+            for name in ("outages", "slowdowns"):
+                end = 0.0
+                for place, each in enumerate(getattr(station, name)):
+                    from_s, to_s = seconds(each.from_), seconds(each.to)
+                    if from_s < end or to_s <= from_s:
+                        key = f"stations[{number}].{name}[{place}]"
+                        found.append((key, f"{from_s:g} to {to_s:g}", "spans in order, each after the one before"))
+                    end = max(end, to_s)
+            spans = station.calendar.spans() if station.calendar else [(0.0, math.inf, None)]
+            if not any((each or station.servers).value >= 1 for _, _, each in spans):
+                found.append((f"stations[{number}].servers", station.servers.value, "at least 1 server at some time"))
+            counts = [station.servers, *(each.servers for each in station.outages), *(s for _, _, s in spans if s)]
+            for each in [*counts, station.queue]:
+                if each is not None and each.value != int(each.value):
+                    found.append((f"stations[{number}]", each.value, f"a whole number of {each.unit}"))
+        return found
+
+    def _services(self) -> q.Problems:
+        """Visits whose service time is said nowhere."""
+        told = {station.name for station in self.stations if station.service}
+        if not self.journeys:
+            missing = [n for n, station in enumerate(self.stations) if not station.service]
+            return [(f"stations[{n}].service", None, "a service time; no journey gives one") for n in missing]
+        visits = [
+            (f"journeys[{j}]", visit.station)
+            for j, journey in enumerate(self.journeys)
+            for step in journey.requests()
+            for visit in step.visits
+            if visit.service is None and visit.station not in told
+        ]
+        return [(key, name, "a service, at the visit or at its station") for key, name in dict.fromkeys(visits)]
+
+    def _leavable(self, stations: list[str]) -> q.Problems:
+        """Shares of a station that exceed 1, and stations that nobody can leave the network from."""
+        found: q.Problems = []
+        leaves = {}
+        for name in stations:
+            total = math.fsum(each.probability.value for each in self.routes if each.from_ == name)
+            leaves[name] = total < 1 - 1e-9
+            if total > 1 + 1e-9:
+                found.append(("routes", f"{total:g} from {name}", "at most 1 from one station"))
+        for _ in stations:
+            for each in self.routes:
+                if each.probability.value > 0 and leaves.get(each.to):
+                    leaves[each.from_] = True
+        return found + [("routes", name, "a way out of the network") for name, out in leaves.items() if not out]

@@ -1,0 +1,45 @@
+"""A network's figures as text: one line a station, each figure with half its interval."""
+
+import math
+from collections.abc import Iterator
+from typing import Any
+
+Figures = dict[str, Any]
+_COLUMNS = ("wait_s", "response_s")
+
+
+def lines(figures: Figures) -> Iterator[str]:
+    """The table that `caodiem simulate NETWORK` prints."""
+    percent = 100 * figures["confidence"]
+    yield figures["title"]
+    yield (
+        f"{figures['engine']} engine, seed {figures['seed']}, {figures['replications']} replications of "
+        f"{figures['horizon_s']:g} s, the first {figures['warm_up_s']:.4g} s left out; "
+        f"± half of a {percent:g}% interval over replications"
+    )
+    yield from figures["notices"]
+    yield ""
+    for name, station in figures["stations"].items():
+        yield f"{name}: {_shown(station['arrivals'])} visits, {_shown(station['number'])} there in the mean"
+        if not math.isnan(station["utilisation"]["value"]):
+            yield f"  utilisation {_shown(station['utilisation'])}"
+        yield f"  refused {_shown(station['refused'])}, abandoned {_shown(station['abandoned'])}"
+        for column in _COLUMNS:
+            yield f"  {column:<11}{_times(station[column])}"
+    yield ""
+    system = figures["system"]
+    yield f"journeys: {_shown(system['arrivals'])}, {_shown(system['number'])} under way in the mean"
+    ends = ", ".join(f"{end} {_shown(system[end])}" for end in ("completed", "refused", "abandoned", "timed_out"))
+    yield f"  {ends}"
+    yield f"  response_s {_times(system['response_s'])}"
+
+
+def _times(times: Figures) -> str:
+    return "  ".join(f"{name} {_shown(each)}" for name, each in times.items())
+
+
+def _shown(figure: dict[str, float]) -> str:
+    value, half = figure["value"], (figure["high"] - figure["low"]) / 2
+    if math.isnan(value):
+        return "–"
+    return f"{value:.5g}" if math.isnan(half) else f"{value:.5g} ± {half:.2g}"

@@ -1,0 +1,83 @@
+"""When arrivals come: Poisson by inversion of the cumulative rate, regular, or as listed.
+
+The n-th arrival of a Poisson process is where its cumulative rate reaches the sum of n unit exponentials: exact for
+any rate, without rejected draws, and the n-th draw belongs to the n-th arrival.
+"""
+
+import math
+
+import numpy as np
+
+from caodiem.draws import uniform
+from simulation.distributions import Distribution
+
+Floats = np.ndarray
+
+
+def poisson(rate: float, horizon_s: float, seed: int, stream: str) -> Floats:
+    """A constant rate, per second."""
+    return _units(rate * horizon_s, seed, stream) / rate if rate else np.empty(0)
+
+
+def by_rate(points: list[tuple[float, float]], repeat_s: float, horizon_s: float, seed: int, stream: str) -> Floats:
+    """A rate that is linear between `points` (second, per second), stays after the last one, or repeats."""
+    rates = _Rates(points, min(repeat_s, horizon_s) if math.isinf(repeat_s) else repeat_s)
+    turns = math.floor(horizon_s / rates.length_s)
+    total = turns * rates.whole + rates.upto(horizon_s - turns * rates.length_s)
+    due = rates.times(_units(total, seed, stream))
+    return due[due < horizon_s]
+
+
+def renewal(interval: Distribution, horizon_s: float, seed: int, stream: str) -> Floats:
+    """Independent gaps between arrivals, the first one before the first arrival."""
+    due = np.empty(0)
+    expected = horizon_s / interval.mean_s
+    while not len(due) or due[-1] < horizon_s:
+        expected = 1.2 * expected + 100
+        due = np.cumsum(interval.times_s(uniform(seed, stream, np.arange(math.ceil(expected)))))
+    return due[due < horizon_s]
+
+
+class _Rates:
+    """A piecewise-linear rate over one turn and the integral of it."""
+
+    def __init__(self, points: list[tuple[float, float]], length_s: float) -> None:
+        times = np.array([time for time, _ in points])
+        rates = np.array([rate for _, rate in points])
+        kept = times < length_s
+        end = np.interp(length_s, times, rates)
+        self.times_s = np.append(times[kept], length_s)
+        self.rates = np.append(rates[kept], end)
+        self.length_s = length_s
+        areas = np.diff(self.times_s) * (self.rates[1:] + self.rates[:-1]) / 2
+        self.cumulated = np.concatenate([[0.0], np.cumsum(areas)])
+        self.whole = float(self.cumulated[-1])
+
+    def upto(self, time_s: float) -> float:
+        """Arrivals expected in the first `time_s` of a turn."""
+        place = min(int(np.searchsorted(self.times_s, time_s, side="right")) - 1, len(self.times_s) - 2)
+        gone = time_s - self.times_s[place]
+        rise = (self.rates[place + 1] - self.rates[place]) / max(self.times_s[place + 1] - self.times_s[place], 1e-300)
+        return float(self.cumulated[place] + gone * (self.rates[place] + gone * rise / 2))
+
+    def times(self, expected: Floats) -> Floats:
+        """Where the cumulative rate reaches each of `expected`, by the quadratic formula in its stable form."""
+        turn = np.floor(expected / self.whole)
+        left = expected - turn * self.whole
+        place = np.clip(np.searchsorted(self.cumulated, left, side="right") - 1, 0, len(self.cumulated) - 2)
+        start, width = self.times_s[place], np.diff(self.times_s)[place]
+        rate, area = self.rates[place], left - self.cumulated[place]
+        with np.errstate(divide="ignore", invalid="ignore"):
+            rise = np.where(width > 0, (self.rates[place + 1] - rate) / width, 0.0)
+            gone = 2 * area / (rate + np.sqrt(np.maximum(rate**2 + 2 * rise * area, 0.0)))
+        return turn * self.length_s + start + np.where(area > 0, gone, 0.0)
+
+
+def _units(total: float, seed: int, stream: str) -> Floats:
+    """The points of a Poisson process of rate 1 on [0, total)."""
+    count = total
+    points = np.empty(0)
+    while not len(points) or points[-1] < total:
+        count = count + 6 * math.sqrt(count) + 20
+        points = np.cumsum(-np.log(uniform(seed, stream, np.arange(math.ceil(count)))))
+    return points[points < total]

@@ -1,0 +1,156 @@
+"""Figures of one replication: pure functions of its work and its log, each a dictionary of numbers.
+
+Counted are the arrivals (of a journey to the network, of a visit to a station) in [warm-up, horizon), to their end
+however late; averages over time are taken over the same interval.
+"""
+
+import math
+from typing import Any
+
+import numpy as np
+
+from simulation.log import End, Log, station_of_visits
+from simulation.network import INFINITE, Network, Station
+from simulation.work import Work
+
+QUANTILES = {"p50": 0.5, "p90": 0.9, "p95": 0.95, "p99": 0.99}
+Floats = np.ndarray
+Figures = dict[str, Any]
+
+
+def of_replication(
+    network: Network, work: Work, log: Log, journey: np.ndarray, names: list[str], from_s: float, to_s: float
+) -> Figures:
+    """`system`, and `stations` and `journeys` by name."""
+    where = station_of_visits(work)
+    ended = Ended(work, log)
+    return {
+        "system": _journeys(ended, np.ones(work.arrivals, dtype=bool), from_s, to_s),
+        "stations": {
+            station.name: _station(station, log.visits[where == number], from_s, to_s)
+            for number, station in enumerate(network.stations)
+        },
+        "journeys": {
+            name: _journeys(ended, journey == number, from_s, to_s)
+            | {"waits": _waits_at(network, work, log, where, journey == number, from_s, to_s)}
+            for number, name in enumerate(names)
+        },
+    }
+
+
+class Ended:
+    """How and when each journey ended, and how many attempts and steps it made."""
+
+    def __init__(self, work: Work, log: Log) -> None:
+        first_attempt = work.attempt_at[work.first[:-1]]
+        made = log.attempts["end"] != End.NONE
+        places = np.where(made, np.arange(len(made)), -1)
+        last = np.maximum.reduceat(places, first_attempt) if work.arrivals else np.empty(0, dtype=np.int64)
+        self.due_s = work.due_s
+        self.ended_s = log.attempts["ended_s"][last]
+        self.end = log.attempts["end"][last]
+        self.attempts = _sums(made, first_attempt)
+        # A step was reached when its first attempt was made.
+        self.steps = _sums(made[work.attempt_at[:-1]], work.first[:-1])
+
+
+def _journeys(ended: Ended, chosen: np.ndarray, from_s: float, to_s: float) -> Figures:
+    counted = chosen & (ended.due_s >= from_s) & (ended.due_s < to_s)
+    end, arrivals = ended.end[counted], int(counted.sum())
+    ok = counted & (ended.end == End.OK)
+    steps = int(ended.steps[counted].sum())
+    return {
+        "arrivals": arrivals,
+        "completed": int(ok.sum()),
+        "refused": int((end == End.REFUSED).sum()),
+        "abandoned": int((end == End.ABANDONED).sum()),
+        "timed_out": int((end == End.TIMED_OUT).sum()),
+        "attempts_per_request": int(ended.attempts[counted].sum()) / steps if steps else math.nan,
+        "response_s": spread(ended.ended_s[ok] - ended.due_s[ok]),
+        "number": present(ended.due_s[chosen], ended.ended_s[chosen], from_s, to_s),
+    }
+
+
+def _station(station: Station, visits: np.ndarray, from_s: float, to_s: float) -> Figures:
+    visits = visits[visits["end"] != End.NONE]
+    counted = visits[(visits["came_s"] >= from_s) & (visits["came_s"] < to_s)]
+    served = counted[counted["end"] == End.OK]
+    entered = counted[counted["end"] != End.REFUSED]
+    waits = np.where(entered["end"] == End.OK, entered["began_s"], entered["left_s"]) - entered["came_s"]
+    begun = visits[visits["end"] == End.OK]
+    busy = present(begun["began_s"], begun["left_s"], from_s, to_s)
+    number = present(visits["came_s"], visits["left_s"], from_s, to_s)
+    servers = mean_servers(station, from_s, to_s)
+    return {
+        "arrivals": len(counted),
+        "served": len(served),
+        "refused": int((counted["end"] == End.REFUSED).sum()),
+        "abandoned": int((counted["end"] >= End.ABANDONED).sum()),
+        "waited": float((waits > 0).mean()) if len(waits) else math.nan,
+        "wait_s": spread(waits),
+        "response_s": spread(served["left_s"] - served["came_s"]),
+        "number": number,
+        "number_waiting": number - busy,
+        "servers_busy": busy,
+        "utilisation": busy / servers if servers and servers < INFINITE / 2 else math.nan,
+    }
+
+
+def _waits_at(
+    network: Network, work: Work, log: Log, where: np.ndarray, chosen: np.ndarray, from_s: float, to_s: float
+) -> dict[str, float]:
+    """The mean wait of some arrivals' visits at each station, which priorities make differ."""
+    if len(chosen) and chosen.all():
+        mine = np.ones(len(where), dtype=bool)
+    else:
+        counts = np.diff(np.append(work.visit_at[work.first[:-1]], len(where)))
+        mine = np.repeat(chosen, counts)
+    came_s, end = log.visits["came_s"], log.visits["end"]
+    entered = mine & (end != End.NONE) & (end != End.REFUSED) & (came_s >= from_s) & (came_s < to_s)
+    until_s = np.where(end == End.OK, log.visits["began_s"], log.visits["left_s"])
+    return {
+        station.name: _mean((until_s - came_s)[entered & (where == number)])
+        for number, station in enumerate(network.stations)
+    }
+
+
+def spread(values: Floats) -> dict[str, float]:
+    """Mean and exact quantiles: the smallest value that a share q of all do not exceed (caodiem/summary.py)."""
+    if not len(values):
+        return dict.fromkeys(("mean", *QUANTILES), math.nan)
+    ranks = [max(math.ceil(round(q * len(values), 9)), 1) - 1 for q in QUANTILES.values()]
+    parted = np.partition(values, sorted(set(ranks)))
+    return {"mean": float(values.mean())} | dict(zip(QUANTILES, (float(parted[rank]) for rank in ranks), strict=True))
+
+
+def present(came_s: Floats, left_s: Floats, from_s: float, to_s: float) -> float:
+    """How many are there in the mean over [from_s, to_s)."""
+    inside = np.clip(left_s, from_s, to_s) - np.clip(came_s, from_s, to_s)
+    return float(inside.sum() / (to_s - from_s))
+
+
+def mean_servers(station: Station, from_s: float, to_s: float) -> float:
+    """Servers that work, after hours and outages, in the mean over [from_s, to_s)."""
+    edges, opened, limit = {from_s, to_s}, [(0.0, station.hours.servers[0])], [(0.0, INFINITE)]
+    for time_s, servers in station.hours.changes():
+        if time_s >= to_s:
+            break
+        opened.append((time_s, servers))
+    limit += [(time_s, servers) for time_s, servers, _ in station.limits()]
+    edges |= {time_s for time_s, _ in [*opened, *limit] if from_s < time_s < to_s}
+    times = np.array(sorted(edges))
+    working = np.minimum(_at(opened, times[:-1]), _at(limit, times[:-1]))
+    return float((np.diff(times) * working).sum() / (to_s - from_s))
+
+
+def _at(changes: list[tuple[float, int]], times_s: Floats) -> Floats:
+    place = np.searchsorted([time_s for time_s, _ in changes], times_s, side="right") - 1
+    return np.array([servers for _, servers in changes], dtype=np.float64)[place]
+
+
+def _mean(values: Floats) -> float:
+    return float(values.mean()) if len(values) else math.nan
+
+
+def _sums(values: np.ndarray, begins: np.ndarray) -> np.ndarray:
+    return np.add.reduceat(values.astype(np.int64), begins) if len(begins) else np.empty(0, dtype=np.int64)

@@ -1,0 +1,145 @@
+"""Replications of a planner's network: how many, from where on they count, and what interval they give.
+
+Each replication is a run of its own seed, so its figures, quantiles included, are independent of the others', and
+Student's interval over them is one; waits within a run are correlated and are never pooled as if they were not.
+"""
+
+import math
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+from scipy.stats import t as student
+
+from caodiem.errors import UsageError
+from caodiem.network import NetworkScenario, seconds
+from caodiem.quantity import Quantity
+from simulation import figures, own, reference
+from simulation.figures import Ended, Figures
+from simulation.log import Log
+from simulation.network import Network
+from simulation.work import Work
+
+Floats = np.ndarray
+Engine = Callable[[Network, Work], Log]
+_BATCH = 5
+_MOST_PILOTS = 10
+
+
+def simulate(scenario: NetworkScenario, progress: Callable[[float], None] = lambda share: None) -> dict[str, Any]:
+    """Run the replications; the figures with their intervals, and how they were made."""
+    network, horizon_s = own.network_of(scenario), seconds(scenario.run.horizon)
+    engine, run, notice = choose(scenario, network)
+    from_s, warm_up_note = _warm_up_s(scenario, network, run)
+    found: list[Figures] = []
+    asked = scenario.run.replications
+    while len(found) < asked:
+        work, journey = own.draw(scenario, network, len(found))
+        log = run(network, work)
+        names = own.journeys(scenario)
+        found.append(figures.of_replication(network, work, log, journey, names, from_s, horizon_s))
+        if len(found) == asked and not _precise(scenario, found) and asked < scenario.run.most_replications:
+            asked += 1
+        progress(len(found) / asked)
+    return {
+        "title": scenario.title,
+        "scenario_hash": scenario.hash,
+        "engine": engine,
+        "notices": [note for note in (notice, warm_up_note, _precision_note(scenario, found)) if note],
+        "seed": scenario.run.seed,
+        "replications": len(found),
+        "confidence": scenario.run.confidence,
+        "horizon_s": horizon_s,
+        "warm_up_s": from_s,
+        **intervals(found, scenario.run.confidence),
+    }
+
+
+def choose(scenario: NetworkScenario, network: Network) -> tuple[str, Engine, str]:
+    """(name, engine, notice): the compiled one, or the reference where asked for or where the other lacks something."""
+    if scenario.run.engine == reference.NAME:
+        return reference.NAME, reference.run, ""
+    # Imported here: a planner who asks for the reference needs no Numba.
+    from simulation import compiled
+
+    missing = compiled.unsupported(network)
+    if not missing:
+        return compiled.NAME, compiled.run, ""
+    lacks = f"the compiled engine takes no {', no '.join(missing)}"
+    if scenario.run.engine == compiled.NAME:
+        raise UsageError(f'run.engine = "compiled": {lacks}; expected "auto" or "reference"')
+    return reference.NAME, reference.run, f"{lacks}; the reference engine ran instead"
+
+
+def interval(values: list[float], confidence: float) -> dict[str, float]:
+    """The mean over replications and Student's interval around it; no interval from fewer than two."""
+    known = np.array([value for value in values if not math.isnan(value)])
+    if len(known) == 0:
+        return {"value": math.nan, "low": math.nan, "high": math.nan}
+    mean = float(known.mean())
+    if len(known) == 1:
+        return {"value": mean, "low": math.nan, "high": math.nan}
+    half = float(student.ppf((1 + confidence) / 2, len(known) - 1) * known.std(ddof=1) / math.sqrt(len(known)))
+    return {"value": mean, "low": mean - half, "high": mean + half}
+
+
+def intervals(found: list[Figures], confidence: float) -> Figures:
+    """The same figures, each number replaced by its interval over the replications."""
+    return {key: _interval_of([each[key] for each in found], confidence) for key in found[0]}
+
+
+def _interval_of(values: list[Any], confidence: float) -> Any:
+    return intervals(values, confidence) if isinstance(values[0], dict) else interval(values, confidence)
+
+
+def mser5(series: Floats) -> int:
+    """How many leading values to leave out (White 1997, MSER-5): the batches of five before the place d that makes
+    the standard error of the rest, s²(d) / (n - d)², least. Only the first half is searched.
+    """
+    batches = series[: len(series) // _BATCH * _BATCH].reshape(-1, _BATCH).mean(axis=1)
+    count = len(batches)
+    if count < 2:
+        return 0
+    # Sums of the values from d on, for every d at once; around the mean, so that no digits are lost.
+    centred = batches - batches.mean()
+    left = np.arange(count, 0, -1)
+    sums, squares = centred[::-1].cumsum()[::-1], (centred**2)[::-1].cumsum()[::-1]
+    errors = (squares - sums**2 / left) / left**2
+    return int(np.argmin(errors[: count // 2 + 1])) * _BATCH
+
+
+def _warm_up_s(scenario: NetworkScenario, network: Network, run: Engine) -> tuple[float, str]:
+    """(seconds to leave out, notice). MSER-5 looks at the response times averaged over pilot replications."""
+    asked = scenario.run.warm_up
+    if isinstance(asked, Quantity):
+        return seconds(asked), ""
+    if asked is None and not scenario.steady:
+        return 0.0, ""
+    responses, dues = [], []
+    for replication in range(min(scenario.run.replications, _MOST_PILOTS)):
+        work, _ = own.draw(scenario, network, replication)
+        ended = Ended(work, run(network, work))
+        responses.append(ended.ended_s - ended.due_s)
+        dues.append(work.due_s)
+    length = min(len(each) for each in responses)
+    left_out = mser5(np.mean([each[:length] for each in responses], axis=0))
+    if left_out == 0:
+        return 0.0, ""
+    note = ""
+    if left_out >= (length // _BATCH // 2) * _BATCH:
+        note = "MSER-5 found no steady state in the first half of the horizon; expected a longer one, or less load"
+    return float(np.mean([each[left_out] for each in dues])), note
+
+
+def _precise(scenario: NetworkScenario, found: list[Figures]) -> bool:
+    """Whether the mean response is as precise as asked: half its interval over the mean."""
+    if scenario.run.precision is None:
+        return True
+    mean = interval([each["system"]["response_s"]["mean"] for each in found], scenario.run.confidence)
+    return bool((mean["high"] - mean["low"]) / 2 <= scenario.run.precision * mean["value"])
+
+
+def _precision_note(scenario: NetworkScenario, found: list[Figures]) -> str:
+    if _precise(scenario, found):
+        return ""
+    return f"the precision asked for was not reached in {len(found)} replications"

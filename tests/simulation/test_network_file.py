@@ -1,0 +1,205 @@
+"""A planner's own network: its file, its mistakes, its arrivals, the command, and every example of docs/networks.md."""
+
+import json
+import math
+import re
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from typer.testing import CliRunner
+
+from caodiem.cli import app
+from caodiem.network import NetworkScenario
+from caodiem.scenario_file import ScenarioError, load_document
+from simulation import arrivals, own, replications
+from simulation.distributions import Empirical, Exponential, Fixed, Gamma, Lognormal, Mixture, Uniform
+from tests.conftest import ROOT
+
+PAGE = (ROOT / "docs" / "networks.md").read_text(encoding="utf-8")
+EXAMPLES = re.findall(r"```toml\n(.*?)```", PAGE, re.DOTALL)
+SHORT = EXAMPLES[0]
+FILES = sorted((ROOT / "scenarios").glob("network-*.toml"))
+
+
+def loaded(tmp_path: Path, text: str) -> NetworkScenario:
+    path = tmp_path / "network.toml"
+    path.write_text(text, encoding="utf-8")
+    return load_document(path, NetworkScenario)
+
+
+@pytest.mark.parametrize("text", EXAMPLES, ids=lambda text: text.split('"')[1])
+def test_every_example_of_the_page_runs_alike_on_both_engines(tmp_path: Path, text: str) -> None:
+    scenario = loaded(tmp_path, text)
+    network = own.network_of(scenario)
+    work, _ = own.draw(scenario, network, 0)
+    engines = [replications.choose(with_run(scenario, engine=name), network) for name in ("compiled", "reference")]
+    compiled, reference = (run(network, work) for _, run, _ in engines)
+    assert compiled.same_as(reference)
+    found = replications.simulate(with_run(scenario, replications=2))
+    assert found["engine"] == "compiled"
+    assert found["notices"] == []
+    assert found["system"]["completed"]["value"] > 0
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda path: path.stem)
+def test_every_network_of_ours_runs(path: Path) -> None:
+    scenario = load_document(path, NetworkScenario)
+    short = scenario.run.horizon.model_copy(update={"value": scenario.run.horizon.value / 20})
+    found = replications.simulate(with_run(scenario, horizon=short, replications=2))
+    assert found["system"]["completed"]["value"] > 0
+
+
+def with_run(scenario: NetworkScenario, **changes: Any) -> NetworkScenario:
+    return scenario.model_copy(update={"run": scenario.run.model_copy(update=changes)})
+
+
+def test_the_command_prints_a_table_or_json(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "desk.toml").write_text(SHORT)
+    said = CliRunner().invoke(app, ["simulate", "desk.toml"])
+    assert said.exit_code == 0, said.output
+    assert "utilisation 0.8" in said.stdout
+    folder = Path(said.stdout.splitlines()[-1])
+    printed = json.loads(CliRunner().invoke(app, ["simulate", "desk.toml", "--json"]).stdout)
+    assert printed["stations"] == json.loads((folder / "network.json").read_text())["stations"]
+    desk = printed["stations"]["desk"]
+    for figure in (desk["arrivals"], desk["wait_s"]["mean"], desk["response_s"]["p99"], desk["utilisation"]):
+        assert figure["low"] <= figure["value"] <= figure["high"]
+    assert json.loads((folder / "manifest.json").read_text())["state"] == "finished"
+
+
+MISTAKES = {
+    "unit": ('rate = 0.9', 'rate = { value = 1, unit = "per secnd" }', "arrivals.rate.unit", "'per second' or"),
+    "key": ("servers = 1", "servers = 1\nbreaker = 3", "stations[0].breaker", "one of name, servers, queue"),
+    "source": ("rate = 0.9", 'rate = { value = 1, evidence = "seed" }', "arrivals.rate.evidence", "'assumed'"),
+    "evidence": ("mean = 1", 'mean = { value = 1, evidence = "guess" }', "service.mean.evidence", "'assumed'"),
+    "distribution": ('"exponential"', '"exponental"', "service.distribution", "did you mean 'exponential'?"),
+    "parameter": ('"exponential"', '"gamma"', "service.variation", "gamma times need mean, variation"),
+    "parameter too many": ("mean = 1", "mean = 1, low = 2", "service.low", "exponential times have mean"),
+    "servers": ("servers = 1", "servers = 0", "stations[0].servers", "at least 1 server at some time"),
+    "half a server": ("servers = 1", "servers = 1.5", "stations[0]", "a whole number of servers"),
+    "word": ("servers = 1", 'servers = "many"', "stations[0].servers", "a table"),
+    "name": ('name = "desk"', 'name = ""', "stations[0].name", "at least 1 character"),
+    "route": ("[run]", '[[routes]]\nfrom = "desk"\nto = "dsk"\nprobability = 1\n[run]', "routes[0].to", "one of desk"),
+    "no way out": ("[run]", '[[routes]]\nfrom = "desk"\nto = "desk"\nprobability = 1\n[run]', "routes", "a way out"),
+    "journey": ("rate = 0.9", 'rate = 0.9\njourney = "x"', "arrivals[0].journey", "there are no journeys"),
+    "two kinds": ("rate = 0.9", "rate = 0.9\ninterval = 1", "rate", "exactly one of rate, points, interval, times"),
+    "outage": ("servers = 1", "servers = 1\noutages = [{ from = 5, to = 4 }]", "outages[0]", "spans in order"),
+    "calendar": (
+        "servers = 1", 'servers = 1\ncalendar = { period = "day", open = [{ from = "17:00", to = "08:00" }] }',
+        "calendar.open", "spans within 86400 seconds"),
+    "horizon": ("horizon = 20000", "horizon = 0", "run.horizon", "more than 0 seconds"),
+    "warm-up": ("horizon = 20000", "horizon = 20000\nwarm_up = 20000", "run.warm_up", "less than the horizon"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", MISTAKES)
+def test_a_mistake_is_told_with_its_key_and_what_is_accepted(tmp_path: Path, name: str) -> None:
+    good, bad, key, expected = MISTAKES[name]
+    assert good in SHORT
+    with pytest.raises(ScenarioError) as caught:
+        loaded(tmp_path, SHORT.replace(good, bad, 1))
+    told = str(caught.value)
+    assert key in told
+    assert expected in told
+    assert str(tmp_path / "network.toml") in told
+
+
+def test_mistakes_are_told_all_at_once(tmp_path: Path) -> None:
+    text = SHORT
+    for name in ("unit", "key", "parameter"):
+        text = text.replace(MISTAKES[name][0], MISTAKES[name][1], 1)
+    with pytest.raises(ScenarioError) as caught:
+        loaded(tmp_path, text)
+    assert len(caught.value.problems) == 3
+
+
+def test_every_key_is_described() -> None:
+    from caodiem import network
+
+    for name in ("Arrivals", "Station", "Calendar", "Opening", "Outage", "Journey", "Step", "Visit", "Retries", "Run"):
+        for key, field in getattr(network, name).model_fields.items():
+            assert f"`{field.alias or key}`" in PAGE, (name, key)
+
+
+def test_the_n_th_arrival_is_where_the_cumulative_rate_reaches_the_n_th_unit() -> None:
+    """Held against numerical integration of the rate between arrivals: unit exponentials, whatever the rate."""
+    points = [(0.0, 0.0), (10.0, 5.0), (10.0, 1.0), (20.0, 0.0), (40.0, 0.0), (50.0, 3.0)]
+    due = arrivals.by_rate(points, 60.0, 600.0, 3, "a")
+    assert not np.any((due % 60 > 20) & (due % 60 <= 40)), "nobody comes while the rate is 0"
+    assert np.all(np.diff(due) > 0)
+    fine = np.linspace(0, 600, 6_000_001)
+    rate = np.interp(fine % 60, [0, 10, 10 + 1e-9, 20, 40, 50, 60], [0, 5, 1, 0, 0, 3, 3])
+    cumulated = np.concatenate([[0], np.cumsum((rate[1:] + rate[:-1]) / 2 * np.diff(fine))])
+    reached = np.interp(due, fine, cumulated)
+    assert reached == pytest.approx(arrivals._units(cumulated[-1] + 1, 3, "a")[: len(due)], abs=1e-3)
+
+
+def test_a_constant_rate_by_points_is_a_constant_rate() -> None:
+    by_points = arrivals.by_rate([(0.0, 2.0), (7.0, 2.0)], math.inf, 100.0, 5, "a")
+    assert by_points == pytest.approx(arrivals.poisson(2.0, 100.0, 5, "a"))
+
+
+def test_regular_arrivals_and_listed_ones() -> None:
+    assert arrivals.renewal(Fixed(2.0), 7.0, 1, "a").tolist() == [2.0, 4.0, 6.0]
+
+
+@pytest.mark.parametrize(
+    ("times", "variation"),
+    [
+        (Fixed(2.0), 0.0),
+        (Exponential(2.0), 1.0),
+        (Gamma(2.0, 0.5), 0.5),
+        (Lognormal(2.0, 0.7), 0.7),
+        (Uniform(1.0, 3.0), 1 / math.sqrt(12)),
+        (Empirical((1.0, 3.0)), 0.5),
+        (Mixture((Exponential(1.0), Exponential(3.0)), (1.0, 1.0)), math.sqrt(6) / 2),
+    ],
+    ids=lambda each: type(each).__name__,
+)
+def test_a_distribution_has_the_mean_and_the_variation_that_it_says(times: Any, variation: float) -> None:
+    chance = (np.arange(1_000_000) + 0.5) / 1e6
+    drawn = times.times_s(chance)
+    assert times.mean_s == pytest.approx(2.0)
+    assert drawn.mean() == pytest.approx(2.0, rel=1e-3)
+    assert drawn.std() / drawn.mean() == pytest.approx(variation, rel=1e-2, abs=1e-9)
+
+
+def test_mser5_leaves_out_what_leads_in() -> None:
+    noise = np.sin(np.arange(1000) * 7.7)
+    assert replications.mser5(noise) < 50
+    rising = noise + 20 * np.exp(-np.arange(1000) / 50)
+    assert 100 < replications.mser5(rising) < 400
+    assert replications.mser5(np.ones(7)) == 0
+    by_definition = rising.reshape(-1, 5).mean(axis=1)
+    errors = [by_definition[d:].var() / (200 - d) for d in range(101)]
+    assert replications.mser5(rising) == 5 * int(np.argmin(errors))
+
+
+def test_an_interval_holds_its_truth_as_often_as_it_says() -> None:
+    values = np.random.default_rng(1).exponential(size=(2000, 30)).tolist()
+    held = [replications.interval(each, 0.9) for each in values]
+    assert 0.87 < np.mean([each["low"] <= 1 <= each["high"] for each in held]) < 0.92
+
+
+def test_replications_go_on_until_the_precision_is_reached(tmp_path: Path) -> None:
+    scenario = with_run(loaded(tmp_path, SHORT), replications=3, precision=0.05, most_replications=60)
+    found = replications.simulate(scenario)
+    mean = found["system"]["response_s"]["mean"]
+    assert 3 < found["replications"] < 60
+    assert (mean["high"] - mean["low"]) / 2 <= 0.05 * mean["value"]
+    short = replications.simulate(with_run(scenario, most_replications=4))
+    assert short["replications"] == 4
+    assert "was not reached in 4 replications" in short["notices"][0]
+
+
+def test_more_servers_share_their_random_numbers(tmp_path: Path) -> None:
+    """Common random numbers: the same clients come with the same work, and nobody waits longer for a second desk."""
+    one, two = loaded(tmp_path, SHORT), loaded(tmp_path, SHORT.replace("servers = 1", "servers = 2"))
+    works = [own.draw(each, own.network_of(each), 3)[0] for each in (one, two)]
+    assert np.array_equal(works[0].due_s, works[1].due_s)
+    assert np.array_equal(works[0].service_s, works[1].service_s)
+    logs = [replications.choose(one, own.network_of(each))[1](own.network_of(each), works[0]) for each in (one, two)]
+    assert np.all(logs[1].visits["left_s"] <= logs[0].visits["left_s"])
