@@ -51,7 +51,7 @@ def elements(data: bytes, start: int, end: int) -> list[Element]:
 def only(data: bytes, start: int, end: int, *tags: int) -> list[Element]:
     """The elements of `data[start:end]`, if they have exactly these tags."""
     found = elements(data, start, end)
-    if tuple(element.tag for element in found) != tags:
+    if [element[0] for element in found] != list(tags):
         raise NotPlain(f"DER: tags {[hex(element.tag) for element in found]}, expected {[hex(tag) for tag in tags]}")
     return found
 

@@ -19,25 +19,25 @@ from staging.plain import NotPlain
 
 _SUBFILTERS = ("/ETSI.CAdES.detached", "/adbe.pkcs7.detached")
 _TABLE_BYTES_MAX = 20_000
-_TOKENS_MAX = 2_000
-_DEPTH_MAX = 12
+_TOKENS_MAX = 1_000  # of one object
+_FIELDS_MAX = 50
 _END = re.compile(rb"startxref[\r\n]+(\d{1,10})[\r\n]+%%EOF[\r\n]*\Z")
 _SECTION = re.compile(rb"(\d{1,8}) (\d{1,4}) ?(?:\r\n|\n|\r)((?:\d{10} \d{5} [nf](?: \r| \n|\r\n))*)")
 _OBJECT = re.compile(rb"(\d{1,8}) (\d{1,5}) obj\b")
 _ENDOBJ = re.compile(rb"[\0\t\n\f\r ]*endobj\b")
 _TOKEN = re.compile(
     rb"""[\0\t\n\f\r ]*(?:
-        (?P<open><<) | (?P<close>>>) | (?P<begin>\[) | (?P<end>\])
-      | (?P<name>/[A-Za-z0-9_.+:*-]*(?=[\0\t\n\f\r /<>\[\]()]))
+        (?P<name>/[A-Za-z0-9_.+:*-]*(?=[\0\t\n\f\r /<>\[\]()]))
+      | (?P<open><<) | (?P<close>>>) | (?P<begin>\[) | (?P<end>\])
       | (?P<number>\d{1,8})\ (?P<generation>\d{1,5})\ R(?=[\0\t\n\f\r /<>\[\]()])
-      | (?P<integer>[+-]?\d{1,15}(?=[\0\t\n\f\r /<>\[\]()])) | (?P<real>[+-]?\d*\.\d*(?=[\0\t\n\f\r /<>\[\]()]))
+      | (?P<integer>[+-]?\d{1,15}(?=[\0\t\n\f\r /<>\[\]()])) | (?P<real>[+-]?\d+\.\d*(?=[\0\t\n\f\r /<>\[\]()]))
       | (?P<hex><[0-9A-Fa-f]*>) | \((?P<text>(?:[^()\\]|\\[^()])*)\)
       | (?P<word>true|false|null)(?=[\0\t\n\f\r /<>\[\]()])
     )""",
     re.VERBOSE | re.DOTALL,
 )
 _WHEN = re.compile(r"D:(\d{14})(?:Z|([+-])(\d\d)'(\d\d)'?)?(?:00'00'?)?\Z")
-_CLOSE, _END_OF_LIST = object(), object()
+_PAIRED = {("open", "close"), ("begin", "end")}
 _ESCAPED = re.compile(rb"\\([0-7]{3})")
 
 
@@ -109,7 +109,10 @@ def _time(value: Any) -> datetime:
     if found is None:
         raise NotPlain(f"PDF: date {text!r}")
     try:
-        local = datetime.strptime(found[1], "%Y%m%d%H%M%S").replace(tzinfo=UTC)
+        # Some ten times as fast as strptime, which would read the same.
+        digits = found[1]
+        parts = [int(digits[:4]), *(int(digits[place : place + 2]) for place in range(4, 14, 2))]
+        local = datetime(*parts, tzinfo=UTC)  # type: ignore[arg-type]
     except ValueError as error:
         raise NotPlain(f"PDF: date {text!r}") from error
     ahead = timedelta(hours=int(found[3] or 0), minutes=int(found[4] or 0))
@@ -121,7 +124,6 @@ class _Reader:
 
     def __init__(self, pdf: bytes) -> None:
         self._pdf = pdf
-        self._tokens = 0
         self._offsets: dict[Reference, int] = {}
         self.trailer = self._read_table()
 
@@ -132,7 +134,7 @@ class _Reader:
         found = _OBJECT.match(self._pdf, self._offsets.get(value, len(self._pdf)))
         if found is None or Reference(int(found[1]), int(found[2])) != value:
             raise Doubt
-        inner, end = self._value(found.end(), 0)
+        inner, end = self._value(found.end())
         if not _ENDOBJ.match(self._pdf, end):
             raise Doubt
         return inner
@@ -155,7 +157,7 @@ class _Reader:
         at_table, at = at, self._read_sections(at + 4)
         if not pdf.startswith(b"trailer", at):
             raise Doubt
-        trailer, _ = self._value(at + 7, 0)
+        trailer, _ = self._value(at + 7)
         if not isinstance(trailer, dict) or b"/Encrypt" in trailer or b"/XRefStm" in trailer:
             raise Doubt
         before = trailer.get(b"/Prev", at_table)
@@ -180,48 +182,52 @@ class _Reader:
             at = section.end()
         return at
 
-    def _value(self, at: int, depth: int) -> tuple[Any, int]:
-        """The value that begins at `at`, and where it ends. A closing bracket stands for itself."""
-        found = _TOKEN.match(self._pdf, at)
-        self._tokens += 1
-        if found is None or depth > _DEPTH_MAX or self._tokens > _TOKENS_MAX:
-            raise Doubt
-        kind, end = found.lastgroup, found.end()
-        if kind == "open":
-            return self._pairs(end, depth)
-        if kind == "begin":
-            return self._items(end, depth)
-        if kind == "generation":
-            return Reference(int(found["number"]), int(found["generation"])), end
-        if kind == "hex":
-            return Digits(found.start("hex"), end), end
-        if kind == "text":
-            return Text(found["text"]), end
-        if kind in ("close", "end"):
-            return (_CLOSE if kind == "close" else _END_OF_LIST), end
-        return int(found["integer"]) if kind == "integer" else found[kind or 0], end
+    def _value(self, at: int) -> tuple[Any, int]:
+        """The value that begins at `at`, and where it ends."""
+        opened: list[tuple[str, list[Any]]] = []  # the containers around the place, innermost last
+        for _ in range(_TOKENS_MAX):
+            found = _TOKEN.match(self._pdf, at)
+            if found is None:
+                raise Doubt
+            kind, at = found.lastgroup, found.end()
+            if kind == "open" or kind == "begin":
+                opened.append((kind, []))
+                continue
+            if kind == "close" or kind == "end":
+                began, items = opened.pop() if opened else ("", [])
+                if (began, kind) not in _PAIRED:
+                    raise Doubt
+                value = _dictionary(items) if kind == "close" else items
+            else:
+                value = _simple(found, kind)
+            if not opened:
+                return value, at
+            opened[-1][1].append(value)
+        raise Doubt
 
-    def _pairs(self, at: int, depth: int) -> tuple[dict[bytes, Any], int]:
-        pairs: dict[bytes, Any] = {}
-        while True:
-            name, at = self._value(at, depth + 1)
-            if name is _CLOSE:
-                return pairs, at
-            if not isinstance(name, bytes) or name[:1] != b"/" or name in pairs:
-                raise Doubt
-            pairs[name], at = self._value(at, depth + 1)
-            if pairs[name] is _CLOSE or pairs[name] is _END_OF_LIST:
-                raise Doubt
 
-    def _items(self, at: int, depth: int) -> tuple[list[Any], int]:
-        items: list[Any] = []
-        while True:
-            item, at = self._value(at, depth + 1)
-            if item is _END_OF_LIST:
-                return items, at
-            if item is _CLOSE:
-                raise Doubt
-            items.append(item)
+def _simple(found: re.Match[bytes], kind: str | None) -> Any:
+    """A token that is a value by itself."""
+    if kind == "name" or kind == "word":
+        return found[kind]
+    if kind == "integer":
+        return int(found[kind])
+    if kind == "generation":
+        return Reference(int(found["number"]), int(found["generation"]))
+    if kind == "hex":
+        return Digits(found.start(kind), found.end())
+    return Text(found["text"]) if kind == "text" else float(found["real"])
+
+
+def _dictionary(items: list[Any]) -> dict[bytes, Any]:
+    """From names and values in turn; Doubt for a name twice."""
+    names = items[::2]
+    if len(items) % 2 or any(type(name) is not bytes or name[:1] != b"/" for name in names):
+        raise Doubt
+    made = dict(zip(names, items[1::2], strict=True))
+    if len(made) != len(names):
+        raise Doubt
+    return made
 
 
 def last_revision_signature(pdf: bytes) -> dict[bytes, Any]:
@@ -230,7 +236,7 @@ def last_revision_signature(pdf: bytes) -> dict[bytes, Any]:
     catalogue = reader.dictionary(reader.trailer.get(b"/Root"))
     form = reader.dictionary(catalogue.get(b"/AcroForm"))
     fields = reader.resolved(form.get(b"/Fields"))
-    if not isinstance(fields, list) or b"/Perms" in catalogue:
+    if not isinstance(fields, list) or len(fields) > _FIELDS_MAX or b"/Perms" in catalogue:
         raise Doubt
     found = []
     for field in (reader.dictionary(each) for each in fields):
