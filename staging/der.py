@@ -3,6 +3,7 @@
 Knows the encoding, not what it means. What it does not take raises NotPlain, and is for the full validator.
 """
 
+from collections.abc import Callable
 from typing import NamedTuple
 
 from staging.plain import NotPlain
@@ -25,6 +26,9 @@ class Element(NamedTuple):
     end: int
 
 
+_new: Callable[[type[Element], tuple[int, int, int, int]], Element] = tuple.__new__
+
+
 def elements(data: bytes, start: int, end: int) -> list[Element]:
     """The elements that fill `data[start:end]`; `data` must reach that far."""
     found = []
@@ -43,7 +47,7 @@ def elements(data: bytes, start: int, end: int) -> list[Element]:
         stop = inner + length
         if stop > end:
             raise NotPlain("DER: an element that runs over its container")
-        found.append(Element(tag, start, inner, stop))
+        found.append(_new(Element, (tag, start, inner, stop)))  # half the time of calling Element
         start = stop
     return found
 

@@ -37,6 +37,7 @@ _TOKEN = re.compile(
     re.VERBOSE | re.DOTALL,
 )
 _WHEN = re.compile(r"D:(\d{14})(?:Z|([+-])(\d\d)'(\d\d)'?)?(?:00'00'?)?\Z")
+_SLASH = ord("/")
 _PAIRED = {("open", "close"), ("begin", "end")}
 _ESCAPED = re.compile(rb"\\([0-7]{3})")
 
@@ -185,15 +186,18 @@ class _Reader:
     def _value(self, at: int) -> tuple[Any, int]:
         """The value that begins at `at`, and where it ends."""
         opened: list[tuple[str, list[Any]]] = []  # the containers around the place, innermost last
+        pdf, match = self._pdf, _TOKEN.match
         for _ in range(_TOKENS_MAX):
-            found = _TOKEN.match(self._pdf, at)
+            found = match(pdf, at)
             if found is None:
                 raise Doubt
             kind, at = found.lastgroup, found.end()
-            if kind == "open" or kind == "begin":
+            if kind == "name":
+                value: Any = found[1]
+            elif kind == "open" or kind == "begin":
                 opened.append((kind, []))
                 continue
-            if kind == "close" or kind == "end":
+            elif kind == "close" or kind == "end":
                 began, items = opened.pop() if opened else ("", [])
                 if (began, kind) not in _PAIRED:
                     raise Doubt
@@ -208,24 +212,25 @@ class _Reader:
 
 def _simple(found: re.Match[bytes], kind: str | None) -> Any:
     """A token that is a value by itself."""
-    if kind == "name" or kind == "word":
-        return found[kind]
     if kind == "integer":
-        return int(found[kind])
+        return int(found["integer"])
     if kind == "generation":
         return Reference(int(found["number"]), int(found["generation"]))
     if kind == "hex":
         return Digits(found.start(kind), found.end())
-    return Text(found["text"]) if kind == "text" else float(found["real"])
+    if kind == "text":
+        return Text(found["text"])
+    return float(found["real"]) if kind == "real" else found["word"]
 
 
 def _dictionary(items: list[Any]) -> dict[bytes, Any]:
     """From names and values in turn; Doubt for a name twice."""
     names = items[::2]
-    if len(items) % 2 or any(type(name) is not bytes or name[:1] != b"/" for name in names):
-        raise Doubt
-    made = dict(zip(names, items[1::2], strict=True))
-    if len(made) != len(names):
+    for name in names:
+        if type(name) is not bytes or name[0] != _SLASH:
+            raise Doubt
+    made = dict(zip(names, items[1::2], strict=False))
+    if 2 * len(made) != len(items):
         raise Doubt
     return made
 
