@@ -17,7 +17,7 @@ class Policy:
     """Digests and curves by the names that `cryptography` gives them.
 
     `need_crl`: refuse a certificate whose issuer has no revocation list; without it only lists that are there count.
-    `skew`: how far the clock of a signer, or of an authority, may be ahead of ours.
+    `skew`: how far a signer's clock may be ahead of ours, or behind.
     """
 
     rsa_bits_min: int = 2048
