@@ -5,6 +5,7 @@ import os
 import signal
 import stat
 import sys
+import traceback
 from contextlib import suppress
 from dataclasses import asdict
 from datetime import datetime
@@ -237,16 +238,27 @@ def main() -> None:
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
         code = app(standalone_mode=False)
+        if code == _CTRL_C:
+            code = _tell("interrupted", ExitCode.INVALID)
     except CaodiemError as error:
-        print(f"caodiem: {error}", file=sys.stderr)
-        code = error.exit_code
+        code = _tell(str(error), error.exit_code)
     except typer.TyperException as error:
-        print(f"caodiem: {error}; `caodiem --help` lists the commands", file=sys.stderr)
-        code = ExitCode.USAGE
-    if code == _CTRL_C:
-        print("caodiem: interrupted", file=sys.stderr)
-        code = ExitCode.INVALID
+        code = _tell(f"{error}; `caodiem --help` lists the commands", ExitCode.USAGE)
+    except OSError as error:
+        code = _tell(f"{error.filename or 'the system'}: {error.strerror or error}", ExitCode.USAGE)
+    except Exception:
+        # A mistake of ours proves nothing; Python's own exit code would say that an SLO was missed.
+        traceback.print_exc()
+        code = _tell("this is a mistake in Caodiem; please report it with the lines above", ExitCode.INVALID)
     sys.exit(code)
+
+
+def _tell(error: str, code: ExitCode) -> ExitCode:
+    """Say why a command ended, to a person and, where JSON was asked for, to a program."""
+    print(f"caodiem: {error}", file=sys.stderr)
+    if "--json" in sys.argv:
+        _print_json({"error": error, "exit_code": int(code)})
+    return code
 
 
 def _simulate_and_replay(inputs: Scenario, made: run.Run, scale: float, generator: stages.Generator) -> ExitCode:
@@ -319,12 +331,33 @@ def _print_result(made: run.Run, result: Result | None, code: ExitCode, as_json:
     print(said["vi"])
     if result is not None:
         print(f"Verdict: {result.value}")
+        for line in _not_met(made):
+            print(f"  {line}")
     print(f"Report: {made.report}")
     print(made.folder)
 
 
+def _not_met(made: run.Run) -> list[str]:
+    """Every rule that a level did not meet, in a line; and why a replay was stopped."""
+    lines = []
+    for level in run.read_json(made.verdict)["levels"]:
+        for rule in level["rules"]:
+            if rule["result"] != Result.PASS.value:
+                quantile = f" p{rule['quantile_percent']:g}" if rule["quantile_percent"] is not None else ""
+                found = "never" if rule["found"] is None else f"{rule['found']:g}"
+                limit = f"limit {rule['limit']:g} {rule['unit']}, found {found}"
+                lines.append(
+                    f"{level['percent']:g}%: {rule['name']} {rule['operation']}{quantile}: {limit}: {rule['result']}"
+                )
+        info = made.level(level["percent"]).executed("replayed").info
+        if info.is_file() and (why := run.read_json(info).get("stopped_because")):
+            lines.append(f"{level['percent']:g}%: {why}")
+    return lines
+
+
 def _print_json(content: Any) -> None:
-    print(json.dumps(run.plain(content), ensure_ascii=False, indent=2))
+    # Dates and the like, as a scenario may hold them, are told as text.
+    print(json.dumps(run.plain(content), ensure_ascii=False, indent=2, default=str))
 
 
 if __name__ == "__main__":

@@ -16,6 +16,7 @@ import pyarrow.parquet as pq
 
 from caodiem.dossier import Outcome
 from caodiem.errors import UsageError
+from caodiem.files import write_table
 from caodiem.plan import Plan
 
 _TEXT = pa.dictionary(pa.int32(), pa.string())
@@ -88,8 +89,7 @@ class Recorder:
         ):
             if rows:
                 name = f"{kind}-{self._worker}-{self._parts:06d}.parquet"
-                pq.write_table(table_of(rows, schema), self._folder / f".{name}", compression="zstd")
-                (self._folder / f".{name}").rename(self._folder / name)
+                write_table(table_of(rows, schema), self._folder / name)
         self._rows, self._components = [], []
 
 
@@ -136,10 +136,8 @@ def close_accounts(plan: Plan, rows: pa.Table) -> pa.Table:
 
 
 def write(table: pa.Table, path: Path) -> None:
-    """One Parquet file, renamed into place when it is whole."""
-    partial = path.with_name(f".{path.name}")
-    pq.write_table(table, partial, compression="zstd")
-    partial.rename(path)
+    """Observations or components of a finished run, whole or not at all."""
+    write_table(table, path)
 
 
 def read(path: Path) -> pa.Table:

@@ -17,6 +17,7 @@ import pyarrow.parquet as pq
 
 from caodiem.draws import uniform
 from caodiem.errors import UsageError
+from caodiem.files import write_table
 
 SCHEMA_VERSION = 1
 _TEXT = pa.dictionary(pa.int32(), pa.string())
@@ -84,7 +85,7 @@ def make(table: pa.Table, meta: PlanMeta) -> Plan:
 def write(plan: Plan, path: Path) -> None:
     """One Parquet file; the metadata stand in its footer under the key `caodiem`."""
     footer = {b"caodiem": json.dumps(asdict(plan.meta)).encode()}
-    pq.write_table(plan.table.replace_schema_metadata(footer), path, compression="zstd", row_group_size=65_536)
+    write_table(plan.table.replace_schema_metadata(footer), path)
 
 
 def read(path: Path) -> Plan:

@@ -144,14 +144,11 @@ def create(name: str, scenario_hash: str, options: dict[str, Any], runs: Path = 
     """Make the folder of a new run and write its manifest with state `running`."""
     started = datetime.now(UTC)
     stem = f"{started:%Y%m%dT%H%M%SZ}_{name}_{scenario_hash[:7]}"
-    for suffix in ["", *(f"-{n}" for n in range(2, 100))]:
-        folder = runs / f"{stem}{suffix}"
-        try:
-            folder.mkdir(parents=True)
-            break
-        except FileExistsError:
-            continue
-    run = Run(folder)
+    try:
+        runs.mkdir(parents=True, exist_ok=True)
+        run = Run(_claim(runs, stem))
+    except OSError as error:
+        raise UsageError(f"{runs}: {error.strerror}; expected a folder to write runs into") from error
     write_json(
         run.manifest,
         {
@@ -167,6 +164,18 @@ def create(name: str, scenario_hash: str, options: dict[str, Any], runs: Path = 
     return run
 
 
+def _claim(runs: Path, stem: str) -> Path:
+    """A new folder; runs that begin in the same second get a number."""
+    for suffix in ["", *(f"-{n}" for n in range(2, 100))]:
+        folder = runs / f"{stem}{suffix}"
+        try:
+            folder.mkdir()
+        except FileExistsError:
+            continue
+        return folder
+    raise UsageError(f"{runs / stem}: a hundred runs began in this second; expected fewer")
+
+
 def finish(run: Run, state: str, exit_code: int) -> None:
     """Say in the manifest how the run ended: `finished`, `interrupted` or `failed`."""
     ended = datetime.now(UTC).isoformat(timespec="seconds")
@@ -178,6 +187,8 @@ def open_run(folder: Path) -> Run:
     run = Run(folder)
     if not run.manifest.is_file():
         raise UsageError(f"{folder}: no manifest.json; expected a folder that `caodiem run` or `simulate` made")
+    if missing := {"scenario", "options", "state"} - set(read_json(run.manifest)):
+        raise UsageError(f"{run.manifest}: no {', '.join(sorted(missing))}; expected the manifest of a run")
     return run
 
 
@@ -228,7 +239,9 @@ def plain(content: Any) -> Any:
 
 def _git(*words: str) -> str:
     try:
-        found = subprocess.run(["git", *words], capture_output=True, text=True, check=False, timeout=10)
+        # Of this code, not of whatever folder the command was called in.
+        here = Path(__file__).parent
+        found = subprocess.run(["git", *words], cwd=here, capture_output=True, text=True, check=False, timeout=10)
     except (OSError, subprocess.TimeoutExpired):
         return ""
     return found.stdout.strip()

@@ -107,7 +107,7 @@ class Casework(Part):
     # Time between the start of handling and its end that is not spent at the officer's desk.
     processing: q.WorkingHours
     processing_variation: q.Ratio
-    desk_utilisation: q.Percent
+    desk_utilisation: q.PositivePercent
     # Working days simulated before the busiest one, so that desks hold the work that they usually hold.
     warm_up: q.WorkingDays
 
@@ -119,7 +119,7 @@ class Traffic(Part):
     look_ups: q.PerDossier
     browses: q.PerDossier
     think_time: q.Seconds
-    sync_period: q.Seconds
+    sync_period: q.Period
     sync_batch: q.Events
 
 
@@ -150,7 +150,7 @@ class Objective(Part):
     """An SLO: the share `quantile` of the due steps is answered rightly within `response`, counted from due."""
 
     operation: OperationOrAll
-    quantile: q.Percent
+    quantile: q.QuantilePercent
     response: q.Seconds
 
 
@@ -164,7 +164,7 @@ class Validity(Part):
 class Replay(Part):
     """How much of the busiest hour is replayed and by what pool."""
 
-    window: q.Seconds
+    window: q.Slice
     pool: q.Servers
     greatest_lateness: q.Seconds
 
@@ -199,13 +199,17 @@ class Scenario(Document):
             if len(days) < 2 or days != sorted(set(days)):
                 expected = "two or more days, each after the one before"
                 found.append((f"adoption.points ({group.value})", [str(day) for day in days], expected))
+            shares = [point.share.value for point in self.adoption.points if point.group is group]
+            if shares != sorted(shares):
+                found.append((f"adoption.points ({group.value})", shares, "shares that do not fall"))
         office = self.office
         hours = [office.morning_from, office.morning_to, office.afternoon_from, office.afternoon_to]
         values = [hour.value for hour in hours]
         if values != sorted(values) or values[0] == values[3]:
             found.append(("office", values, "four hours, each after the one before"))
-        if len(set(self.levels)) < len(self.levels):
-            found.append(("levels", self.levels, "each level once"))
+        # A level's folder carries its number as %g writes it.
+        if len({f"{level:g}" for level in self.levels}) < len(self.levels):
+            found.append(("levels", self.levels, "levels that differ in their first six digits"))
         return found
 
 

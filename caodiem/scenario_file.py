@@ -131,7 +131,7 @@ def load_sources(path: Path) -> dict[str, Source]:
     try:
         with path.open(encoding="utf-8", newline="") as file:
             return {row["id"]: Source(**row) for row in csv.DictReader(file)}
-    except (OSError, TypeError, KeyError) as error:
+    except (OSError, TypeError, KeyError, UnicodeDecodeError) as error:
         columns = ",".join(Source.__dataclass_fields__)
         raise UsageError(f"{path}: {error}; expected a CSV file with the columns {columns}") from error
 
@@ -141,7 +141,7 @@ def _merged(path: Path, above: tuple[Path, ...]) -> tuple[dict[str, Any], dict[L
     if path.resolve() in above:
         raise ScenarioError([Problem(path, "extends", path.name, "a file that does not lead back to this one")])
     try:
-        raw = tomllib.loads(path.read_text(encoding="utf-8"))
+        raw = tomllib.loads(path.read_text(encoding="utf-8-sig"))
     except OSError as error:
         raise UsageError(f"{path}: {error.strerror}; expected a scenario file (TOML), see scenarios/") from error
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
@@ -186,6 +186,8 @@ def _problems(entry: Any, laid: _Laid) -> list[Problem]:
         return [Problem(file, key, None, f"a value; this key is required{_form(laid.model(location))}")]
     if entry["type"] in ("model_type", "model_attributes_type", "dict_type"):
         return [Problem(file, key, value, f"a table{_form(laid.model(location))}")]
+    if entry["type"] == "too_short":
+        return [Problem(file, key, value, f"at least {entry['ctx']['min_length']} of them")]
     if entry["type"] == "literal_error":
         accepted = entry["ctx"]["expected"].replace("'", "").replace(" or ", ", ").split(", ")
         return [Problem(file, key, value, _nearest(str(value), accepted))]

@@ -35,7 +35,21 @@ def load_any(path: Path) -> Document:
     keys = top_keys(path)
     if "arrivals" in keys:
         return load_document(path, NetworkScenario)
-    return load_document(path, SeriesScenario) if "series" in keys else load(path)
+    return load_document(path, SeriesScenario) if "series" in keys else _load_main(path)
+
+
+def _load_main(path: Path) -> Scenario:
+    """A scenario whose levels its path reaches."""
+    from simulation import adoption
+
+    scenario = load(path)
+    way = adoption.path(scenario)
+    try:
+        for percent in scenario.levels:
+            adoption.reached_on(way, percent)
+    except UsageError as error:
+        raise UsageError(f"{path}: {error}") from error
+    return scenario
 
 
 def is_network(path: Path) -> bool:
@@ -91,7 +105,7 @@ def begin(path: Path, scale: float) -> tuple[Scenario, run.Run]:
         raise UsageError(f"{path}: a network of its own; expected `caodiem simulate {path}`")
     if not 0 < scale <= 1:
         raise UsageError(f"--scale {scale:g}: expected more than 0 and at most 1")
-    scenario = load(path)
+    scenario = _load_main(path)
     known = agencies.load(path.parent / "agencies.csv", scenario)
     projected = projection.project(scenario, known)
     created = run.create(path.stem, scenario.hash, {"scale": scale, "seed": scenario.seed})
@@ -246,7 +260,8 @@ def judge(scenario: Scenario, into: run.Run) -> verdict.Result:
             rows = observations.read(execution.observations)
             figures[how] = summary.summarise(rows)
             if how == "replayed":
-                verdicts.append(verdict.judge(scenario, plan.read(level.plan), rows))
+                ended = execution.info.is_file() and run.read_json(execution.info).get("reached_end", False)
+                verdicts.append(verdict.judge(scenario, plan.read(level.plan), rows, reached_end=ended))
         summaries.append(figures)
     run.write_json(into.summary, {"levels": summaries})
     found = verdict.as_json(verdicts)

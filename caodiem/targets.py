@@ -34,8 +34,9 @@ class Targets:
     where: str = str(FILE)
 
     def check(self, url: str, rate_per_s: float = 0.0) -> None:
-        """SafetyError unless `url` may be loaded today with `rate_per_s` in its highest second."""
-        host = (urlsplit(url).hostname or "").lower()
+        """SafetyError unless `url` may be loaded today with `rate_per_s` in its highest second; UsageError for an
+        address that is none."""
+        host = _host(url)
         if is_loopback(host):
             return
         found = next((target for target in self.listed if target.host == host), None)
@@ -53,8 +54,20 @@ class Targets:
     def top_rate_per_s(self, url: str) -> float:
         """The most steps that `url` may be sent in any second; infinite for loopback. SafetyError as `check`."""
         self.check(url)
-        host = (urlsplit(url).hostname or "").lower()
+        host = _host(url)
         return next((target.top_rate_per_s for target in self.listed if target.host == host), math.inf)
+
+
+def _host(url: str) -> str:
+    """The host of an address; UsageError when the address is none that can be loaded."""
+    try:
+        parts = urlsplit(url)
+        host, port = (parts.hostname or "").lower(), parts.port
+    except ValueError as error:
+        raise UsageError(f"address {url!r}: {error}; expected one like http://127.0.0.1:8080") from error
+    if parts.scheme not in ("http", "https") or not host or port == 0:
+        raise UsageError(f"address {url!r}: expected one like http://127.0.0.1:8080")
+    return host
 
 
 def is_loopback(host: str) -> bool:

@@ -65,10 +65,11 @@ def worst(results: list[Result]) -> Result:
     return Result.FAIL if Result.FAIL in results else Result.PASS
 
 
-def judge(scenario: Scenario, plan: Plan, rows: pa.Table) -> Verdict:
-    """The verdict on `rows`, the closed accounts of `plan`."""
+def judge(scenario: Scenario, plan: Plan, rows: pa.Table, reached_end: bool) -> Verdict:
+    """The verdict on `rows`, the closed accounts of `plan`; `reached_end` says that the replay was not stopped."""
     settled = summary.last_attempts(rows)
-    rules = [*_validity(scenario, plan, settled, rows), *(_objective(each, settled) for each in scenario.slo)]
+    ended = _invalid_above("stopped", 0, int(not reached_end), "stops")
+    rules = [ended, *_validity(scenario, plan, settled, rows), *(_objective(each, settled) for each in scenario.slo)]
     return Verdict(plan.meta.level_percent, rules)
 
 
@@ -109,13 +110,17 @@ def _invalid_above(name: str, limit: float, found: float, unit: str) -> Rule:
 
 
 def _objective(objective: Objective, settled: pa.Table) -> Rule:
-    """An SLO held against the steps of its operation; no such step at all proves nothing."""
+    """An SLO held against the steps of its operation.
+
+    Fewer than 1 / (1 - q) steps prove nothing: their quantile would be the largest of them.
+    """
     if objective.operation != "all":
         settled = settled.filter(pc.equal(settled["operation"].cast(pa.string()), objective.operation))
-    found = summary.quantile(summary.response_s(settled), objective.quantile.value / 100)
+    share = objective.quantile.value / 100
+    found = summary.quantile(summary.response_s(settled), share)
     limit = objective.response.value
-    if math.isnan(found):
-        result, found = Result.INVALID, math.inf
-    else:
-        result = Result.PASS if found <= limit else Result.FAIL
+    result = Result.PASS if found <= limit else Result.FAIL
+    if settled.num_rows * (1 - share) < 1 - 1e-9:
+        result = Result.INVALID
+    found = math.inf if math.isnan(found) else found
     return Rule("slo", objective.operation, objective.quantile.value, limit, found, "seconds", result)

@@ -55,15 +55,18 @@ def path(scenario: Scenario) -> Path:
 
 
 def reached_on(path: Path, level_percent: float) -> float:
-    """The day (ordinal) on which the country reaches a level; UsageError when the path never does."""
-    low, high = path.first.toordinal(), path.last.toordinal()
-    target = level_percent / 100
+    """The first day (ordinal, with fractions) on which the country reaches a level; UsageError when it never does."""
+    days = np.arange(path.first.toordinal(), path.last.toordinal() + 1)
+    shares = np.array([path.national(float(day)) for day in days])
     # Rounding alone must not put the last point out of reach.
-    if abs(path.national(high) - target) < 1e-9:
-        return float(high)
-    if not path.national(low) <= target <= path.national(high):
+    target = level_percent / 100 - 1e-12
+    reached = np.flatnonzero(shares >= target)
+    if not len(reached) or target < shares[0] - 1e-9:
         raise UsageError(
-            f"levels: {level_percent:g} = a level off the path: expected {100 * path.national(low):.1f} to "
-            f"{100 * path.national(high):.1f} percent, which the points of `adoption` reach"
+            f"levels: {level_percent:g} = a level off the path: expected {100 * shares[0]:.1f} to "
+            f"{100 * shares.max():.1f} percent, which the points of `adoption` reach"
         )
-    return float(brentq(lambda day: path.national(day) - target, low, high, xtol=1e-9))
+    after = int(reached[0])
+    if after == 0:
+        return float(days[0])
+    return float(brentq(lambda day: path.national(day) - target, days[after - 1], days[after], xtol=1e-9))

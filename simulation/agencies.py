@@ -44,7 +44,9 @@ def load(path: Path, scenario: Scenario) -> Agencies:
         volume_rank = np.array([int(row["volume_rank"]) for row in rows])
         share_rank = np.array([int(row["share_rank"]) for row in rows])
         words = {key: [row[key] for row in rows] for key in ("code", "name_en", "name_vi")}
-    except (OSError, KeyError, ValueError) as error:
+        for ranks in (volume_rank, share_rank):
+            _check_ranks(groups, ranks)
+    except (OSError, KeyError, ValueError, TypeError) as error:
         columns = "code,group,name_vi,name_en,volume_rank,share_rank"
         raise UsageError(f"{path}: {error}; expected a CSV file with the columns {columns}") from error
     volumes = _volumes(groups, volume_rank, scenario)
@@ -61,7 +63,7 @@ def online_shares(agencies: Agencies, scenario: Scenario, means: dict[Group, flo
     shares = np.zeros(len(agencies.code))
     for group, mean in means.items():
         members = agencies.of(group)
-        if not 0 < mean < 1:
+        if not 0 < mean < 1 or not agencies.volume_per_day[members].any():
             shares[members] = mean
             continue
         weights = agencies.volume_per_day[members] / agencies.volume_per_day[members].sum()
@@ -73,6 +75,14 @@ def online_shares(agencies: Agencies, scenario: Scenario, means: dict[Group, flo
         constant = brentq(excess, logit(mean) - 10 * spread - 1, logit(mean) + 10 * spread + 1, xtol=1e-13)
         shares[members] = expit(constant + offsets)
     return shares
+
+
+def _check_ranks(groups: list[Group], ranks: Floats) -> None:
+    """ValueError unless the agencies of each group are ranked 1, 2, … without a gap."""
+    for group in Group:
+        found = sorted(int(rank) for rank, each in zip(ranks, groups, strict=True) if each is group)
+        if found != list(range(1, len(found) + 1)):
+            raise ValueError(f"ranks of {group.value}: each from 1 to {len(found)} once")
 
 
 def _volumes(groups: list[Group], rank: Floats, scenario: Scenario) -> Floats:

@@ -110,28 +110,31 @@ def simulate(
     clock: OfficeClock,
     filings: Filings,
     scale: float,
-    until_s: float,
     progress: Callable[[float], None] = lambda share: None,
 ) -> pa.Table:
-    """Run every dossier until wall time `until_s`; the events (columns as `SCHEMA`) in order of time.
+    """Run every dossier to its end; the events (columns as `SCHEMA`) in order of time.
 
-    `progress` is told the share done, from 0 to 1.
+    Nothing is filed after the last of `filings`, so what happens later than that is too quiet to be counted; it tells
+    how long each dossier lived. `progress` is told the share done, from 0 to 1.
     """
     env = simpy.Environment()
     draws = draw(scenario, clock, filings)
     rows: list[Row] = []
     desks = _desks(scenario, agencies, calendar, scale)
     env.process(_file_all(env, clock, filings, draws, desks, rows))
-    end_s = float(clock.to_office(np.array(until_s)))
+    last_s = max(draws.ready_s, default=0.0)
     # Millions of live generators, none of them in a cycle: the cyclic collector would only walk them, again and again.
     gc.disable()
     try:
         for part in range(1, 101):
-            env.run(until=end_s * part / 100)
-            progress(part / 100)
+            # A second is added, so that time goes on even where nothing is filed.
+            env.run(until=(last_s + 1) * part / 100)
+            progress(0.75 * part / 100)
+        env.run()
+        progress(1.0)
     finally:
         gc.enable()
-    return _table(agencies, clock, filings, draws, rows, until_s)
+    return _table(agencies, clock, filings, draws, rows)
 
 
 def draw(scenario: Scenario, clock: OfficeClock, filings: Filings) -> Draws:
@@ -203,7 +206,8 @@ def _case(
     if draws.supplements[row]:
         rows.append((row, _NUMBER[Event.SUPPLEMENT_ASKED], env.now, False))
         answered_s = float(clock.to_wall(np.array(env.now))) + draws.answer_s[row]
-        yield env.timeout(float(clock.to_office(np.array(answered_s))) - env.now)
+        # An answer that comes at once may lie a rounding before now.
+        yield env.timeout(max(float(clock.to_office(np.array(answered_s))) - env.now, 0))
         rows.append((row, _NUMBER[Event.SUPPLEMENTED], answered_s, True))
         yield _served(env, desks["handle"], draws.handle_again[row])
     rows.append((row, _NUMBER[Event.FINISHED], env.now, False))
@@ -224,7 +228,8 @@ def _desks(scenario: Scenario, agencies: Agencies, calendar: Calendar, scale: fl
     """
     work = scenario.casework
     utilisation = work.desk_utilisation.value / 100
-    per_open_s = agencies.volume_per_day * len(calendar.days) / working_s_per_year(scenario, calendar)
+    days = len(calendar.days) - calendar.begins
+    per_open_s = agencies.volume_per_day * days / working_s_per_year(scenario, calendar)
     received = 1 - work.not_received.value / 100
     front_s = 60 * (work.receive_time.value + received * work.return_time.value)
     handling_s = 60 * work.handle_time.value * received * (1 + work.supplement.value / 100)
@@ -243,15 +248,13 @@ def _desks(scenario: Scenario, agencies: Agencies, calendar: Calendar, scale: fl
 
 
 def _officers(number: float) -> tuple[Officers, float]:
-    """Whole officers, and the factor on service times that makes up for the rounding."""
+    """Whole officers, and the factor on service times that makes up for the rounding; 1 where nobody has work."""
     whole = max(1, round(number))
-    return Officers([0.0] * whole), whole / number
+    return Officers([0.0] * whole), whole / number if number else 1.0
 
 
-def _table(
-    agencies: Agencies, clock: OfficeClock, filings: Filings, draws: Draws, rows: list[Row], until_s: float
-) -> pa.Table:
-    """The events of the desks and those of the citizens before them, in order of time, up to `until_s`."""
+def _table(agencies: Agencies, clock: OfficeClock, filings: Filings, draws: Draws, rows: list[Row]) -> pa.Table:
+    """The events of the desks and those of the citizens before them, in order of time."""
     row, event, at_s, wall = np.array(rows, dtype=np.float64).reshape(-1, 4).T
     at_s = np.where(wall > 0, at_s, clock.to_wall(at_s))
     everyone, paid_s = np.arange(len(filings.dossier)), np.array(draws.paid_s)
@@ -261,16 +264,15 @@ def _table(
     at_s = np.concatenate([filings.filed_s, np.array(draws.checked_s)[online], paid_s[pays], at_s])
     sizes = [(Event.FILED, len(everyone)), (Event.CHECKED, len(online)), (Event.PAID, len(pays))]
     event = np.concatenate([*(np.full(size, _NUMBER[kind]) for kind, size in sizes), event.astype(np.int64)])
-    keep = np.flatnonzero(at_s < until_s)
-    keep = keep[np.lexsort((row[keep], at_s[keep]))]
-    row = row[keep]
+    order = np.lexsort((row, at_s))
+    row = row[order]
     return pa.table(
         {
             "dossier": filings.dossier[row],
             "agency": pa.DictionaryArray.from_arrays(filings.agency[row].astype(np.int32), agencies.code),
             "online": filings.online[row],
             "components": draws.components[row].astype(np.int32),
-            "event": pa.DictionaryArray.from_arrays(event[keep].astype(np.int32), list(_NUMBER)),
-            "at_s": at_s[keep],
+            "event": pa.DictionaryArray.from_arrays(event[order].astype(np.int32), list(_NUMBER)),
+            "at_s": at_s[order],
         }
     ).cast(SCHEMA)

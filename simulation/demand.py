@@ -19,13 +19,18 @@ from simulation.agencies import Agencies
 
 Floats = np.ndarray
 DAY_S = 86_400
+LEAD_DAYS = 61  # November and December
 
 
 @dataclass(frozen=True, slots=True)
 class Calendar:
-    """A year's days. Weights are relative to the mean day of the year; arrays have an entry a day."""
+    """A year's days, and the last weeks of the year before, in which the work at hand on 1 January was filed.
+
+    Weights are relative to the mean day of the year; arrays have an entry a day.
+    """
 
     days: list[date]
+    begins: int  # index of 1 January
     working: np.ndarray  # desks are open
     online: Floats  # weight of online filings
     counter: Floats  # weight of filings at a counter
@@ -48,8 +53,8 @@ class Filings:
 def calendar(scenario: Scenario, year: int) -> Calendar:
     """The weekdays and Vietnamese public holidays of a year, with the scenario's weights."""
     demand = scenario.demand
-    days = [date.fromordinal(n) for n in range(date(year, 1, 1).toordinal(), date(year + 1, 1, 1).toordinal())]
-    # Days of the year before decide whether 1 January follows a holiday.
+    first = date(year, 1, 1).toordinal()
+    days = [date.fromordinal(n) for n in range(first - LEAD_DAYS, date(year + 1, 1, 1).toordinal())]
     public = holidays.country_holidays("VN", years=[year - 1, year])
     holiday = np.array([day in public for day in days])
     weekday = np.array([day.weekday() for day in days])
@@ -59,11 +64,12 @@ def calendar(scenario: Scenario, year: int) -> Calendar:
     working = counter > 0
     rush = np.where(_after_holiday(holiday, working), demand.after_holiday.value, 1.0)
     factor = _day_factors(scenario, days)
-    return Calendar(days, working, _mean_one(online * rush), _mean_one(counter * rush), factor)
+    online, counter = (each * rush / (each * rush)[LEAD_DAYS:].mean() for each in (online, counter))
+    return Calendar(days, LEAD_DAYS, working, online, counter, factor)
 
 
 def expected_per_day(scenario: Scenario, calendar: Calendar, online_share: float) -> tuple[Floats, Floats]:
-    """(online, counter) dossiers expected on each day of the year in the whole country, before the day's factor."""
+    """(online, counter) dossiers expected on each day in the whole country, before the day's factor."""
     volume = scenario.demand.volume.value
     return volume * online_share * calendar.online, volume * (1 - online_share) * calendar.counter
 
@@ -72,6 +78,7 @@ def busiest_day(scenario: Scenario, calendar: Calendar, online_share: float) -> 
     """The working day with the most filings, the day's factor included."""
     online, counter = expected_per_day(scenario, calendar, online_share)
     filed = np.where(calendar.working, (online + counter) * calendar.factor, 0)
+    filed[: calendar.begins] = 0
     return calendar.days[int(np.argmax(filed))]
 
 
@@ -128,7 +135,7 @@ def invert_hours(weights: Floats, share: Floats) -> Floats:
 def _after_holiday(holiday: np.ndarray, working: np.ndarray) -> np.ndarray:
     """Working days whose pause since the working day before held a public holiday."""
     found = np.zeros(len(holiday), dtype=bool)
-    pending = True  # 1 January closes a year with a holiday
+    pending = False
     for day in range(len(holiday)):
         pending = pending or bool(holiday[day])
         if working[day]:
@@ -143,7 +150,3 @@ def _day_factors(scenario: Scenario, days: list[date]) -> Floats:
         return np.ones(len(days))
     chance = uniform(scenario.seed, "day factor", np.array([day.toordinal() for day in days]))
     return np.asarray(gamma.ppf(chance, variation**-2, scale=variation**2))
-
-
-def _mean_one(weights: Floats) -> Floats:
-    return weights / weights.mean()

@@ -8,9 +8,10 @@ from datetime import date, datetime, time, timedelta
 from typing import Any
 
 import numpy as np
-import pyarrow.parquet as pq
 
 from caodiem import plan, run
+from caodiem.errors import UsageError
+from caodiem.files import write_table
 from caodiem.scenario import Scenario
 from simulation import casework, demand, network, office, traffic
 from simulation.agencies import Agencies
@@ -19,6 +20,7 @@ from simulation.projection import level_shares
 
 _BIN_S = 300.0
 _HOUR_S = 3600.0
+_LEAST_SAMPLED = 30
 
 
 def draw(
@@ -40,12 +42,18 @@ def draw(
     filed = demand.filings(scenario, agencies, shares, calendar, first, busiest, scale)
     clock = office.clock(scenario, calendar, first)
     day_s = float((busiest - first).days * DAY_S)
-    events = casework.simulate(scenario, agencies, calendar, clock, filed, scale, day_s + DAY_S, progress)
+    events = casework.simulate(scenario, agencies, calendar, clock, filed, scale, progress)
     into.folder.mkdir(parents=True, exist_ok=True)
-    pq.write_table(events, into.casework, compression="zstd")
+    write_table(events, into.casework)
 
     day = traffic.journeys(scenario, events, day_s)
     hour_s = traffic.busiest_hour(day)
+    sampled = _within(filed.filed_s - day_s, hour_s, _HOUR_S)
+    if sampled < _LEAST_SAMPLED:
+        raise UsageError(
+            f"--scale {scale:g}: {sampled} dossiers of the sample are filed in the busiest hour, which says nothing of "
+            f"the country; expected at least {_LEAST_SAMPLED}, so a larger scale"
+        )
     length_s = scenario.replay.window.value
     start_s = traffic.busiest_window(day, hour_s, hour_s + _HOUR_S, length_s)
     drawn = traffic.plan(scenario, day, start_s, length_s, _meta(scenario, percent, scale, busiest, start_s, length_s))
@@ -66,7 +74,8 @@ def _figures(
 ) -> dict[str, Any]:
     """traffic.json: rates of the whole country, estimated from the sample by dividing by its scale."""
     rates = {name: values / scale for name, values in traffic.requests_per_s(day, _BIN_S).items()}
-    # Batches of agencies come by the clock, not by dossiers: thinning makes them smaller, not fewer.
+    # Batches of agencies come by the clock: thinning makes them smaller before it makes them fewer. So their rate is
+    # not scaled up, and is a little too low for the whole country.
     rates["status_sync"] = rates["status_sync"] * scale
     total = np.sum(list(rates.values()), axis=0)
     bins = slice(int(hour_s / _BIN_S), int((hour_s + _HOUR_S) / _BIN_S))

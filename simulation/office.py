@@ -59,4 +59,4 @@ def working_s_per_year(scenario: Scenario, calendar: Calendar) -> float:
     office = scenario.office
     hours = office.morning_to.value - office.morning_from.value
     hours += office.afternoon_to.value - office.afternoon_from.value
-    return float(calendar.working.sum() * hours * 3600)
+    return float(calendar.working[calendar.begins :].sum() * hours * 3600)

@@ -8,8 +8,8 @@
     a desk's event      officer_…            one click
     status events       agency_syncs         one batch an agency and period
 
-Pure functions of the casework table; every draw is keyed by dossier. Syncs come by the clock, so a thinned country
-sends as many batches as a whole one, and smaller ones.
+Pure functions of the casework table; every draw is keyed by dossier. Syncs come by the clock: thinning makes batches
+smaller before it makes them fewer.
 """
 
 from dataclasses import dataclass
@@ -81,7 +81,7 @@ def journeys(scenario: Scenario, casework: pa.Table, day_s: float) -> Journeys:
     events = _columns(casework)
     parts = [
         *_from_events(events),
-        _tracking(scenario, events, day_s),
+        _tracking(scenario, events),
         _browsing(scenario, events, day_s),
         _syncing(scenario, events),
     ]
@@ -174,19 +174,17 @@ def _start(events: dict[str, np.ndarray], chosen: np.ndarray, journey: str) -> t
     )
 
 
-def _tracking(scenario: Scenario, events: dict[str, np.ndarray], day_s: float) -> tuple[np.ndarray, ...]:
+def _tracking(scenario: Scenario, events: dict[str, np.ndarray]) -> tuple[np.ndarray, ...]:
     """Look-ups of the dossiers filed online, spread over the life of each as citizens are awake.
 
-    Their number is Poisson by inversion of a keyed draw. A life that has not ended is followed to the day's end.
+    Their number is Poisson by inversion of a keyed draw.
     """
     filed = np.flatnonzero((events["event"] == Event.FILED) & events["online"])
     ends = np.isin(events["event"], (Event.RETURNED, Event.NOT_RECEIVED))
+    # Every dossier that was filed ends once, so the ends in order of dossier answer for each filing.
     dossier, end_s = events["dossier"][ends], events["at_s"][ends]
     order = np.argsort(dossier)
-    place = np.searchsorted(dossier[order], events["dossier"][filed])
-    place = np.clip(place, 0, max(len(dossier) - 1, 0))
-    known = len(dossier) > 0 and dossier[order][place] == events["dossier"][filed]
-    until_s = np.where(known, end_s[order][place] if len(dossier) else 0, day_s + DAY_S)
+    until_s = end_s[order][np.searchsorted(dossier[order], events["dossier"][filed])]
     row, number = _repeated(scenario.seed, "look-ups", events["dossier"][filed], scenario.traffic.look_ups.value)
     share = uniform(scenario.seed, "look-up moment", events["dossier"][filed][row], number)
     hours = np.array(scenario.demand.hours_online.value)
@@ -201,8 +199,7 @@ def _tracking(scenario: Scenario, events: dict[str, np.ndarray], day_s: float) -
 
 def _browsing(scenario: Scenario, events: dict[str, np.ndarray], day_s: float) -> tuple[np.ndarray, ...]:
     """Visits that file nothing: so many for each dossier filed online that day, when citizens are online."""
-    today = (events["at_s"] >= day_s) & (events["event"] == Event.FILED) & events["online"]
-    filed = np.flatnonzero(today)
+    filed = np.flatnonzero((events["at_s"] >= day_s) & (events["event"] == Event.FILED) & events["online"])
     row, number = _repeated(scenario.seed, "browses", events["dossier"][filed], scenario.traffic.browses.value)
     source = filed[row]
     share = uniform(scenario.seed, "browse moment", events["dossier"][source], number)

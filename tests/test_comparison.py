@@ -26,7 +26,7 @@ def made(folder: Path, took_s: float, level: str = "level-85", outcome: Outcome 
     observations.write(observations.close_accounts(planned, observations.table_of(rows)), execution.observations)
     parts = [(number, 0, "database", 0.001, took_s / 2) for number in range(20)]
     observations.write(observations.table_of(parts, observations.COMPONENTS_SCHEMA), execution.components)
-    run.write_json(folder / "manifest.json", {})
+    run.write_json(folder / "manifest.json", {"scenario": "a", "options": {}, "state": "finished"})
     return folder
 
 
@@ -57,6 +57,6 @@ def test_folders_without_observations_are_refused(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match=r"no manifest\.json"):
         compare(good, tmp_path / "none")
     (tmp_path / "empty").mkdir()
-    run.write_json(tmp_path / "empty" / "manifest.json", {})
+    run.write_json(tmp_path / "empty" / "manifest.json", {"scenario": "a", "options": {}, "state": "failed"})
     with pytest.raises(UsageError, match="no observations"):
         compare(tmp_path / "empty", good)

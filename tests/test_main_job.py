@@ -145,7 +145,11 @@ def test_from_scenario_to_verdict_and_report(desk: Desk) -> None:
 
 
 def test_mistakes_end_with_2_and_write_nothing(desk: Desk) -> None:
-    text = QUICK.replace("value = 4,", "value = 0,").replace("working days", "days").replace('"quick', '"')
+    text = (
+        QUICK.replace('value = 4, unit = "servers"', 'value = 0, unit = "servers"')
+        .replace("working days", "days")
+        .replace('"quick', '"')
+    )
     text = (
         text.replace("levels", "level")
         .replace('"assumed-slo"', '"assumed-slow"', 1)

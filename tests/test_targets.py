@@ -33,14 +33,20 @@ def test_loopback_needs_no_permission(tmp_path: Path, host: str) -> None:
         "http://user@other.example/",
         "http://staging.portal.example@other.example/",
         "http://10.0.0.1/",
-        "http:///nowhere",
-        "",
     ],
 )
 def test_everything_else_is_refused_by_name(tmp_path: Path, url: str) -> None:
     with pytest.raises(SafetyError, match="may not be loaded") as caught:
         listed(tmp_path).check(url)
     assert caught.value.exit_code is ExitCode.SAFETY
+
+
+@pytest.mark.parametrize(
+    "url", ["http:///nowhere", "", "127.0.0.1:80", "ftp://127.0.0.1", "http://[::1", "http://127.0.0.1:99999"]
+)
+def test_what_is_no_address_is_said(tmp_path: Path, url: str) -> None:
+    with pytest.raises(UsageError, match="expected one like"):
+        listed(tmp_path).check(url)
 
 
 def test_a_permission_ends_and_has_a_top_rate(tmp_path: Path) -> None:

@@ -33,7 +33,7 @@ def judged(
 ) -> Result:
     planned = make_plan([n / 100 for n in range(count)], (operation,))
     rows = observed(planned, change) if change else observed(planned)
-    return verdict.judge(scenario, planned, rows).result
+    return verdict.judge(scenario, planned, rows, reached_end=True).result
 
 
 def test_a_good_replay_passes(scenario: Scenario) -> None:
@@ -82,6 +82,21 @@ def test_each_rule_can_fail(scenario: Scenario, change: Change, expected: Result
 def test_too_few_steps_and_no_step_of_an_objective_prove_nothing(scenario: Scenario) -> None:
     assert judged(scenario, count=99) is Result.INVALID
     assert judged(scenario, operation="look_up_status") is Result.INVALID
+
+
+def test_a_replay_that_was_stopped_proves_nothing(scenario: Scenario) -> None:
+    planned = make_plan([n / 100 for n in range(200)], ("file_dossier",))
+    assert verdict.judge(scenario, planned, observed(planned), reached_end=False).result is Result.INVALID
+
+
+@pytest.mark.parametrize(("filings", "expected"), [(4, Result.INVALID), (5, Result.PASS)])
+def test_an_objective_needs_steps_of_its_own(scenario: Scenario, filings: int, expected: Result) -> None:
+    """The 80% quantile of fewer than five steps would be the slowest of them."""
+    planned = make_plan([n / 100 for n in range(200)], ("look_up_status",))
+    words = ["file_dossier" if n < filings else "look_up_status" for n in range(200)]
+    table = planned.table.set_column(3, "operation", pa.array(words).dictionary_encode())
+    mixed = plan.make(table, planned.meta)
+    assert verdict.judge(scenario, mixed, observed(mixed), reached_end=True).result is expected
 
 
 def test_service_times_do_not_save_a_late_answer(scenario: Scenario) -> None:

@@ -57,7 +57,7 @@ def simulated(scenario: Scenario):
     shares = projection.level_shares(scenario, known, 60)
     filed = demand.filings(scenario, known, shares, calendar, first, last, 0.02)
     clock = office.clock(scenario, calendar, first)
-    events = casework.simulate(scenario, known, calendar, clock, filed, 0.02, 12.0 * DAY)
+    events = casework.simulate(scenario, known, calendar, clock, filed, 0.02)
     return filed, casework.draw(scenario, clock, filed), events
 
 
@@ -78,7 +78,7 @@ def test_every_dossier_goes_a_way_that_the_picture_allows(simulated) -> None:
     for way in found.values():
         desk = [event for event in way if event not in ("signatures_checked", "paid")]
         plain = [event for event in FULL if not event.startswith("supplement")]
-        assert desk in (["filed", "not_received"], FULL[: len(desk)], plain[: len(desk)])
+        assert desk in (["filed", "not_received"], FULL, plain)
         if "paid" in way:
             assert way.index("signatures_checked") < way.index("paid")
             assert "received" not in way or way.index("paid") < way.index("received")
@@ -116,7 +116,7 @@ def test_the_same_seed_gives_the_same_casework(scenario: Scenario, simulated) ->
     known = agencies.load(ROOT / "scenarios" / "agencies.csv", scenario)
     calendar = demand.calendar(scenario, 2026)
     clock = office.clock(scenario, calendar, date(2026, 5, 11))
-    again = casework.simulate(scenario, known, calendar, clock, filed, 0.02, 12.0 * DAY)
+    again = casework.simulate(scenario, known, calendar, clock, filed, 0.02)
     assert again.equals(events)
 
 

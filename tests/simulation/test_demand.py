@@ -40,14 +40,24 @@ def test_the_calendar_knows_tet_and_weekends(calendar: demand.Calendar) -> None:
     assert not working(date(2026, 5, 1))
     assert not working(date(2026, 5, 3))
     assert working(date(2026, 5, 4))
-    assert calendar.online.mean() == pytest.approx(1)
-    assert calendar.counter.mean() == pytest.approx(1)
+    assert calendar.days[calendar.begins] == date(2026, 1, 1)
+    assert calendar.online[calendar.begins :].mean() == pytest.approx(1)
+    assert calendar.counter[calendar.begins :].mean() == pytest.approx(1)
 
 
 def test_the_first_working_day_after_a_holiday_is_a_rush(calendar: demand.Calendar) -> None:
     after, usual = calendar.index(date(2026, 5, 4)), calendar.index(date(2026, 5, 11))
     assert calendar.counter[after] / calendar.counter[usual] == pytest.approx(1.4)
     assert calendar.online[after] / calendar.online[usual] == pytest.approx(1.4)
+
+
+def test_the_years_first_day_may_be_the_busiest_and_has_days_before_it(scenario: Scenario) -> None:
+    for seed in range(40):
+        tried = scenario.model_copy(update={"seed": seed})
+        found = demand.calendar(tried, 2027)
+        busiest = demand.busiest_day(tried, found, 0.85)
+        assert busiest.year == 2027
+        assert found.working[: found.index(busiest)].sum() >= 30
 
 
 def test_counts_by_channel_are_those_expected(scenario, known, calendar) -> None:

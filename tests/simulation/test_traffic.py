@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 import pytest
 
@@ -26,7 +27,8 @@ def drawn(scenario: Scenario, tmp_path_factory: pytest.TempPathFactory) -> tuple
 @pytest.fixture(scope="module")
 def day(scenario: Scenario, drawn: tuple[run.Level, plan.Plan]) -> tuple[pa.Table, float, traffic.Journeys]:
     events = pq.read_table(drawn[0].casework)
-    day_s = float(np.floor(events["at_s"].to_numpy().max() / 86_400) * 86_400)
+    filed_s = events.filter(pc.equal(events["event"].cast(pa.string()), "filed"))["at_s"].to_numpy()
+    day_s = float(np.floor(filed_s.max() / 86_400) * 86_400)
     return events, day_s, traffic.journeys(scenario, events, day_s)
 
 
@@ -46,7 +48,8 @@ def replace_seed(scenario: Scenario) -> Scenario:
 
 def test_each_event_of_the_day_causes_its_journey(day) -> None:
     events, day_s, found = day
-    today = events.filter(pa.array(events["at_s"].to_numpy() >= day_s)).to_pylist()
+    at_s = events["at_s"].to_numpy()
+    today = events.filter(pa.array((at_s >= day_s) & (at_s < day_s + 86_400))).to_pylist()
     number = Counter((row["event"], row["online"]) for row in today)
     journeys = Counter(found.journey.tolist())
     assert journeys["citizen_files"] == number["filed", True]
@@ -82,12 +85,15 @@ def test_a_full_batch_is_cut(scenario: Scenario, day) -> None:
 
 
 def test_look_ups_fall_between_filing_and_the_end_and_in_the_number_asked_for(scenario: Scenario, day) -> None:
-    events, day_s, _ = day
-    columns = traffic._columns(events)
-    at_s, _, _, dossier, _ = traffic._tracking(scenario, columns, day_s)
+    columns = traffic._columns(day[0])
+    at_s, _, _, dossier, _ = traffic._tracking(scenario, columns)
     filed = (columns["event"] == "filed") & columns["online"]
     begin = dict(zip(columns["dossier"][filed].tolist(), columns["at_s"][filed].tolist(), strict=True))
     assert all(at >= begin[number] - 1e-6 for at, number in zip(at_s.tolist(), dossier.tolist(), strict=True))
+    ends = np.isin(columns["event"], ("returned", "not_received"))
+    end = dict(zip(columns["dossier"][ends].tolist(), columns["at_s"][ends].tolist(), strict=True))
+    late = scenario.casework.pause.value
+    assert all(at <= max(end[number], begin[number] + late) + 1e-6 for at, number in zip(at_s, dossier, strict=True))
     mean = scenario.traffic.look_ups.value * filed.sum()
     assert abs(len(at_s) - mean) < 5 * np.sqrt(mean)
 

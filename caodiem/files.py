@@ -1,0 +1,13 @@
+"""Tables on disk that are whole or not there: written beside their final names and renamed."""
+
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+
+def write_table(table: pa.Table, path: Path) -> None:
+    """One Parquet file, in row groups small enough to be read in slices."""
+    partial = path.with_name(f".{path.name}")
+    pq.write_table(table, partial, compression="zstd", row_group_size=65_536)
+    partial.rename(path)
