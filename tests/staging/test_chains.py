@@ -122,6 +122,26 @@ def test_name_constraints(kind: type[x509.GeneralName], subtree: str, within: li
         assert names.are_allowed(certificate(text), (excluded,))
 
 
+@pytest.mark.parametrize(("country", "expected"), [("VN", ()), ("XX", (reasons.NAME_NOT_ALLOWED,))])
+def test_an_authority_must_keep_to_the_constraints_above_it_too(country: str, expected: tuple[str, ...]) -> None:
+    """The signer's own name is within them either way."""
+
+    def name(of: str, text: str) -> x509.Name:
+        parts = (NameOID.COUNTRY_NAME, of), (NameOID.COMMON_NAME, text)
+        return x509.Name([x509.NameAttribute(oid, value) for oid, value in parts])
+
+    subtree = x509.DirectoryName(x509.Name([x509.NameAttribute(NameOID.COUNTRY_NAME, "VN")]))
+    root = certified("Top", None)
+    upper = certified("Upper", root, extensions=[(x509.NameConstraints([subtree], None), True)])
+    lower = certified(name(country, "Lower"), upper)
+    signer = certified(name("VN", "Công dân"), lower, *SIGNER, ca=False)
+    lists = [der(pki.make_crl(each)) for each in (root, upper, lower)]
+    known = Issuers(root.certificate, [upper.certificate, lower.certificate], lists)
+    assert known.faults(der(signer.certificate), (), NOW) == expected
+    sent = [der(upper.certificate), der(lower.certificate)]
+    assert Issuers(root.certificate, (), lists).faults(der(signer.certificate), sent, NOW) == expected
+
+
 def test_names_are_the_same_whatever_their_case_and_spaces() -> None:
     def name(text: str) -> x509.Name:
         return x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, text)])
