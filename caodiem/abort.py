@@ -12,9 +12,11 @@ from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, NamedTuple
 
+import pyarrow as pa
+
+from caodiem import summary
 from caodiem.dossier import Outcome
 from caodiem.errors import UsageError
-from caodiem.observations import SCHEMA, Row
 
 ACCEPTED = "'failures > 5% for 10 s' or 'p95 > 3 s for 30 s' (limits in ms, s or min, windows of 1 s to 1 h)"
 # What stops a run against a host that is not this machine, unless it was given rules of its own.
@@ -26,7 +28,6 @@ _FAILURES = re.compile(rf"failures\s*>\s*{_NUMBER}\s*%\s+for\s+{_DURATION}")
 _QUANTILE = re.compile(rf"p{_NUMBER}\s*>\s*{_DURATION}\s+for\s+{_DURATION}")
 _SECONDS = {"ms": 0.001, "s": 1.0, "min": 60.0}
 _SHORTEST_S, _LONGEST_S = 1.0, 3600.0
-_DUE_S, _FINISHED_S, _OUTCOME = (SCHEMA.names.index(name) for name in ("due_s", "finished_s", "outcome"))
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,14 +96,13 @@ def rules(texts: Iterable[str], is_loopback: bool) -> list[Rule]:
     return [parse(text) for text in given or ([] if is_loopback else DEFAULTS_ELSEWHERE)]
 
 
-def count(rule: Rule, rows: Sequence[Row]) -> Count:
-    """How many of these settled steps (in the order of observations.SCHEMA) the rule looks at, and how many are bad."""
+def count(rule: Rule, rows: pa.Table) -> Count:
+    """How many of these settled steps (columns as observations.SCHEMA) the rule looks at, and how many are bad."""
     if rule.limit_s is None:
-        attempted = [row for row in rows if row[_OUTCOME] != Outcome.DROPPED]
-        return Count(len(attempted), sum(row[_OUTCOME] != Outcome.OK for row in attempted))
-    limit_s = rule.limit_s
-    quick = sum(row[_OUTCOME] == Outcome.OK and row[_FINISHED_S] - row[_DUE_S] <= limit_s for row in rows)
-    return Count(len(rows), len(rows) - quick)
+        found = summary.count_outcomes(rows)
+        attempted = rows.num_rows - found[Outcome.DROPPED]
+        return Count(attempted, attempted - found[Outcome.OK])
+    return Count(rows.num_rows, int((summary.response_s(rows) > rule.limit_s).sum()))
 
 
 def count_overdue(rule: Rule, open_due_s: Iterable[float], now_s: float) -> int:

@@ -6,8 +6,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 
-def write_table(table: pa.Table, path: Path) -> None:
-    """One Parquet file, in row groups small enough to be read in slices."""
+def write_table(table: pa.Table, path: Path, compression: str = "zstd", dictionaries: list[str] | None = None) -> None:
+    """One Parquet file, in row groups small enough to be read in slices; `dictionaries` names columns, else all."""
     partial = path.with_name(f".{path.name}")
-    pq.write_table(table, partial, compression="zstd", row_group_size=65_536)
+    encoded = True if dictionaries is None else dictionaries
+    pq.write_table(table, partial, compression=compression, use_dictionary=encoded, row_group_size=65_536)
     partial.rename(path)

@@ -1,11 +1,10 @@
 """The observations: what came of each step of a plan, whoever executed it.
 
-`Recorder` writes rows while a run goes on, one small Parquet part a second, so that a crash loses at most a second.
+`Recorder` writes rows while a run goes on, in small Parquet parts, so that a crash loses only what was not written.
 `close_accounts` turns the parts into one file with exactly one last row for each step of the plan: a step that
 nobody heard of again is `lost`. Knows nothing of statistics; see summary.py.
 """
 
-import time
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -53,12 +52,11 @@ COMPONENTS_SCHEMA = pa.schema(
     ]
 )
 
-_FLUSH_EVERY_S = 1.0
 Row = tuple[object, ...]
 
 
 class Recorder:
-    """Appends rows (tuples in the order of `SCHEMA`, of `COMPONENTS_SCHEMA`) to parts in a folder.
+    """Writes rows as parts into a folder.
 
     Each part is written beside its final name and then renamed, so a reader never meets half a part.
     """
@@ -67,30 +65,18 @@ class Recorder:
         folder.mkdir(parents=True, exist_ok=True)
         self._folder = folder
         self._worker = worker
-        self._rows: list[Row] = []
-        self._components: list[Row] = []
         self._parts = 0
-        self._flushed_at = time.monotonic()
 
-    def add(self, row: Row, components: Sequence[Row] = ()) -> None:
-        """Keep one step's row; writes a part when the last one is a second old."""
-        self._rows.append(row)
-        self._components.extend(components)
-        if time.monotonic() - self._flushed_at >= _FLUSH_EVERY_S:
-            self.flush()
-
-    def flush(self) -> None:
-        """Write what is held, if anything."""
-        self._flushed_at = time.monotonic()
+    def write(self, rows: pa.Table, components: Sequence[Row] = ()) -> None:
+        """One part each of rows (columns as `SCHEMA`) and components (tuples as `COMPONENTS_SCHEMA`), if any."""
         self._parts += 1
-        for kind, rows, schema in (
-            ("observations", self._rows, SCHEMA),
-            ("components", self._components, COMPONENTS_SCHEMA),
-        ):
-            if rows:
+        tables = {"observations": rows, "components": table_of(components, COMPONENTS_SCHEMA)}
+        for kind, table in tables.items():
+            if table.num_rows:
                 name = f"{kind}-{self._worker}-{self._parts:06d}.parquet"
-                write_table(table_of(rows, schema), self._folder / name)
-        self._rows, self._components = [], []
+                # Parts live as long as the run; packing them tight would hold up whoever sends meanwhile.
+                words = [field.name for field in table.schema if pa.types.is_dictionary(field.type)]
+                write_table(table, self._folder / name, compression="none", dictionaries=words)
 
 
 def table_of(rows: Sequence[Row], schema: pa.Schema = SCHEMA) -> pa.Table:

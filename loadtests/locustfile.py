@@ -18,7 +18,6 @@ from caodiem import abort
 from caodiem.errors import CaodiemError, ExitCode
 from loadtests.conductor import Conductor
 from loadtests.share import Share
-from loadtests.swarm import Released
 
 # One Locust process runs one environment.
 _conductor: Conductor | None = None
@@ -88,22 +87,19 @@ def begin(environment: Environment, **_: Any) -> None:
 class Visitor(User):
     """One of the pool: takes a due step, sends it, waits for the next. Whose step it is changes each time."""
 
-    _released: Released
-
     def on_start(self) -> None:
-        # Waiting at once, in wait_time, makes Locust see the user as idle, so it stops without delay.
+        # Waiting at once makes Locust see the user as idle, so it stops without delay.
         self.wait()
 
     def wait_time(self) -> float:
-        """Blocks until the pacer has released a step."""
+        """Never returns: Locust's own turn between two tasks takes as long as a third of a request."""
         assert _share is not None
-        self._released = _share.take()
-        return 0
+        while True:
+            _share.perform(_share.take())
 
     @task
     def perform(self) -> None:
-        assert _share is not None
-        _share.perform(self._released)
+        """Locust wants every user to have a task; the steps are performed above."""
 
 
 class Pool(LoadTestShape):

@@ -8,16 +8,13 @@ import heapq
 import math
 from collections import deque
 from collections.abc import Iterator
-from typing import Generic, NamedTuple, TypeVar
+from typing import Generic, TypeVar
 
 State = TypeVar("State")
 
 
-class Due(NamedTuple, Generic[State]):
-    """A step that fell due at `due_s`; `state` is whatever its journey carries along."""
-
-    due_s: float
-    state: State
+# When a step falls due, and whatever its journey carries along.
+Due = tuple[float, State]
 
 
 def is_too_late(due_s: float, now_s: float, greatest_lateness_s: float) -> bool:
@@ -50,24 +47,21 @@ class Pacer(Generic[State]):
     stay in their iterator until they are due, so the plan need not fit in memory.
     """
 
-    def __init__(self, firsts: Iterator[tuple[float, State]], greatest_lateness_s: float) -> None:
+    def __init__(self, firsts: Iterator[Due[State]], greatest_lateness_s: float) -> None:
         self.greatest_lateness_s = greatest_lateness_s
         self._firsts = firsts
         self._first = next(firsts, None)
         self._later: list[tuple[float, int, State]] = []
         self._put = 0  # breaks ties: of two steps due at the same time the one put back first goes first
-
-    @property
-    def next_due_s(self) -> float:
-        """When the next step falls due; infinite while nothing is known to come."""
-        first_s = self._first[0] if self._first is not None else math.inf
-        return min(first_s, self._later[0][0]) if self._later else first_s
+        # When the next step falls due; infinite while nothing is known to come.
+        self.next_due_s = self._first[0] if self._first is not None else math.inf
 
     def put_back(self, finished_s: float, think_s: float, state: State) -> float:
         """A step of a journey has finished and the next follows `think_s` later; returns when that is due."""
         due_s = finished_s + think_s
         self._put += 1
         heapq.heappush(self._later, (due_s, self._put, state))
+        self.next_due_s = min(self.next_due_s, due_s)
         return due_s
 
     def take(self, now_s: float) -> tuple[list[Due[State]], list[Due[State]]]:
@@ -76,17 +70,21 @@ class Pacer(Generic[State]):
         drop: list[Due[State]] = []
         while self.next_due_s <= now_s:
             due = self._pop()
-            (drop if is_too_late(due.due_s, now_s, self.greatest_lateness_s) else release).append(due)
+            (drop if is_too_late(due[0], now_s, self.greatest_lateness_s) else release).append(due)
         return release, drop
 
     def _pop(self) -> Due[State]:
-        first_s = self._first[0] if self._first is not None else math.inf
-        if self._later and self._later[0][0] < first_s:
-            due_s, _, state = heapq.heappop(self._later)
-            return Due(due_s, state)
-        assert self._first is not None
-        due = Due(*self._first)
-        self._first = next(self._firsts, None)
-        if self._first is not None and self._first[0] < due.due_s:
-            raise ValueError(f"first steps out of order: due {self._first[0]:g} s after {due.due_s:g} s")
+        first, later = self._first, self._later
+        due: Due[State]
+        if later and (first is None or later[0][0] < first[0]):
+            due_s, _, state = heapq.heappop(later)
+            due = due_s, state
+        else:
+            assert first is not None
+            due = first
+            self._first = first = next(self._firsts, None)
+            if first is not None and first[0] < due[0]:
+                raise ValueError(f"first steps out of order: due {first[0]:g} s after {due[0]:g} s")
+        first_s = first[0] if first is not None else math.inf
+        self.next_due_s = min(first_s, later[0][0]) if later else first_s
         return due

@@ -17,6 +17,7 @@ from caodiem.observations import Recorder
 from loadtests import journeys
 from loadtests.client import Client
 from loadtests.journeys import Journey
+from loadtests.ledger import Ledger
 from loadtests.pacer import Bound, Pacer
 from loadtests.portals.reference import ReferencePortal
 from loadtests.swarm import Released, Swarm
@@ -73,7 +74,7 @@ class Share:
             portal,
             Client(orders["host"], permitted, orders["pool"]),
             Recorder(Path(orders["parts"]), worker),
-            worker,
+            Ledger(worker),
             orders["until_s"],
             self._tell_locust,
             Bound(top_rate_per_s) if top_rate_per_s < math.inf else None,

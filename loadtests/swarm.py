@@ -8,7 +8,6 @@ import gc
 import sys
 import time
 from collections.abc import Callable
-from typing import NamedTuple
 
 import gevent
 from gevent.event import Event
@@ -18,9 +17,10 @@ from gevent.queue import SimpleQueue
 from caodiem import abort
 from caodiem.dossier import Outcome
 from caodiem.errors import SafetyError
-from caodiem.observations import Recorder, Row
+from caodiem.observations import Recorder
 from loadtests.client import CONNECT_TIMEOUT_S, REQUEST_TIMEOUT_S, Client
 from loadtests.journeys import Journey
+from loadtests.ledger import Held, Ledger
 from loadtests.pacer import Bound, Pacer, is_too_late
 from loadtests.portals import Answer, Portal
 
@@ -35,12 +35,8 @@ OnRequest = Callable[[str, str, float, int, str], None]
 OnHealth = Callable[[float, list[abort.Count], list[int]], None]
 
 
-class Released(NamedTuple):
-    """A step that the pacer has handed out, waiting for one of the pool."""
-
-    due_s: float
-    released_s: float
-    journey: Journey
+# A step that the pacer has handed out, waiting for one of the pool: when it was due, when handed out, whose it is.
+Released = tuple[float, float, Journey]
 
 
 class Swarm:
@@ -55,7 +51,7 @@ class Swarm:
         portal: Portal,
         client: Client,
         recorder: Recorder,
-        worker: str,
+        ledger: Ledger,
         until_s: float,
         on_request: OnRequest,
         bound: Bound | None,
@@ -63,7 +59,7 @@ class Swarm:
         on_health: OnHealth,
     ) -> None:
         self._pacer, self._portal, self._client = pacer, portal, client
-        self._recorder, self._worker, self._until_s = recorder, worker, until_s
+        self._recorder, self._ledger, self._until_s = recorder, ledger, until_s
         self._on_request, self._on_health = on_request, on_health
         self._bound, self._rules = bound, rules
         self._turn = BoundedSemaphore(1)
@@ -73,7 +69,6 @@ class Swarm:
         self._open_due_s: dict[int, float] = {}
         self._wake = Event()
         self._asleep_until_s = 0.0
-        self._rows: list[tuple[Row, list[Row]]] = []
         self._pacing: gevent.Greenlet | None = None
         self._writing: gevent.Greenlet | None = None
         self._ended = Event()
@@ -100,7 +95,10 @@ class Swarm:
         self._writing = gevent.spawn(self._write_now_and_then)
 
     def take(self) -> Released:
-        """The next released step; blocks until there is one."""
+        """The next step that is due; blocks until there is one."""
+        if self._pacer.next_due_s <= self.now_s:
+            # Whoever has just finished a step looks itself: under load the pacing greenlet must wait for its turn.
+            self._release()
         return self._queue.get()
 
     def perform(self, released: Released, host: str) -> None:
@@ -111,7 +109,7 @@ class Swarm:
         except SafetyError as error:
             self.halted = error
         finally:
-            del self._open_due_s[released.journey.arrival]
+            del self._open_due_s[released[2].arrival]
             if not self._open_due_s or self.halted:
                 self._wake.set()
 
@@ -122,7 +120,7 @@ class Swarm:
             self._pacing.kill()
             self._writing.join()
         self._client.close()
-        self._write(self._held())
+        self._write(self._ledger.take())
 
     def _attempt(self, released: Released, host: str) -> None:
         if host != self._client.host:
@@ -135,7 +133,7 @@ class Swarm:
         started_s = self.now_s
         answer = self._client.send(request)
         finished_s = self.now_s
-        self._record(journey, (due_s, released_s, started_s, finished_s), answer)
+        self._ledger.record(journey, (due_s, released_s, started_s, finished_s), answer)
         operation = journey.step.operation
         self._on_request(request.method, operation, finished_s - started_s, len(answer.body), answer.error)
         if answer.outcome is Outcome.OK:
@@ -165,13 +163,7 @@ class Swarm:
     def _pace(self) -> None:
         """Release what is due, sleep until the next deadline; deadlines are absolute, so lateness never adds up."""
         while self.halted is None:
-            now_s = self.now_s
-            release, drop = self._pacer.take(min(now_s, self._until_s))
-            for due in release:
-                self._open_due_s[due.state.arrival] = due.due_s
-                self._queue.put(Released(due.due_s, now_s, due.state))
-            for due in drop:
-                self._drop(due.state, due.due_s, _NAN)
+            now_s = self._release()
             nothing_left = not self._open_due_s and self._pacer.next_due_s > self._until_s
             if nothing_left or now_s > self._until_s + _GRACE_S:
                 break
@@ -180,34 +172,31 @@ class Swarm:
             self._wake.wait(max(min(self._asleep_until_s - self.now_s, 1.0), 0))
         self.drained.set()
 
-    def _drop(self, journey: Journey, due_s: float, released_s: float) -> None:
-        self._record(journey, (due_s, released_s, _NAN, _NAN), Answer(Outcome.DROPPED, 0))
+    def _release(self) -> float:
+        """Hand out what is due and drop what is too late; returns the time at which it was."""
+        now_s = self.now_s
+        if self.halted is None and not self._ended.is_set():
+            release, drop = self._pacer.take(min(now_s, self._until_s))
+            for due_s, journey in release:
+                self._open_due_s[journey.arrival] = due_s
+                self._queue.put((due_s, now_s, journey))
+            for due_s, journey in drop:
+                self._drop(journey, due_s, _NAN)
+        return now_s
 
-    def _record(self, journey: Journey, times_s: tuple[float, float, float, float], answer: Answer) -> None:
-        step = journey.step
-        attempt = 0 if answer.outcome is Outcome.DROPPED else 1
-        who = (journey.arrival, step.number, journey.name, step.operation, journey.agency, step.system)
-        row: Row = (
-            *who, journey.dossier, step.items, *times_s, answer.outcome.value, answer.status, attempt, self._worker
-        )  # fmt: skip
-        components: list[Row] = [(journey.arrival, step.number, *component) for component in answer.components]
-        self._rows.append((row, components))
+    def _drop(self, journey: Journey, due_s: float, released_s: float) -> None:
+        self._ledger.record(journey, (due_s, released_s, _NAN, _NAN), Answer(Outcome.DROPPED, 0))
 
     def _write_now_and_then(self) -> None:
         # In a thread of the hub's pool, so that encoding and the disk do not hold the pacer up.
         while not self._ended.wait(_WRITE_EVERY_S):
-            rows, now_s = self._held(), self.now_s
+            held, now_s = self._ledger.take(), self.now_s
             overdue = [abort.count_overdue(rule, self._open_due_s.values(), now_s) for rule in self._rules]
-            settled = gevent.get_hub().threadpool.apply(self._write, (rows,))
+            settled = gevent.get_hub().threadpool.apply(self._write, (held,))
             if self._rules:
                 self._on_health(now_s, settled, overdue)
 
-    def _held(self) -> list[tuple[Row, list[Row]]]:
-        rows, self._rows = self._rows, []
-        return rows
-
-    def _write(self, rows: list[tuple[Row, list[Row]]]) -> list[abort.Count]:
-        for row, components in rows:
-            self._recorder.add(row, components)
-        self._recorder.flush()
-        return [abort.count(rule, [row for row, _ in rows]) for rule in self._rules]
+    def _write(self, held: Held) -> list[abort.Count]:
+        rows = self._ledger.table(held)
+        self._recorder.write(rows, held.components)
+        return [abort.count(rule, rows) for rule in self._rules]

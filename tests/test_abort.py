@@ -81,12 +81,12 @@ def test_hosts_that_are_not_this_machine_have_rules_by_default() -> None:
 
 def test_failures_are_of_the_steps_that_were_attempted() -> None:
     rows = [row(outcome) for outcome in ("ok", "ok", "refused", "failed", "timed_out", "dropped")]
-    assert abort.count(FAILURES, rows) == (5, 3)
+    assert abort.count(FAILURES, table_of(rows)) == (5, 3)
 
 
 def test_a_response_time_counts_from_due_and_is_infinite_where_the_answer_was_not_right() -> None:
     rows = [row("ok", 1.0, 4.0), row("ok", 1.0, 4.001), row("failed", 1.0, 1.1), row("dropped", 1.0, math.nan)]
-    assert abort.count(P95, rows) == (4, 3)
+    assert abort.count(P95, table_of(rows)) == (4, 3)
     assert abort.count_overdue(P95, [0.0, 6.9, 7.0, 9.0], now_s=10.0) == 2
     assert abort.count_overdue(FAILURES, [0.0], now_s=10.0) == 0
 
@@ -96,7 +96,7 @@ def test_a_response_time_counts_from_due_and_is_infinite_where_the_answer_was_no
 def test_a_quantile_rule_is_broken_exactly_when_the_quantile_is_above_its_limit(told: list[tuple[float, str]]) -> None:
     rows = [row(outcome, 0.0, finished_s) for finished_s, outcome in told]
     found_s = summary.quantile(summary.response_s(table_of(rows)), 0.95)
-    counted = abort.count(P95, rows)
+    counted = abort.count(P95, table_of(rows))
     broken = watched(P95, (30.0, *counted, 0)).breach(30.0) is not None
     assert broken == (found_s > 3.0 and counted.bad >= 2)
 

@@ -57,12 +57,12 @@ def test_a_step_never_reached_takes_the_outcome_that_ended_its_journey() -> None
 def test_parts_are_readable_while_the_recorder_is_still_open(tmp_path: Path) -> None:
     planned = make_plan([0.0, 1.0])
     recorder = observations.Recorder(tmp_path, "w1")
-    recorder.add(row(planned, 0, Outcome.OK), [(0, 0, "database", 0.001, 0.002)])
-    recorder.flush()
-    recorder.add(row(planned, 1, Outcome.FAILED))
+    ok, failed = (observations.table_of([row(planned, *told)]) for told in ((0, Outcome.OK), (1, Outcome.FAILED)))
+    recorder.write(ok, [(0, 0, "database", 0.001, 0.002)])
     rows, components = observations.read_parts(tmp_path)
     assert rows.num_rows == components.num_rows == 1
-    recorder.flush()
+    recorder.write(failed)
+    recorder.write(failed.slice(0, 0))
     assert observations.read_parts(tmp_path)[0].num_rows == 2
     assert not list(tmp_path.glob(".*"))
 

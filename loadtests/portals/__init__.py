@@ -5,8 +5,8 @@ sockets and no clock.
 """
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
-from typing import Any, Protocol
+from types import MappingProxyType
+from typing import Any, NamedTuple, Protocol
 
 from caodiem.dossier import Outcome
 from caodiem.plan import Plan
@@ -16,19 +16,17 @@ from loadtests.journeys import Journey
 Check = Callable[[int, bytes], str | None]
 
 
-@dataclass(frozen=True, slots=True)
-class Request:
+class Request(NamedTuple):
     """One request; `path` starts with a slash, the host is not the portal class's business."""
 
     method: str
     path: str
     check: Check
     body: bytes = b""
-    headers: Mapping[str, str] = field(default_factory=dict)
+    headers: Mapping[str, str] = MappingProxyType({})
 
 
-@dataclass(frozen=True, slots=True)
-class Answer:
+class Answer(NamedTuple):
     """What became of a request. `error` is empty when the outcome is ok; `status` is 0 where there was no answer.
 
     `components` holds (station, wait_s, service_s) as the portal's Server-Timing header told them.

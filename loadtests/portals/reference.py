@@ -6,6 +6,7 @@ Bodies are put together from bytes encoded before the clock starts: the hot path
 import json
 from collections.abc import Callable, Iterable, Iterator
 from datetime import datetime, timedelta
+from functools import cache
 from typing import Any
 from urllib.parse import quote
 
@@ -102,7 +103,7 @@ class ReferencePortal:
             found = status == 200 and _parsed(body).get("procedures")
             return None if found else _unexpected(status, "200 with at least one procedure")
 
-        path = f"/catalogue?q={quote(self._procedure(journey)[1])}&agency={journey.agency}"
+        path = f"/catalogue?q={_quoted(self._procedure(journey)[1])}&agency={journey.agency}"
         return Request("GET", path, check, headers=_bearer(journey.token))
 
     def _file_dossier(self, journey: Journey) -> Request:
@@ -227,6 +228,11 @@ def _code(journey: Journey) -> str:
 
 def _post(path: str, content: dict[str, Any], check: Callable[..., str | None], headers: dict[str, str]) -> Request:
     return Request("POST", path, check, json.dumps(content).encode(), headers)
+
+
+@cache
+def _quoted(word: str) -> str:
+    return quote(word)
 
 
 def _bearer(token: str) -> dict[str, str]:

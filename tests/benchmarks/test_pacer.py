@@ -56,9 +56,9 @@ def test_ours(benchmark: BenchmarkFixture, drawn: plan.Plan) -> None:
             assert not drop
             for due in release:
                 released.append(due)
-                arrival, step = due.state
+                arrival, step = due[1]
                 if step + 1 < STEPS:
-                    pacer.put_back(due.due_s, think_s[arrival][step + 1], (arrival, step + 1))
+                    pacer.put_back(due[0], think_s[arrival][step + 1], (arrival, step + 1))
         return released
 
     measure(benchmark, drawn, pace)

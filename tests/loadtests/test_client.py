@@ -2,16 +2,18 @@
 
 import socket
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import date
 
 import pytest
+from geventhttpclient.response import HTTPResponse
 
 from caodiem.dossier import Outcome
 from caodiem.errors import SafetyError, UsageError
 from caodiem.targets import Targets
-from loadtests.client import Client, server_timing
+from loadtests.client import Client, server_timing, whole_reply
 from loadtests.portals import Request
 
 LOOPBACK_ONLY = Targets((), date(2026, 6, 9))
@@ -117,3 +119,69 @@ def test_hosts_that_are_not_allowed_get_no_packet() -> None:
 )
 def test_server_timing(header: str, stations: tuple[tuple[str, float, float], ...]) -> None:
     assert server_timing(header) == stations
+
+
+@pytest.mark.parametrize(
+    "head",
+    [
+        b"HTTP/1.1 200 OK\r\nContent-Length: 3",
+        b"HTTP/1.1 404 \r\nX: y\r\ncontent-length:   3  \r\nServer-Timing: a;dur=1",
+        b"HTTP/1.1 503\r\nContent-Length: 3\r\nConnection: keep-alive",
+    ],
+)
+def test_an_answer_in_one_piece_is_read_as_the_parser_reads_it(head: bytes) -> None:
+    found = whole_reply(head + b"\r\n\r\nabc")
+    parser = HTTPResponse()
+    parser.feed(head + b"\r\n\r\nabc")
+    assert found is not None and parser.message_complete and not parser.should_close()
+    assert (found.status, found.body, found.timing) == (
+        parser.status_code, bytes(parser._body_buffer), parser.get("server-timing", "")
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        b"",
+        b"HTTP/1.1 200 OK\r\nContent-Length: 3",
+        b"HTTP/1.1 200 OK\r\nContent-Length: 3\r\n\r\nab",
+        b"HTTP/1.1 200 OK\r\nContent-Length: 3\r\n\r\nabcd",
+        b"HTTP/1.1 200 OK\r\nContent-Length: 3\r\nContent-Length: 3\r\n\r\nabc",
+        b"HTTP/1.1 200 OK\r\nContent-Length: 3\r\nContent-Length: x\r\n\r\nabc",
+        b"HTTP/1.1 200 OK\r\nContent-Length: 3\r\nTransfer-Encoding: chunked\r\n\r\nabc",
+        b"HTTP/1.1 200 OK\r\nX: y\r\n\r\n",
+        b"HTTP/1.1 200 OK\r\nContent-Length: 3\r\nConnection: Close\r\n\r\nabc",
+        b"HTTP/1.1 200 OK\r\nContent-Length: 3\r\nno colon\r\n\r\nabc",
+        b"HTTP/1.0 200 OK\r\nContent-Length: 3\r\n\r\nabc",
+        b"HTTP/1.1 100 Continue\r\nContent-Length: 0\r\n\r\n",
+        b"HTTP/1.1 204 No Content\r\nContent-Length: 0\r\n\r\n",
+        b"HTTP/1.1 302 Found\r\nContent-Length: 0\r\nLocation: /\r\n\r\n",
+        b"nonsense\r\n\r\n",
+    ],
+)
+def test_anything_else_is_left_to_the_parser(data: bytes) -> None:
+    assert whole_reply(data) is None
+
+
+def test_answers_in_pieces_and_connections_that_were_closed_meanwhile() -> None:
+    body = b"x" * 100_000
+    with socket.create_server(("127.0.0.1", 0)) as server:
+
+        def serve() -> None:
+            for _ in range(2):
+                connection, _ = server.accept()
+                with connection:
+                    connection.recv(65536)
+                    for part in (b"HTTP/1.1 200 OK\r\nContent-Len", b"gth: 100000\r\n\r\n", body):
+                        connection.sendall(part)
+                        time.sleep(0.05)
+                    connection.recv(65536)
+                    connection.sendall(reply(200))
+
+        threading.Thread(target=serve, daemon=True).start()
+        client = Client(f"http://127.0.0.1:{server.getsockname()[1]}", LOOPBACK_ONLY, 1)
+        for _ in range(2):
+            assert client.send(Request("GET", "/", all_right)).body == body
+            assert client.send(Request("GET", "/", all_right)).body == b"{}"
+            time.sleep(0.1)  # the server closes the connection; the next request must not go out on it
+        client.close()

@@ -24,14 +24,14 @@ def test_every_arrival_comes_once_in_order_and_never_early(
     seen = []
     for now in [*now_s, 200.0]:
         release, drop = pacer.take(now)
-        assert all(due.due_s <= now for due in release + drop)
-        assert all(not is_too_late(due.due_s, now, greatest_lateness_s) for due in release)
-        assert all(is_too_late(due.due_s, now, greatest_lateness_s) for due in drop)
+        assert all(due[0] <= now for due in release + drop)
+        assert all(not is_too_late(due[0], now, greatest_lateness_s) for due in release)
+        assert all(is_too_late(due[0], now, greatest_lateness_s) for due in drop)
         assert pacer.next_due_s > now
         for kind in (release, drop):
             assert kind == sorted(kind)
         seen += sorted(release + drop)
-    assert [due.state for due in seen] == list(range(len(due_s)))
+    assert [due[1] for due in seen] == list(range(len(due_s)))
     assert pacer.next_due_s == math.inf
 
 
@@ -44,14 +44,14 @@ def test_later_steps_fall_due_after_their_think_time_among_the_first_steps(
         assert pacer.put_back(finished_s, think_s, 1000 + number) == finished_s + think_s
     release, drop = pacer.take(200.0)
     assert not drop
-    assert [due.due_s for due in release] == sorted([*due_s, *(finished + think for finished, think in later)])
+    assert [due[0] for due in release] == sorted([*due_s, *(finished + think for finished, think in later)])
 
 
 def test_ties_go_to_the_first_step_and_then_to_the_one_put_back_first() -> None:
     pacer = pacer_of([5.0])
     pacer.put_back(3.0, 2.0, 11)
     pacer.put_back(4.0, 1.0, 12)
-    assert [due.state for due in pacer.take(5.0)[0]] == [0, 11, 12]
+    assert [due[1] for due in pacer.take(5.0)[0]] == [0, 11, 12]
 
 
 def test_lateness_is_counted_from_due_and_its_bound_still_goes_out() -> None:

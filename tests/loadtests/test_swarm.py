@@ -17,6 +17,7 @@ import gevent, sys, time
 from pathlib import Path
 from caodiem.dossier import Outcome
 from loadtests.journeys import Journey, Step
+from loadtests.ledger import Ledger
 from loadtests.pacer import Bound, Pacer
 from loadtests.portals import Answer, Request
 from loadtests.swarm import Swarm
@@ -36,12 +37,12 @@ class Portal:
         return Request("GET", "/", lambda status, body: None)
 
 class Recorder:
-    def add(self, row, components): pass
-    def flush(self): pass
+    def write(self, rows, components): pass
 
 firsts = ((n / 100, Journey(n, "j", "H01", n, n / 100, [Step(0, "o", "s", 1, 0.0)])) for n in range(200))
 bound = Bound(rate_per_s) if rate_per_s else None
-swarm = Swarm(Pacer(firsts, 5.0), Portal(), Client(), Recorder(), "w", 9.0, lambda *_: None, bound, [], lambda *_: None)
+ignore = lambda *_: None
+swarm = Swarm(Pacer(firsts, 5.0), Portal(), Client(), Recorder(), Ledger("w"), 9.0, ignore, bound, [], ignore)
 
 def visit():
     while True:
