@@ -92,6 +92,7 @@ _EVENT = np.dtype([("time_s", "f8"), ("place", "i8")])
 # Events pending, first attempts that may be repeated, retries made, journeys under way.
 _PENDING, _BEGUN, _RETRIED, _UNDER_WAY = range(4)
 _HEAD, _TAIL = range(2)
+_LAST = np.iinfo(np.int64).max
 
 _function = njit(cache=True)
 _inlined = njit(inline="always")
@@ -418,7 +419,7 @@ def _plan_limit(where, stations, changes, heap, counts):  # type: ignore[no-unty
 
 @_inlined
 def _before(time_s, place, other_s, other_place):  # type: ignore[no-untyped-def]
-    return time_s < other_s or (time_s == other_s and place < other_place)
+    return (time_s < other_s) | ((time_s == other_s) & (place < other_place))
 
 
 @_inlined
@@ -437,19 +438,24 @@ def _push(time_s, place, heap, counts):  # type: ignore[no-untyped-def]
 
 @_inlined
 def _pop(heap, counts):  # type: ignore[no-untyped-def]
-    """The first event out of the heap; its last one sinks from the top."""
+    """The first event out of the heap. The hole sinks to the bottom, where the heap's last event mostly belongs."""
     first_s, first_place = heap[0].time_s, heap[0].place
     counts[_PENDING] -= 1
     count = counts[_PENDING]
     time_s, place = heap[count].time_s, heap[count].place
+    # Later than every event: so that a hole's second child can be compared also where there is none.
+    heap[count].time_s, heap[count].place = np.inf, _LAST
     hole, below = 0, 1
     while below < count:
-        right = below + 1
-        if right < count and _before(heap[right].time_s, heap[right].place, heap[below].time_s, heap[below].place):
-            below = right
-        if not _before(heap[below].time_s, heap[below].place, time_s, place):
-            break
+        # Added, not branched upon: which child is earlier cannot be predicted.
+        below += _before(heap[below + 1].time_s, heap[below + 1].place, heap[below].time_s, heap[below].place)
         heap[hole] = heap[below]
         hole, below = below, 2 * below + 1
+    while hole:
+        above = (hole - 1) >> 1
+        if not _before(time_s, place, heap[above].time_s, heap[above].place):
+            break
+        heap[hole] = heap[above]
+        hole = above
     heap[hole].time_s, heap[hole].place = time_s, place
     return first_s, first_place

@@ -57,9 +57,14 @@ class Log:
 
 def blank(work: Work) -> Log:
     """A log in which nothing has happened."""
-    never = np.full(int(work.attempt_at[-1]), np.array((np.nan, np.nan, End.NONE), dtype=ATTEMPT))
-    nowhere = np.full(int(work.visit_at[-1]), np.array((np.nan, np.nan, np.nan, End.NONE), dtype=VISIT))
-    return Log(never, nowhere)
+    return Log(_never(int(work.attempt_at[-1]), ATTEMPT), _never(int(work.visit_at[-1]), VISIT))
+
+
+def _never(count: int, kind: np.dtype) -> np.ndarray:
+    """Records of `kind` with no times and no end."""
+    records = np.full(count * len(kind.names), np.nan).view(kind)
+    records["end"] = End.NONE
+    return records
 
 
 def station_of_visits(work: Work) -> np.ndarray:

@@ -1,0 +1,1 @@
+"""A package, so that these are found and not the `tests` that a dependency (ciw) installs."""
