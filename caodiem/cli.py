@@ -15,7 +15,7 @@ from typing import Annotated, Any
 import typer
 
 from caodiem import comparison, run, stages
-from caodiem.errors import CaodiemError, ExitCode
+from caodiem.errors import CaodiemError, ExitCode, UsageError
 from caodiem.part import parse as parse_part
 from caodiem.progress import bars
 from caodiem.scenario import Scenario
@@ -94,6 +94,8 @@ def simulate(scenario: ScenarioFile, scale: Scale = 1.0, as_json: Json = False) 
     A file with [arrivals] is a network of its own: its stations' waits, response times and utilisation.
     """
     if stages.is_network(scenario):
+        if scale != 1:
+            raise UsageError(f"--scale {scale:g}: expected none; {scenario} is a network of its own")
         with bars() as shown:
             ran, figures = stages.simulate_network(scenario, shown)
         if as_json:

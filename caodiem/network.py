@@ -55,8 +55,8 @@ Servers = Annotated[
     BeforeValidator(lambda given: float(INFINITE_SERVERS) if given == "infinite" else given),
     q.checked(("servers",), 0, INFINITE_SERVERS),
 ]
-Times = Annotated[q.Profile, _completed("seconds")]
-Weights = Annotated[q.Profile, _completed("weight")]
+Times = Annotated[q.Profile, _completed("seconds"), q.listed(tuple(SECONDS))]
+Weights = Annotated[q.Profile, _completed("weight"), q.listed(("weight",))]
 
 
 def seconds(quantity: q.Quantity) -> float:
@@ -118,13 +118,11 @@ class Time(Part):
         ]
         if not problems and self.distribution == "uniform" and seconds(self.low) > seconds(self.high):  # type: ignore[arg-type]
             problems.append(("high", self.high.value, "at least low"))  # type: ignore[union-attr]
-        if self.values is not None and (self.values.unit not in SECONDS or not self.values.value):
-            problems.append(("values", self.values.unit, f"one or more times in {', '.join(SECONDS)}"))
         if self.variation is not None and self.variation.value == 0:
             problems.append(("variation", 0, "more than 0; distribution = 'fixed' has none"))
         if not problems and self.parts is not None and self.weights is not None:
             weights = self.weights.value
-            if len(weights) != len(self.parts) or sum(weights) <= 0 or self.weights.unit != "weight":
+            if len(weights) != len(self.parts) or sum(weights) <= 0:
                 problems.append(("weights", weights, f"{len(self.parts)} weights, not all zero, one for each part"))
         if problems:
             raise _wrong(*problems)

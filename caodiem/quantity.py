@@ -75,6 +75,21 @@ def checked(units: tuple[str, ...], least: float, most: float) -> Any:
     return AfterValidator(check)
 
 
+def listed(units: tuple[str, ...]) -> Any:
+    """A validator for one or more numbers in one of `units`."""
+
+    def check(profile: Profile) -> Profile:
+        problems = _evidence_problems(profile)
+        if profile.unit not in units:
+            problems.append(("unit", profile.unit, " or ".join(map(repr, units))))
+        if not profile.value:
+            problems.append(("value", profile.value, "one or more numbers"))
+        _refuse(problems)
+        return profile
+
+    return AfterValidator(check)
+
+
 def _checked(unit: str, least: float, most: float) -> Any:
     return checked((unit,), least, most)
 

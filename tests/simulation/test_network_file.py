@@ -90,6 +90,10 @@ MISTAKES = {
     "calendar": (
         "servers = 1", 'servers = 1\ncalendar = { period = "day", open = [{ from = "17:00", to = "08:00" }] }',
         "calendar.open", "spans within 86400 seconds"),
+    "values": (
+        'service = { distribution = "exponential", mean = 1 }',
+        'service = { distribution = "empirical", values = { value = [1], unit = "weeks" } }',
+        "service.values.unit", "'seconds' or 'milliseconds'"),
     "horizon": ("horizon = 20000", "horizon = 0", "run.horizon", "more than 0 seconds"),
     "warm-up": ("horizon = 20000", "horizon = 20000\nwarm_up = 20000", "run.warm_up", "less than the horizon"),
 }  # fmt: skip
