@@ -125,7 +125,6 @@ CASES: dict[str, tuple[str, float, Expected]] = {
     "two-class loss as a mixture": (
         arrivals(3 / 20) + f'[[stations]]\nname = "a"\nservers = 1\nqueue = 0\n{MIXTURE}\n', 4e5,
         {"stations.a.number": 0.50311}),
-    # The limit of attempts never ends a journey in theory; here 30 of them come close enough to "for ever".
     "regular arrivals, D/M/1": (
         "[arrivals]\ninterval = 2\n" + station("a", 1, 1), 4e5,
         # σ solves σ = exp(-(1 - σ)·2), W = σ / (1 - σ).
