@@ -14,8 +14,10 @@ from typing import Annotated, Any
 
 import typer
 
-from caodiem import comparison, run, stages
+from caodiem import comparison, plan, run, stages
+from caodiem import plan_from_log as from_log
 from caodiem.errors import CaodiemError, ExitCode, UsageError
+from caodiem.operation_map import load as load_map
 from caodiem.part import parse as parse_part
 from caodiem.progress import bars
 from caodiem.scenario import Scenario
@@ -33,6 +35,11 @@ app = typer.Typer(
     help="Load testing and performance simulation for national-scale public-service portals.",
     epilog="Exit codes: 0 pass, 1 an SLO was missed, 2 bad input, 3 the run proves nothing, 4 stopped for safety.",
 )
+
+planning = typer.Typer(no_args_is_help=True, rich_markup_mode=None, help="Make plans from other things than scenarios.")
+app.add_typer(planning, name="plan")
+
+_REFERENCE_MAP = Path(__file__).parents[1] / "loadtests" / "portals" / "reference.toml"
 
 ScenarioFile = Annotated[Path, typer.Argument(metavar="SCENARIO", help="A scenario file, such as scenarios/*.toml.")]
 RunFolder = Annotated[Path, typer.Argument(metavar="RUN", help="A run's folder under results/runs/.")]
@@ -140,6 +147,36 @@ def replay(
             return stages.replay(inputs, made, generator, shown)
 
     _finish(inputs, made, as_json, work)
+
+
+@planning.command("from-log")
+def plan_from_log(
+    file: Annotated[Path, typer.Argument(metavar="FILE", help="An access log (combined or JSON lines), or a .csv.")],
+    operations: Annotated[
+        Path, typer.Option("--map", help="Which request is which operation; by default the reference portal's.")
+    ] = _REFERENCE_MAP,
+    out: Annotated[Path, typer.Option(help="The plan's file.")] = Path("plan.parquet"),
+    times: Annotated[float, typer.Option(help="So many requests for each one logged, above 0.")] = 1.0,
+    seed: Annotated[int, typer.Option(help="Decides at which moment of a second or an interval a request comes.")] = 1,
+    as_json: Json = False,
+) -> None:
+    """Turn yesterday's traffic into a plan: an access log, or a CSV of requests per interval.
+
+    `locust --plan plan.parquet` replays it.
+    """
+    taken = from_log.read(file, load_map(operations))
+    made = from_log.to_plan(taken, file, seed, times)
+    out.parent.mkdir(parents=True, exist_ok=True)
+    plan.write(made, out)
+    if as_json:
+        _print_json({"plan": str(out), "arrivals": made.arrivals, **asdict(made.meta), **taken.figures()})
+        return
+    print(f"{file}: {taken.in_words()}", file=sys.stderr)
+    print(
+        f"{made.arrivals} arrivals in {made.meta.length_s:g} s from {made.meta.starts_at}, "
+        f"seed {seed}, hash {made.meta.plan_hash[:12]}"
+    )
+    print(out)
 
 
 @app.command()

@@ -4,13 +4,15 @@ Bodies are put together from bytes encoded before the clock starts: the hot path
 """
 
 import json
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from datetime import datetime, timedelta
 from functools import cache
 from typing import Any
 from urllib.parse import quote
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
 
 from caodiem.dossier import STATUS_AFTER, STATUS_BEFORE, Status, dossier_code
 from caodiem.errors import InvalidRun
@@ -30,6 +32,7 @@ _ACTIONS = {
     "finish_dossier": "finish",
     "return_result": "return",
 }
+_OF_CITIZENS = ("search_catalogue", "file_dossier", "pay_fee", "look_up_status", "supplement_dossier")
 # The events of a sync batch walk each dossier through a whole life, in legal transitions.
 _LIFE = (Status.REGISTERED, Status.RECEIVED, Status.IN_PROCESS, Status.FINISHED, Status.RETURNED)
 _SERIALS_PER_DAY = 10_000_000
@@ -71,6 +74,7 @@ class ReferencePortal:
             "procedures": {agency: _procedures(send, agency) for agency in agencies},
             "officers": {agency: _token(send, f"officer-{agency}", secret) for agency in agencies},
             "systems": {agency: _token(send, f"agency-{agency}", secret) for agency in agencies},
+            "citizens": {citizen: _token(send, citizen, secret) for citizen in never_signed_in(plan)},
             "plan_hash": plan.meta.plan_hash,
             "starts_at": plan.meta.starts_at,
         }
@@ -82,6 +86,7 @@ class ReferencePortal:
         self._procedures: dict[str, list[list[Any]]] = prepared["procedures"]
         self._officers = {agency: _bearer(token) for agency, token in prepared["officers"].items()}
         self._systems = {agency: _bearer(token) for agency, token in prepared["systems"].items()}
+        self._citizens = {citizen: _bearer(token) for citizen, token in prepared["citizens"].items()}
         self._plan_hash: str = prepared["plan_hash"]
         self._starts_at = datetime.fromisoformat(prepared["starts_at"])
 
@@ -104,7 +109,7 @@ class ReferencePortal:
             return None if found else _unexpected(status, "200 with at least one procedure")
 
         path = f"/catalogue?q={_quoted(self._procedure(journey)[1])}&agency={journey.agency}"
-        return Request("GET", path, check, headers=_bearer(journey.token))
+        return Request("GET", path, check, headers=self._citizen_bearer(journey))
 
     def _file_dossier(self, journey: Journey) -> Request:
         code = _code(journey)
@@ -118,7 +123,7 @@ class ReferencePortal:
             right = status in (200, 201) and answer.get("code") == code and valid
             return None if right else _unexpected(status, "201 with its code, every component valid")
 
-        return Request("POST", "/dossiers", check, body, _bearer(journey.token))
+        return Request("POST", "/dossiers", check, body, self._citizen_bearer(journey))
 
     def _pay_fee(self, journey: Journey) -> Request:
         def check(status: int, body: bytes) -> str | None:
@@ -126,7 +131,7 @@ class ReferencePortal:
             return None if right else _unexpected(status, "201 with a transaction")
 
         amount = {"amount_vnd": self._procedure(journey)[2]}
-        return _post(f"/dossiers/{_code(journey)}/payment", amount, check, _bearer(journey.token))
+        return _post(f"/dossiers/{_code(journey)}/payment", amount, check, self._citizen_bearer(journey))
 
     def _look_up_status(self, journey: Journey) -> Request:
         code = _code(journey)
@@ -135,12 +140,12 @@ class ReferencePortal:
             right = status == 200 and _parsed(body).get("code") == code
             return None if right else _unexpected(status, "200 with its code")
 
-        return Request("GET", f"/dossiers/{code}", check, headers=_bearer(journey.token))
+        return Request("GET", f"/dossiers/{code}", check, headers=self._citizen_bearer(journey))
 
     def _supplement_dossier(self, journey: Journey) -> Request:
         body = b'{"components": [' + self._components(journey) + b"]}"
         path = f"/dossiers/{_code(journey)}/components"
-        return Request("POST", path, _check_status(journey), body, _bearer(journey.token))
+        return Request("POST", path, _check_status(journey), body, self._citizen_bearer(journey))
 
     def _act(self, journey: Journey) -> Request:
         path = f"/cases/{_code(journey)}/{_ACTIONS[journey.step.operation]}"
@@ -175,6 +180,10 @@ class ReferencePortal:
         documents = self._documents
         return b", ".join(documents[(journey.dossier + n) % len(documents)] for n in range(journey.step.items))
 
+    def _citizen_bearer(self, journey: Journey) -> Mapping[str, str]:
+        """The token that signing in gave, or that was got beforehand where the journey has no such step."""
+        return _bearer(journey.token) if journey.token else self._citizens.get(_citizen(journey.dossier), {})
+
     def _procedure(self, journey: Journey) -> list[Any]:
         offered = self._procedures[journey.agency]
         return offered[journey.dossier % len(offered)]
@@ -192,6 +201,13 @@ def opening_statuses(plan: Plan) -> Iterator[dict[str, Any]]:
     for number, operation, agency in zip(dossier[rows].tolist(), operations, agencies, strict=True):
         status = int(STATUS_BEFORE.get(operation, 0))
         yield {"code": dossier_code(agency, number), "status": status, "citizen": _citizen(number)}
+
+
+def never_signed_in(plan: Plan) -> list[str]:
+    """The citizens of journeys that begin with another step than signing in, such as those of a log."""
+    firsts = plan.table.filter(pc.equal(plan.table["step"], 0))
+    others = firsts.filter(pc.is_in(firsts["operation"].cast(pa.string()), pa.array(_OF_CITIZENS)))
+    return [_citizen(number) for number in np.unique(others["dossier"].to_numpy() % CITIZENS).tolist()]
 
 
 def _deciding_rows(plan: Plan, dossier: np.ndarray) -> np.ndarray:

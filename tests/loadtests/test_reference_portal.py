@@ -10,7 +10,7 @@ from caodiem import plan
 from caodiem.dossier import Outcome, Status
 from loadtests.journeys import Journey, Step
 from loadtests.portals import Answer, Request
-from loadtests.portals.reference import ReferencePortal, opening_statuses
+from loadtests.portals.reference import ReferencePortal, never_signed_in, opening_statuses
 from tests.loadtests import replay_plans
 
 PREPARED = {
@@ -19,6 +19,7 @@ PREPARED = {
     "procedures": {"H01": [["1.000001", "Đăng ký khai sinh", 8000]]},
     "officers": {"H01": "officer"},
     "systems": {"H01": "system"},
+    "citizens": {"citizen-000042": "beforehand"},
     "plan_hash": "0123456789abcdef0",
     "starts_at": "2026-06-09T09:00:00",
 }
@@ -76,6 +77,15 @@ def test_signing_in_keeps_the_token() -> None:
     assert request.check(401, b"{}") is not None
     assert request.check(200, b'{"token": "abc", "role": "citizen"}') is None
     assert journey.token == "abc"
+
+
+def test_who_never_signs_in_is_signed_in_beforehand() -> None:
+    portal = ReferencePortal()
+    portal.use(PREPARED)
+    journey = Journey(7, "any", "H01", DOSSIER, 1.5, [Step(0, "look_up_status", "national_portal", 1, 0.0)])
+    assert portal.request(journey).headers == {"Authorization": "Bearer beforehand"}
+    assert never_signed_in(replay_plans.evenly(1, 10, ["file", "ask", "receive", "sync"])) == []
+    assert never_signed_in(replay_plans.evenly(1, 3, ["file", "search"])) == ["citizen-000001"]
 
 
 def test_dossiers_open_in_the_status_that_their_first_step_expects() -> None:

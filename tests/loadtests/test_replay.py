@@ -25,7 +25,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pytest
 
-from caodiem import observations, plan, run, summary
+from caodiem import observations, operation_map, plan, plan_from_log, run, summary
 from loadtests.replay import replay
 from staging.service import running
 from tests.loadtests import replay_plans
@@ -154,6 +154,23 @@ def test_the_staging_portal_answers_every_operation_well(tmp_path: Path, into: r
     rows, outcomes = check_accounts(planned, into)
     assert outcomes["ok"] == planned.arrivals, summary.summarise(rows)["operations"]
     assert observations.read_components(into.components).num_rows >= planned.steps
+
+
+def test_a_plan_from_a_log_is_replayed_against_the_staging_portal(tmp_path: Path, into: run.Execution) -> None:
+    requests = [f"GET /dossiers/H01-20260504-000000{n % 5}" for n in range(20)]
+    requests += ["POST /dossiers", "POST /dossiers/H01-20260504-0000008/payment", "GET /catalogue?q=a", "POST /sync"]
+    requests += ["POST /accounts/sign-in", "POST /cases/G02-20260504-0000009/receive"]
+    log = tmp_path / "access.log"
+    log.write_text(
+        "".join(f'- - - [04/May/2026:09:00:0{n % 2} +0700] "{r} HTTP/1.1" 200 9\n' for n, r in enumerate(requests))
+    )
+    known = operation_map.load(ROOT / "loadtests" / "portals" / "reference.toml")
+    planned = plan_from_log.to_plan(plan_from_log.read(log, known), log, 1, 1.0)
+    with running(tmp_path / "portal.log") as portal:
+        code = replay(written(planned, into), into, portal.url, portal.admin_token, 20, 5.0, None)
+    assert code == 0
+    rows, outcomes = check_accounts(planned, into)
+    assert outcomes["ok"] == planned.arrivals == len(requests), summary.summarise(rows)["operations"]
 
 
 def test_a_pause_shows_in_response_times_from_due_and_not_in_locusts(serve: Serve, into: run.Execution) -> None:
