@@ -21,7 +21,7 @@ def test_both_engines_write_the_same_log(drawn: tuple[Network, works.Work]) -> N
 
 
 @pytest.mark.slow
-@settings(max_examples=20_000, deadline=None)
+@settings(max_examples=5_000, deadline=None)
 @given(work())
 def test_both_engines_write_the_same_log_however_long_one_tries(drawn: tuple[Network, works.Work]) -> None:
     assert reference.run(*drawn).same_as(compiled.run(*drawn))
