@@ -279,6 +279,9 @@ def main() -> None:
         code = app(standalone_mode=False)
         if code == _CTRL_C:
             code = _tell("interrupted", ExitCode.INVALID)
+            # Where Ctrl-C fell into code compiled from text, as dataclasses are on import, CPython remembers it and
+            # ends `python -m` by a signal instead of by our exit code. Evaluating any text makes it forget.
+            exec("")
     except CaodiemError as error:
         code = _tell(str(error), error.exit_code)
     except typer.TyperException as error:

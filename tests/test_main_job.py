@@ -5,6 +5,7 @@ Real parts throughout: SimPy casework, PostgreSQL, the portal, Locust. The scena
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -46,13 +47,16 @@ class Desk:
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self.mark = uuid.uuid4().hex
+        # Short, for PostgreSQL's sockets lie in it and their paths may have 107 characters.
+        self.temporary = Path("/tmp") / f"cd-{self.mark[:8]}"
         (folder / "scenarios").mkdir()
         for path in (ROOT / "scenarios").iterdir():
             (folder / "scenarios" / path.name).write_bytes(path.read_bytes())
         (folder / "scenarios" / "quick.toml").write_text(QUICK)
 
     def start(self, *words: str) -> subprocess.Popen[str]:
-        environment = {**os.environ, MARK: self.mark, "PYTHONPATH": str(ROOT)}
+        self.temporary.mkdir(exist_ok=True)
+        environment = {**os.environ, MARK: self.mark, "PYTHONPATH": str(ROOT), "TMPDIR": str(self.temporary)}
         command = [sys.executable, "-m", "caodiem.cli", *words]
         pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
         return subprocess.Popen(command, cwd=self.folder, env=environment, text=True, start_new_session=True, **pipes)
@@ -76,9 +80,14 @@ class Desk:
                 continue
         return found
 
-    def databases(self) -> list[psutil.Process]:
-        """The PostgreSQL servers among them; they drop their environment, so their folder tells."""
-        return [each for each in psutil.process_iter(["name"]) if each.info["name"] == "postgres"]
+    def left_behind(self) -> list[str]:
+        """Database servers that still run in our temporary folder, and what lies in it."""
+        servers = [
+            " ".join(each.info["cmdline"] or ())
+            for each in psutil.process_iter(["cmdline"])
+            if str(self.temporary) in " ".join(each.info["cmdline"] or ())
+        ]
+        return servers + [str(path) for path in self.temporary.iterdir()]
 
 
 @pytest.fixture
@@ -87,6 +96,7 @@ def desk(tmp_path: Path) -> Iterator[Desk]:
     yield made
     for process in made.alive():
         process.kill()
+    shutil.rmtree(made.temporary, ignore_errors=True)
 
 
 def wait_for(condition: Callable[[], object], within_s: float = 60) -> None:
@@ -199,14 +209,13 @@ def _simulating(desk: Desk) -> bool:
 
 @pytest.mark.parametrize("moment", [_simulating, _replaying])
 def test_ctrl_c_leaves_a_readable_run_and_no_process(desk: Desk, moment: Callable[[Desk], bool]) -> None:
-    before = {each.pid for each in desk.databases()}
     process = desk.start("run", "scenarios/quick.toml", "--scale", SCALE)
     wait_for(lambda: moment(desk))
     process.send_signal(signal.SIGINT)
     _, err = process.communicate(timeout=60)
     assert process.returncode == 3, err
     wait_for(lambda: not desk.alive(), 10)
-    wait_for(lambda: {each.pid for each in desk.databases()} <= before, 10)
+    wait_for(lambda: not desk.left_behind(), 10)
     (made,) = desk.runs()
     assert run.read_json(made.manifest)["state"] == "interrupted"
     assert run.read_json(made.verdict)["result"] == "invalid"
