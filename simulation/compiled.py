@@ -229,7 +229,7 @@ def _loop(
             _begin(time_s, row, tried, steps, operations, heap, counts, attempts)
         elif kind == SERVERS_CHANGE:
             _change_servers(row, stations, changes, heap, counts)
-            _serve(time_s, row >> 1, steps, operations, stations, changes, lists, heap, counts, service_s, log)
+            _serve(time_s, row >> 2, steps, operations, stations, changes, lists, heap, counts, service_s, log)
             continue
         elif kind == PATIENCE_ENDS and steps[row].waits and steps[row].tries == tried:
             end = _ABANDONED
@@ -381,16 +381,16 @@ def _unqueue(row, where, level, steps, stations, lists):  # type: ignore[no-unty
 
 @_inlined
 def _change_servers(which, stations, changes, heap, counts):  # type: ignore[no-untyped-def]
-    """The next number of a calendar (even `which`) or of outages (odd)."""
-    station = stations[which >> 1]
+    """The next number of a calendar (even `which`) or of outages (odd); instants.change says how it is made up."""
+    station = stations[which >> 2]
     if which & 1:
         change = changes[station.limit_at]
         station.limit, station.refuses = change.servers, change.refuses
         station.limit_at += 1
-        _plan_limit(which >> 1, stations, changes, heap, counts)
+        _plan_limit(which >> 2, stations, changes, heap, counts)
     else:
         station.open = changes[station.hours].servers
-        _plan_hours(which >> 1, stations, changes, heap, counts)
+        _plan_hours(which >> 2, stations, changes, heap, counts)
 
 
 @_inlined
@@ -406,7 +406,8 @@ def _plan_hours(where, stations, changes, heap, counts):  # type: ignore[no-unty
     change_s = changes[station.hours].from_s
     if station.turn:
         change_s = station.turn * station.period_s + change_s
-    _push(change_s, _order(SERVERS_CHANGE, 2 * where, 0, 0), heap, counts)
+    adds = changes[station.hours].servers > station.open
+    _push(change_s, _order(SERVERS_CHANGE, 4 * where + 2 * adds, 0, 0), heap, counts)
 
 
 @_inlined
@@ -414,7 +415,9 @@ def _plan_limit(where, stations, changes, heap, counts):  # type: ignore[no-unty
     """Schedule the next change that an outage makes."""
     station = stations[where]
     if station.limit_at < station.limit_end:
-        _push(changes[station.limit_at].from_s, _order(SERVERS_CHANGE, 2 * where + 1, 0, 0), heap, counts)
+        change = changes[station.limit_at]
+        adds = change.servers > station.limit
+        _push(change.from_s, _order(SERVERS_CHANGE, 4 * where + 2 * adds + 1, 0, 0), heap, counts)
 
 
 @_inlined

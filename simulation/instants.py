@@ -6,6 +6,9 @@ kind the smaller row (arrival, step), attempt, visit is first; of stations the s
 server becomes free finds it free, and somebody whose patience ends at that instant is served. Whoever is served goes
 on to the next station at once, and so comes there before it closes at that instant.
 
+Where a station's hours and an outage change its servers at one instant, what takes servers away comes first: nobody is
+served in the moment between a failure and an opening.
+
 An instant's `order` is one integer: kind, row, attempt and visit side by side.
 """
 
@@ -20,6 +23,11 @@ MOST = 2**ATTEMPT_BITS - 1  # attempts of a step, visits of an operation
 def order(kind: int, row: int, attempt: int = 0, visit: int = 0) -> int:
     """The place of an event among those of its instant."""
     return kind << _KIND | row << _ROW | attempt << ATTEMPT_BITS | visit
+
+
+def change(station: int, adds: bool, by_outage: bool) -> int:
+    """The row of a change of servers: the station, then whether it adds any, then what changes them."""
+    return 4 * station + 2 * adds + by_outage
 
 
 def kind_of(place: int) -> int:

@@ -15,7 +15,7 @@ import simpy
 from caodiem.plan import Plan
 from simulation import log as logs
 from simulation import work as works
-from simulation.instants import COMES, PATIENCE_ENDS, SERVED, SERVERS_CHANGE, TIMES_OUT, order
+from simulation.instants import COMES, PATIENCE_ENDS, SERVED, SERVERS_CHANGE, TIMES_OUT, change, order
 from simulation.log import End, Log
 from simulation.network import INFINITE, Network, Operation, Retries, Visit
 from simulation.network import Station as Description
@@ -68,8 +68,8 @@ class Station:
         self._open = described.hours.servers[0]
         self._limit = INFINITE
         self._refuses = False
-        clock.process(self._keep_hours(order(SERVERS_CHANGE, 2 * index)))
-        clock.process(self._fail(order(SERVERS_CHANGE, 2 * index + 1)))
+        clock.process(self._keep_hours(index))
+        clock.process(self._fail(index))
 
     def join(self, priority: int) -> Turn | None:
         """A turn for somebody who comes now; None when nobody is let in."""
@@ -108,15 +108,15 @@ class Station:
                 self._busy += 1
                 turn.succeed()
 
-    def _keep_hours(self, place: int) -> Generator[simpy.Event, Any, None]:
+    def _keep_hours(self, index: int) -> Generator[simpy.Event, Any, None]:
         for time_s, servers in self._described.hours.changes():
-            yield self._clock.at(time_s, place)
+            yield self._clock.at(time_s, order(SERVERS_CHANGE, change(index, servers > self._open, False)))
             self._open = servers
             self._serve()
 
-    def _fail(self, place: int) -> Generator[simpy.Event, Any, None]:
+    def _fail(self, index: int) -> Generator[simpy.Event, Any, None]:
         for time_s, servers, refuses in self._described.limits():
-            yield self._clock.at(time_s, place)
+            yield self._clock.at(time_s, order(SERVERS_CHANGE, change(index, servers > self._limit, True)))
             self._limit, self._refuses = servers, refuses
             self._serve()
 

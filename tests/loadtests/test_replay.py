@@ -276,7 +276,8 @@ def test_a_redirect_to_a_host_that_is_not_allowed_stops_the_run(serve: Serve, in
 def test_failures_above_their_limit_stop_the_run(serve: Serve, into: run.Execution) -> None:
     url, portal = serve()
     planned = replay_plans.evenly(50, 20)
-    rules = ("failures > 20% for 2 s", "p95 > 5 s for 2 s")
+    # What failed was never answered, which the second rule would count too, were its time not longer than the run.
+    rules = ("failures > 20% for 2 s", "p95 > 5 s for 60 s")
     assert play(planned, into, url, progress=once(2.0, portal.kill), abort=rules) == 4
     rows, outcomes = check_accounts(planned, into)
     assert outcomes["failed"] > 10 and outcomes["ok"] > 50 and outcomes["lost"] > 500

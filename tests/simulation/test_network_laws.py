@@ -84,7 +84,8 @@ def test_no_server_is_idle_while_somebody_waits(drawn: Drawn) -> None:
 def test_no_more_are_served_than_there_are_servers(drawn: Drawn) -> None:
     """And no service begins while a station is closed, whatever is left in service.
 
-    Who is served elsewhere at the instant of a change comes before it (instants.py), so just before counts too.
+    Who is served elsewhere at the instant of a change comes before it (instants.py), so just before counts too. The
+    hours and an outage may change a station at one instant; what takes servers away then comes first.
     """
     network, todo = drawn
     log = compiled.run(network, todo)
