@@ -49,7 +49,7 @@ def test_a_dossier_begins_as_registered(connection: psycopg.Connection) -> None:
         "INSERT INTO payments VALUES ('H01-20260701-0000001', 'a', 1), ('H01-20260701-0000001', 'b', 1)",
         "INSERT INTO payments VALUES ('H01-20260701-0000001', 'a', 0)",
         "INSERT INTO accounts VALUES ('officer', 'officer', '', '', '')",
-        "INSERT INTO sync_states VALUES ('H01-20260701-0000001', 1, 2, now())",
+        "INSERT INTO sync_dossiers VALUES (100202607010000001, 'not sixteen')",
         "UPDATE dossiers SET code = 'H1-1-1'",
     ],
 )

@@ -2,19 +2,21 @@
 
 import asyncio
 import random
+import re
 import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from datetime import datetime
+from datetime import datetime, timedelta
 from itertools import count
 
 import psycopg
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from psycopg import AsyncConnection
 
 from staging import status_sync
-from staging.status_sync import Batch, Event
+from staging.status_sync import Event
 from tests.staging.calls import Caller
 
 SignedIn = Callable[[str], Caller]
@@ -92,8 +94,7 @@ async def _apply_all(conninfo: str, batches: list[list[Event]]) -> tuple[States,
     """(states, log) after pushing the batches into empty tables, all rolled back afterwards."""
     async with await AsyncConnection.connect(conninfo) as connection:
         for number, events in enumerate(batches):
-            rows, rejected = status_sync.check("H01", events)
-            told = await status_sync.apply(connection, "H01", Batch(str(number), events), rows, rejected)
+            told = await status_sync.apply(connection, "H01", str(number), status_sync.check("H01", events))
             assert told is not None
             assert told["accepted"] + told["stale"] + len(told["rejected"]) == len(events)  # type: ignore[operator,arg-type]
         states = await (await connection.execute("SELECT * FROM sync_states ORDER BY code")).fetchall()
@@ -129,58 +130,180 @@ def test_any_order_repetition_and_split_ends_in_the_same_rows(
     ]
 
 
+Key = tuple[str, int]
+Logged = tuple[int, str]
+
+
+def _push_by_hand(log: dict[Key, Logged], events: list[Event]) -> dict[str, object]:
+    """What a batch should do and answer, event by event: the first report of a sequence number stays."""
+    newest: dict[str, int] = {}
+    for code, sequence in log:
+        newest[code] = max(sequence, newest.get(code, -1))
+    told: dict[str, list[int]] = {"accepted": [], "stale": [], "rejected": []}
+    for index, each in enumerate(events):
+        key, value = (each.code, each.sequence), (each.status, each.at)
+        is_new = key not in log
+        if log.setdefault(key, value) != value:
+            told["rejected"].append(index)
+        else:
+            told["accepted" if is_new and each.sequence > newest.get(each.code, -1) else "stale"].append(index)
+    return {"accepted": len(told["accepted"]), "stale": len(told["stale"]), "rejected": told["rejected"]}
+
+
+some_events = st.builds(
+    Event,
+    st.sampled_from(["H01-00000000-0000000", "H01-20260609-0000001", "H01-99999999-9999999"]),
+    st.sampled_from([1, 2, 10]),
+    st.sampled_from([0, 1, 2, 255, 256, 257, 2**32, 2**63 - 1]),
+    st.sampled_from(["19691231235959", "20260609083000", "20260609083001", "99991231000000"]),
+)
+
+
+@settings(max_examples=150, deadline=None)
+@given(st.lists(st.lists(some_events, max_size=10), min_size=1, max_size=6))
+def test_each_answer_is_that_of_a_log_kept_by_hand(conninfo: str, batches: list[list[Event]]) -> None:
+    """Contradictions, copies within a batch and events that come late, in any mixture."""
+
+    async def compare() -> None:
+        log: dict[Key, Logged] = {}
+        async with await AsyncConnection.connect(conninfo) as connection:
+            for number, events in enumerate(batches):
+                told = await status_sync.apply(connection, "H01", str(number), status_sync.check("H01", events))
+                assert told is not None
+                told["rejected"] = [each["index"] for each in told["rejected"]]  # type: ignore[attr-defined]
+                assert told == _push_by_hand(log, events)
+            query = """SELECT code, sequence, status, to_char(at AT TIME ZONE interval '7 hours', 'YYYYMMDDHH24MISS')
+                       FROM {} ORDER BY code, sequence"""
+            kept = await (await connection.execute(query.format("sync_events"))).fetchall()
+            assert kept == sorted((*key, *value) for key, value in log.items())
+            states = await (await connection.execute(query.format("sync_states"))).fetchall()
+            assert states == list({row[0]: row for row in kept}.values())
+            await connection.rollback()
+
+    asyncio.run(compare())
+
+
+def _is_good(event: Event) -> bool:
+    """The check of one event by other means than the portal's."""
+    if not re.fullmatch("H01-[0-9]{8}-[0-9]{7}", event.code) or not re.fullmatch("[0-9]{14}", event.at):
+        return False
+    try:
+        datetime.fromisoformat(f"{event.at[:8]}T{event.at[8:]}")
+    except ValueError:
+        return False
+    return 1 <= event.status <= 10 and 0 <= event.sequence < 2**63
+
+
+almost = st.builds(
+    Event,
+    st.just("H01-20260609-0000001") | st.text("0H1-٣a\x00\n", min_size=19, max_size=21)
+    | st.sampled_from(["H02-20260609-0000001", "H01-20260609-0000001\n", "H01-2026060990000001"])
+    | st.sampled_from(["H01-20260609-000000٣", "H01-20260609-00000010"]),
+    st.integers(-1, 12) | st.sampled_from([2**63, -(2**70)]),
+    st.integers(-2, 3) | st.sampled_from([2**63 - 1, 2**63, 2**70]),
+    st.from_regex(r"[0-9]{13,15}", fullmatch=True)
+    | st.from_regex(r"(0000|1900|2024)(0[0-9]|1[0-3])([0-2][0-9]|3[0-2])[0-2][0-9](30|60)(30|60)", fullmatch=True)
+    | st.from_regex(r"(0001|1900|2000|2024|2026|9999)(0[1-9]|1[0-2])(0[1-9]|2[7-9]|3[01])(00|23)5959", fullmatch=True),
+)  # fmt: skip
+
+
+@settings(max_examples=300, deadline=None)
+@given(st.lists(almost, max_size=12))
+def test_a_batch_at_once_is_checked_as_its_events_one_by_one(events: list[Event]) -> None:
+    checked = status_sync.check("H01", events)
+    assert [each["index"] for each in checked.rejected] == [i for i, each in enumerate(events) if not _is_good(each)]
+    times = {index: detail // 16 for index, detail in zip(checked.index, checked.words[:, 1], strict=True)}
+    assert sorted(times) == [i for i, each in enumerate(events) if _is_good(each)]
+    for index, at_s in times.items():
+        assert datetime(1970, 1, 1, 7) + timedelta(seconds=int(at_s)) == datetime.strptime(
+            events[index].at, "%Y%m%d%H%M%S"
+        )
+
+
 def test_no_batch_reads_a_whole_table(conninfo: str) -> None:
     """Plans made while the tables are empty are kept; without care they read ever more as the tables grow."""
 
-    async def sequential_scans() -> list[tuple[str, int]]:
+    async def read() -> tuple[int, int]:
         async with await AsyncConnection.connect(conninfo) as connection:
             for number in range(20):
-                rows, _ = status_sync.check("H01", [Event(f"H01-20260611-{number:07d}", 2, 1, AT)])
-                await status_sync.apply(connection, "H01", Batch(str(number), []), rows, [])
-            cursor = await connection.execute(
-                "SELECT relname, seq_scan FROM pg_stat_xact_user_tables WHERE relname LIKE 'sync%' AND seq_scan > 0"
-            )
-            found = await cursor.fetchall()
+                events = [Event(f"H01-20260611-{number * 100 + each:07d}", 2, 1, AT) for each in range(100)]
+                await status_sync.apply(connection, "H01", str(number), status_sync.check("H01", events))
+            counts = """SELECT sum(seq_scan)::integer, sum(idx_tup_fetch)::integer
+                        FROM pg_stat_xact_user_tables WHERE relname LIKE 'sync%'"""
+            _, before = await (await connection.execute(counts)).fetchone()  # type: ignore[misc]
+            for sequence in (2, 2, 0):
+                events = [Event("H01-20260611-0000500", 2, sequence, AT)]
+                await status_sync.apply(connection, "H01", f"s{before}{sequence}", status_sync.check("H01", events))
+            scans, after = await (await connection.execute(counts)).fetchone()  # type: ignore[misc]
             await connection.rollback()
-        return found  # type: ignore[return-value]
+        return scans, after - before
 
-    assert asyncio.run(sequential_scans()) == []
+    scans, fetched = asyncio.run(read())
+    assert scans == 0
+    assert fetched < 40
 
 
-def test_concurrent_writers_neither_deadlock_nor_lose(conninfo: str) -> None:
-    """Eight writers push overlapping halves of the same new events at once, each in an order of its own."""
-    writers, turns = 8, 6
+def test_stale_and_contradicting_rows_are_neither_written_nor_locked(conninfo: str) -> None:
+    async def rows_before_and_after() -> list[list[tuple[object, ...]]]:
+        found = []
+        async with await AsyncConnection.connect(conninfo, autocommit=True) as connection:
+            truth = [Event(f"H01-20260613-{each:07d}", 2, sequence, AT) for each in range(50) for sequence in (1, 2, 3)]
+            wrong = [Event(each.code, 5, each.sequence, AT) for each in truth[::7]]
+            for number, events in enumerate((truth, truth, truth[::-2], wrong, truth[:9] + wrong)):
+                await status_sync.apply(connection, "H01", str(number), status_sync.check("H01", events))
+                rows = await connection.execute("SELECT key, ctid, xmin, xmax FROM sync_dossiers ORDER BY key")
+                found.append(await rows.fetchall())
+            await connection.execute("TRUNCATE sync_dossiers, sync_batches")
+        return found
+
+    found = asyncio.run(rows_before_and_after())
+    assert len(found[0]) == 50
+    assert all(rows == found[0] for rows in found)
+
+
+@pytest.mark.parametrize(
+    ("turns", "codes"), [(6, 60), pytest.param(1250, 4, marks=pytest.mark.slow)], ids=["large", "10,000 batches"]
+)
+def test_concurrent_writers_neither_deadlock_nor_lose(conninfo: str, turns: int, codes: int) -> None:
+    """Eight writers of two agencies push overlapping halves of the same events at once, each in an order of its own."""
+    writers = 8
     start = threading.Barrier(writers, timeout=30)
 
-    def truth(turn: int) -> list[Event]:
-        codes = (f"H01-202606{turn + 10}-{serial:07d}" for serial in range(60))
-        return [Event(code, 2, sequence, AT) for code in codes for sequence in range(6)]
+    def truth(turn: int, agency: str) -> list[Event]:
+        serials = range(turn * codes // 2, turn * codes // 2 + codes)  # the next turn shares half of them
+        return [Event(f"{agency}-20260610-{each:07d}", 2, sequence, AT) for each in serials for sequence in range(6)]
 
     async def write(writer: int) -> None:
-        order = random.Random(writer)
+        order, agency = random.Random(writer), ("H01", "G09")[writer % 2]
         async with await AsyncConnection.connect(conninfo, autocommit=True) as connection:
             for turn in range(turns):
-                events = order.sample(truth(turn), len(truth(turn)) // 2)
-                rows, rejected = status_sync.check("H01", events)
-                await asyncio.to_thread(start.wait)
-                await status_sync.apply(connection, "H01", Batch(f"{writer}-{turn}", events), rows, rejected)
+                events = order.choices(truth(turn, agency), k=codes * 3)
+                checked = status_sync.check(agency, events)
+                if turn < 6:
+                    await asyncio.to_thread(start.wait)
+                told = await status_sync.apply(connection, agency, f"{writer}-{turn}", checked)
+                assert told is not None
+                assert not told["rejected"]
+                pushed.update((each.code, each.sequence) for each in events)
 
+    pushed: set[tuple[str, int]] = set()
     with ThreadPoolExecutor(writers) as pool:
         list(pool.map(lambda writer: asyncio.run(write(writer)), range(writers)))
     with psycopg.connect(conninfo) as connection:
+        log = connection.execute("SELECT code, sequence FROM sync_events").fetchall()
+        assert sorted(log) == sorted(pushed)
         newest = "SELECT code, max(sequence) FROM sync_events GROUP BY code ORDER BY code"
         states = connection.execute("SELECT code, sequence FROM sync_states ORDER BY code").fetchall()
         assert states == connection.execute(newest).fetchall()
-        assert len(states) == 60 * turns
-        connection.execute("TRUNCATE sync_events, sync_states, sync_batches")
+        connection.execute("TRUNCATE sync_dossiers, sync_batches")
 
 
 def test_an_older_event_that_had_to_wait_does_not_win(conninfo: str) -> None:
     """A batch that looked at the state before a newer one was committed finds, after its wait, that it is stale."""
 
     async def apply(connection: AsyncConnection, sequence: int) -> None:
-        rows, _ = status_sync.check("H01", [Event("H01-20260612-0000001", 2, sequence, AT)])
-        await status_sync.apply(connection, "H01", Batch(str(sequence), []), rows, [])
+        checked = status_sync.check("H01", [Event("H01-20260612-0000001", 2, sequence, AT)])
+        await status_sync.apply(connection, "H01", str(sequence), checked)
 
     async def race() -> int:
         async with (
@@ -194,7 +317,7 @@ def test_an_older_event_that_had_to_wait_does_not_win(conninfo: str) -> None:
             await newer.commit()
             await waiting
             row = await (await older.execute("SELECT sequence FROM sync_states")).fetchone()
-            await older.execute("TRUNCATE sync_events, sync_states, sync_batches")
+            await older.execute("TRUNCATE sync_dossiers, sync_batches")
         assert row is not None
         return int(row[0])
 
@@ -206,3 +329,25 @@ def test_the_same_batch_pushed_twice_at_once_is_applied_once(signed_in: SignedIn
     with ThreadPoolExecutor(6) as pool:
         answers = list(pool.map(lambda _: push(agency, events, "twice"), range(6)))
     assert answers == [{"accepted": 60, "stale": 0, "rejected": []}] * 6
+
+
+def test_one_key_for_two_batches_at_once_takes_one_of_them(conninfo: str) -> None:
+    async def push_one(serial: int) -> bool:
+        events = [Event(f"H01-20260614-{serial:07d}", 2, 1, AT)]
+        async with await AsyncConnection.connect(conninfo, autocommit=True) as connection:
+            return await status_sync.apply(connection, "H01", "one key", status_sync.check("H01", events)) is not None
+
+    with ThreadPoolExecutor(8) as pool:
+        taken = list(pool.map(lambda serial: asyncio.run(push_one(serial)), range(8)))
+    with psycopg.connect(conninfo) as connection:
+        kept = connection.execute("SELECT code FROM sync_events").fetchall()
+        connection.execute("TRUNCATE sync_dossiers, sync_batches")
+    assert kept == [(f"H01-20260614-{taken.index(True):07d}",)]
+    assert sum(taken) == 1
+
+
+def test_a_key_stands_for_the_bad_rows_too_and_for_their_order() -> None:
+    good, bad = Event("H01-20260609-0000001", 2, 1, AT), Event("H01-20260609-0000001", 99, 1, AT)
+    worse, later = Event("H01-20260609-0000001", 98, 1, AT), Event("H01-20260609-0000001", 2, 2, AT)
+    batches = [[good], [good, good], [good, bad], [bad, good], [good, worse], [good, later], [later, good], [bad], []]
+    assert len({status_sync.check("H01", events).digest for events in batches}) == len(batches)
