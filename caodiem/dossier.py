@@ -61,13 +61,6 @@ class Group(StrEnum):
     LOCALITIES = "localities"
 
 
-class Channel(IntEnum):
-    """How a dossier is filed (source: lifecycle-channel-codes, the field KenhThucHien)."""
-
-    COUNTER = 1
-    ONLINE = 2
-
-
 class Outcome(StrEnum):
     """What became of a step. The arrivals of a plan equal the sum over the six, exactly.
 

@@ -95,8 +95,8 @@ def close_accounts(plan: Plan, rows: pa.Table) -> pa.Table:
     equal ok + refused + failed + timed_out + dropped + lost, exactly.
     """
     planned = plan.table.sort_by([("arrival", "ascending"), ("step", "ascending")])
-    seen = _keys(rows)
-    missing = planned.filter(pa.array(~np.isin(_keys(planned), seen)))
+    seen = step_keys(rows)
+    missing = planned.filter(pa.array(~np.isin(step_keys(planned), seen)))
     ended = _ended(rows)
     arrivals = missing["arrival"].to_pylist()
     blank = np.full(len(arrivals), np.nan)
@@ -158,7 +158,7 @@ def _read(path: Path, schema: pa.Schema) -> pa.Table:
         raise UsageError(f"{path}: cannot be read ({error}); expected observations that a run wrote") from error
 
 
-def _keys(table: pa.Table) -> np.ndarray:
+def step_keys(table: pa.Table) -> np.ndarray:
     """(arrival, step) as one integer; a journey has fewer than 1000 steps."""
     return np.asarray(table["arrival"].to_numpy() * 1000 + table["step"].to_numpy(), dtype=np.int64)
 

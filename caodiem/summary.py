@@ -81,13 +81,6 @@ def summarise(rows: pa.Table) -> dict[str, Any]:
     }
 
 
-def rates_per_s(times_s: Floats, length_s: float) -> Floats:
-    """Events in each whole second of [0, length_s); times outside and NaN are left out."""
-    edges = np.arange(0, math.ceil(length_s) + 1)
-    # The comparison leaves NaN out too; a histogram's last bin would otherwise take in its right edge.
-    return np.histogram(times_s[times_s < length_s], bins=edges)[0].astype(np.float64)
-
-
 def _figures(settled: pa.Table) -> dict[str, Any]:
     return {
         "steps": settled.num_rows,

@@ -13,6 +13,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from caodiem.dossier import Outcome
+from caodiem.observations import step_keys
 
 CONNECTION = "connection"
 
@@ -31,14 +32,14 @@ class Measured:
 def services(rows: pa.Table, components: pa.Table, stations: list[str]) -> list[Measured]:
     """What each operation took at each of `stations`, in their order; of steps with outcome ok only."""
     rows = rows.filter(pc.equal(rows["outcome"].cast(pa.string()), Outcome.OK.value))
-    key = _keys(rows)
+    key = step_keys(rows)
     operation = dict(zip(key.tolist(), rows["operation"].to_pylist(), strict=True))
     taken_s = dict(
         zip(key.tolist(), (rows["finished_s"].to_numpy() - rows["started_s"].to_numpy()).tolist(), strict=True)
     )
     served: dict[tuple[str, str], list[float]] = {}
     for at, station, wait_s, service_s in zip(
-        _keys(components).tolist(),
+        step_keys(components).tolist(),
         components["station"].to_pylist(),
         components["wait_s"].to_pylist(),
         components["service_s"].to_pylist(),
@@ -73,8 +74,3 @@ def _measured(operation: str, station: str, values_s: list[float]) -> Measured:
     values = np.array(values_s)
     mean = float(values.mean())
     return Measured(operation, station, 1000 * mean, float(values.std() / mean) if mean else 0.0, len(values))
-
-
-def _keys(table: pa.Table) -> np.ndarray:
-    """(arrival, step) as one integer; a journey has fewer than 1000 steps."""
-    return table["arrival"].to_numpy() * 1000 + table["step"].to_numpy()

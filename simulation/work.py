@@ -136,11 +136,6 @@ def _places(counts: Integers) -> Integers:
     return np.concatenate([[0], np.cumsum(counts)])
 
 
-def order_of(due_s: Floats) -> Integers:
-    """The arrivals in order of due time, those of one instant in the order in which they are given."""
-    return np.argsort(due_s, kind="stable")
-
-
 def as_dictionary(words: list[str], codes: Integers) -> pa.DictionaryArray:
     """Codes into words as a column of text."""
     return pa.DictionaryArray.from_arrays(pa.array(codes.astype(np.int32)), pa.array(words, type=pa.string()))

@@ -33,8 +33,3 @@ def test_a_failure_is_never_a_fast_answer() -> None:
     assert figures["all"]["outcomes"]["failed"] == 2
     assert figures["arrival_outcomes"] == figures["all"]["outcomes"]
     assert math.isclose(figures["all"]["service_s"]["p99"], 0.1)
-
-
-def test_rates_count_each_second_once() -> None:
-    found = summary.rates_per_s(np.array([0.0, 0.5, 1.0, 2.999, 3.0, np.nan]), 3.0)
-    assert found.tolist() == [2, 1, 1]
