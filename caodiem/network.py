@@ -7,70 +7,30 @@ unit as the key states it, the source `own`, the evidence `assumed`; so a bare n
 import math
 from typing import Annotated, Any, ClassVar, Literal
 
-from pydantic import BeforeValidator, Field, model_validator
-from pydantic_core import PydanticCustomError
+from pydantic import Field, model_validator
 
 from caodiem import quantity as q
-from caodiem.scenario import Document, Part
+from caodiem.behaviour import (
+    Calendar,
+    Count,
+    Outage,
+    Rate,
+    Ratio,
+    Retries,
+    Seconds,
+    Servers,
+    Share,
+    Slowdown,
+    Time,
+    Times,
+    completed,
+    overlaps,
+    seconds,
+    wrong,
+)
+from caodiem.document import Document, Part
 
-SECONDS = {"seconds": 1.0, "milliseconds": 1e-3, "minutes": 60.0, "hours": 3600.0, "days": 86400.0}
-PER_SECOND = {"per second": 1.0, "per minute": 1 / 60, "per hour": 1 / 3600, "per day": 1 / 86400}
-DAYS = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
-# What "infinite" servers are counted as.
-INFINITE_SERVERS = 2**31
 _MOST_STEPS = 1000
-
-
-def _completed(unit: str) -> BeforeValidator:
-    """Fills in what a quantity of one's own network leaves out."""
-
-    def complete(given: Any) -> Any:
-        if isinstance(given, bool | str):
-            return given
-        if not isinstance(given, dict):
-            given = {"value": given}
-        return {"unit": unit, "source": q.OWN, "evidence": "assumed", **given}
-
-    return BeforeValidator(complete)
-
-
-def _clock(given: Any) -> Any:
-    """07:30 as seconds from midnight."""
-    hours, colon, minutes = given.partition(":") if isinstance(given, str) else ("", "", "")
-    if colon and hours.isdecimal() and minutes.isdecimal() and int(hours) <= 24 and int(minutes) < 60:
-        return int(hours) * 3600.0 + int(minutes) * 60.0
-    return given
-
-
-Seconds = Annotated[q.Quantity, _completed("seconds"), q.checked(tuple(SECONDS), 0, 1e12)]
-# Pydantic calls what stands before a type's check from the right: first _clock, then _completed.
-Moment = Annotated[q.Quantity, _completed("seconds"), BeforeValidator(_clock), q.checked(tuple(SECONDS), 0, 1e12)]
-Rate = Annotated[q.Quantity, _completed("per second"), q.checked(tuple(PER_SECOND), 0, 1e9)]
-Ratio = Annotated[q.Quantity, _completed("ratio"), q.checked(("ratio",), 0, 1e6)]
-Share = Annotated[q.Quantity, _completed("ratio"), q.checked(("ratio",), 0, 1)]
-Count = Annotated[q.Quantity, _completed("visits"), q.checked(("visits",), 0, 1e9)]
-Servers = Annotated[
-    q.Quantity,
-    _completed("servers"),
-    BeforeValidator(lambda given: float(INFINITE_SERVERS) if given == "infinite" else given),
-    q.checked(("servers",), 0, INFINITE_SERVERS),
-]
-Times = Annotated[q.Profile, _completed("seconds"), q.listed(tuple(SECONDS))]
-Weights = Annotated[q.Profile, _completed("weight"), q.listed(("weight",))]
-
-
-def seconds(quantity: q.Quantity) -> float:
-    """The quantity in seconds."""
-    return quantity.value * SECONDS[quantity.unit]
-
-
-def per_second(quantity: q.Quantity) -> float:
-    """The quantity per second."""
-    return quantity.value * PER_SECOND[quantity.unit]
-
-
-def _wrong(*problems: tuple[str, object, str]) -> PydanticCustomError:
-    return PydanticCustomError("quantity", "{problems}", {"problems": list(problems)})
 
 
 class Points(Part):
@@ -82,69 +42,11 @@ class Points(Part):
     evidence: Literal[q.EVIDENCE]  # type: ignore[valid-type]
 
 
-class Time(Part):
-    """How long something takes: a distribution and its parameters. A bare number is that time, always."""
-
-    distribution: Literal["fixed", "exponential", "gamma", "lognormal", "uniform", "empirical", "mixture"]
-    mean: Seconds | None = None
-    variation: Ratio | None = None
-    low: Seconds | None = None
-    high: Seconds | None = None
-    values: Times | None = None
-    weights: Weights | None = None
-    parts: list["Time"] | None = None
-
-    @model_validator(mode="before")
-    @classmethod
-    def _bare(cls, given: Any) -> Any:
-        if isinstance(given, int | float) and not isinstance(given, bool):
-            return {"distribution": "fixed", "mean": given}
-        if isinstance(given, dict) and "distribution" not in given and "value" in given:
-            return {"distribution": "fixed", "mean": given}
-        return given
-
-    @model_validator(mode="after")
-    def _parameters(self) -> "Time":
-        needed = _PARAMETERS[self.distribution]
-        problems: q.Problems = [
-            (name, None, f"a value; {self.distribution} times need {', '.join(needed)}")
-            for name in needed
-            if getattr(self, name) is None
-        ]
-        problems += [
-            (name, "a value", f"nothing; {self.distribution} times have {', '.join(needed)}")
-            for name in type(self).model_fields
-            if name not in ("distribution", *needed) and getattr(self, name) is not None
-        ]
-        if not problems and self.distribution == "uniform" and seconds(self.low) > seconds(self.high):  # type: ignore[arg-type]
-            problems.append(("high", self.high.value, "at least low"))  # type: ignore[union-attr]
-        if self.variation is not None and self.variation.value == 0:
-            problems.append(("variation", 0, "more than 0; distribution = 'fixed' has none"))
-        if not problems and self.parts is not None and self.weights is not None:
-            weights = self.weights.value
-            if len(weights) != len(self.parts) or sum(weights) <= 0:
-                problems.append(("weights", weights, f"{len(self.parts)} weights, not all zero, one for each part"))
-        if problems:
-            raise _wrong(*problems)
-        return self
-
-
-_PARAMETERS: dict[str, tuple[str, ...]] = {
-    "fixed": ("mean",),
-    "exponential": ("mean",),
-    "gamma": ("mean", "variation"),
-    "lognormal": ("mean", "variation"),
-    "uniform": ("low", "high"),
-    "empirical": ("values",),
-    "mixture": ("parts", "weights"),
-}
-
-
 class Arrivals(Part):
     """One stream of arrivals: one of `rate`, `points`, `interval`, `times`."""
 
     rate: Rate | None = None
-    points: Annotated[Points, _completed("seconds, per second")] | None = None
+    points: Annotated[Points, completed("seconds, per second")] | None = None
     repeat: Seconds | None = None
     interval: Time | None = None
     times: Times | None = None
@@ -155,80 +57,20 @@ class Arrivals(Part):
     def _one_kind(self) -> "Arrivals":
         kinds = [name for name in ("rate", "points", "interval", "times") if getattr(self, name) is not None]
         if len(kinds) != 1:
-            raise _wrong(("rate", ", ".join(kinds) or None, "exactly one of rate, points, interval, times"))
+            raise wrong(("rate", ", ".join(kinds) or None, "exactly one of rate, points, interval, times"))
         if self.repeat is not None and self.points is None:
-            raise _wrong(("repeat", self.repeat.value, "points, which repeat"))
+            raise wrong(("repeat", self.repeat.value, "points, which repeat"))
         if self.points is not None:
             times = [time for time, _ in self.points.value]
             if times != sorted(times) or min(rate for _, rate in self.points.value) < 0 or times[0] != 0:
-                raise _wrong(("points", self.points.value, "times from 0 that rise, rates of at least 0"))
+                raise wrong(("points", self.points.value, "times from 0 that rise, rates of at least 0"))
             if self.repeat is not None and seconds(self.repeat) < times[-1]:
-                raise _wrong(("repeat", self.repeat.value, f"at least the last time, {times[-1]:g} seconds"))
+                raise wrong(("repeat", self.repeat.value, f"at least the last time, {times[-1]:g} seconds"))
             if self.repeat is not None and not any(rate for _, rate in self.points.value):
-                raise _wrong(("points", self.points.value, "a rate above 0 somewhere"))
+                raise wrong(("points", self.points.value, "a rate above 0 somewhere"))
         if self.interval is not None and self.interval.mean is not None and self.interval.mean.value == 0:
-            raise _wrong(("interval.mean", 0, "more than 0"))
+            raise wrong(("interval.mean", 0, "more than 0"))
         return self
-
-
-class Opening(Part):
-    """Servers from one moment to another, on some days of the week."""
-
-    from_: Annotated[Moment, Field(alias="from")]
-    to: Moment
-    days: list[Literal[DAYS]] | None = None  # type: ignore[valid-type]
-    servers: Servers | None = None
-
-
-class Calendar(Part):
-    """When a station is open, again every `period`; second 0 is a Monday's midnight for a week."""
-
-    period: Literal["day", "week"] | Seconds
-    open: list[Opening] = Field(min_length=1)
-
-    @property
-    def period_s(self) -> float:
-        named = {"day": 86400.0, "week": 7 * 86400.0}
-        return named[self.period] if isinstance(self.period, str) else seconds(self.period)
-
-    def spans(self) -> list[tuple[float, float, q.Quantity | None]]:
-        """(from, to, servers) within a period, in order."""
-        found = []
-        for each in self.open:
-            offsets = [DAYS.index(day) * 86400.0 for day in each.days] if each.days else None
-            if offsets is None:
-                offsets = [day * 86400.0 for day in range(7)] if self.period == "week" else [0.0]
-            found += [(o + seconds(each.from_), o + seconds(each.to), each.servers) for o in offsets]
-        return sorted(found, key=lambda span: span[:2])
-
-    @model_validator(mode="after")
-    def _apart(self) -> "Calendar":
-        end = 0.0
-        for from_s, to_s, _ in self.spans():
-            if from_s < end or to_s <= from_s or to_s > self.period_s:
-                expected = f"spans within {self.period_s:g} seconds, each after the one before"
-                raise _wrong(("open", f"{from_s:g} to {to_s:g}", expected))
-            end = to_s
-        if any(each.days for each in self.open) and self.period != "week":
-            raise _wrong(("open", "days", 'none unless period = "week"'))
-        return self
-
-
-class Outage(Part):
-    """At most `servers` work from one moment to another; `refuses`: whoever comes meanwhile is turned away."""
-
-    from_: Annotated[Moment, Field(alias="from")]
-    to: Moment
-    servers: Servers = q.Quantity(value=0, unit="servers", source=q.OWN, evidence="assumed")
-    refuses: bool = False
-
-
-class Slowdown(Part):
-    """Services that begin from one moment to another take `factor` times as long."""
-
-    from_: Annotated[Moment, Field(alias="from")]
-    to: Moment
-    factor: Ratio
 
 
 class Station(Part):
@@ -278,7 +120,7 @@ class Journey(Part):
     @model_validator(mode="after")
     def _one_way(self) -> "Journey":
         if bool(self.route) == bool(self.steps):
-            raise _wrong(("route", "route and steps" if self.route else None, "exactly one of route, steps"))
+            raise wrong(("route", "route and steps" if self.route else None, "exactly one of route, steps"))
         return self
 
     def requests(self) -> list[Step]:
@@ -298,18 +140,6 @@ class Route(Part):
     from_: Annotated[str, Field(alias="from")]
     to: str
     probability: Share
-
-
-class Retries(Part):
-    """What clients do whose request was refused, abandoned or timed out."""
-
-    attempts: Annotated[int, Field(ge=1, le=100)]
-    pause: Seconds
-    factor: Ratio = q.Quantity(value=2, unit="ratio", source=q.OWN, evidence="assumed")
-    longest: Seconds | None = None
-    jitter: Share = q.Quantity(value=0, unit="ratio", source=q.OWN, evidence="assumed")
-    budget: Ratio | None = None
-    burst: Count = q.Quantity(value=0, unit="visits", source=q.OWN, evidence="assumed")
 
 
 class Run(Part):
@@ -399,14 +229,8 @@ class NetworkScenario(Document):
         """Outages and slow-downs that overlap, stations that never open."""
         found: q.Problems = []
         for number, station in enumerate(self.stations):
-            for name in ("outages", "slowdowns"):
-                end = 0.0
-                for place, each in enumerate(getattr(station, name)):
-                    from_s, to_s = seconds(each.from_), seconds(each.to)
-                    if from_s < end or to_s <= from_s:
-                        key = f"stations[{number}].{name}[{place}]"
-                        found.append((key, f"{from_s:g} to {to_s:g}", "spans in order, each after the one before"))
-                    end = max(end, to_s)
+            found += overlaps(f"stations[{number}].outages", station.outages)
+            found += overlaps(f"stations[{number}].slowdowns", station.slowdowns)
             spans = station.calendar.spans() if station.calendar else [(0.0, math.inf, None)]
             if not any((each or station.servers).value >= 1 for _, _, each in spans):
                 found.append((f"stations[{number}].servers", station.servers.value, "at least 1 server at some time"))

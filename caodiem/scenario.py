@@ -4,15 +4,16 @@ The classes say what a scenario file may hold. Reading files, merging `extends` 
 scenario_file.py.
 """
 
-import hashlib
-import json
 from collections.abc import Iterator
 from datetime import date
-from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, Field
 
 from caodiem import quantity as q
+from caodiem.behaviour import Count, Outage, Retries, Slowdown, Time, overlaps
+from caodiem.behaviour import Seconds as AnySeconds
+from caodiem.document import Document, Part
 from caodiem.dossier import OPERATIONS, Group
 
 if TYPE_CHECKING:
@@ -21,27 +22,6 @@ if TYPE_CHECKING:
 else:
     OperationName = Literal[tuple(OPERATIONS)]
     OperationOrAll = Literal[("all", *OPERATIONS)]
-
-
-class Part(BaseModel):
-    """Base of every table of a scenario: unknown keys are errors, values do not change."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-
-class Document(Part):
-    """Base of a whole scenario file of one kind. `own_numbers`: whether a number may have the source `own`."""
-
-    own_numbers: ClassVar[bool] = False
-
-    def contradictions(self) -> list[tuple[str, object, str]]:
-        """(key, value, what is expected) of values that are fine alone and wrong together."""
-        return []
-
-    @property
-    def hash(self) -> str:
-        """SHA-256 of the resolved values; comments and layout of the file do not change it."""
-        return hashlib.sha256(json.dumps(self.model_dump(mode="json"), sort_keys=True).encode()).hexdigest()
 
 
 class Point(Part):
@@ -127,6 +107,11 @@ class Station(Part):
     """A station of the portal in the queueing model. Servers are processes or threads that serve one visit each."""
 
     servers: q.Servers
+    # Most visits that may wait; whoever comes to a full queue is refused.
+    queue: Count | None = None
+    # Times count from the start of the window that is predicted: the replayed slice, or whichever is asked for.
+    outages: list[Outage] = Field(default=[])
+    slowdowns: list[Slowdown] = Field(default=[])
 
 
 class Service(Part):
@@ -137,6 +122,8 @@ class Service(Part):
     mean: q.Milliseconds
     # Standard deviation over mean of a gamma distribution; 1 is the exponential.
     variation: q.Ratio
+    # How long a visit waits here to be served before its client gives up.
+    patience: Time | None = None
 
 
 class Portal(Part):
@@ -144,6 +131,9 @@ class Portal(Part):
 
     stations: dict[str, Station] = Field(min_length=1)
     services: list[Service] = Field(min_length=1)
+    # Of every client: how long it waits for the answer to one attempt.
+    timeout: AnySeconds | None = None
+    retries: Retries | None = None
 
 
 class Objective(Part):
@@ -194,6 +184,9 @@ class Scenario(Document):
         for number, service in enumerate(self.portal.services):
             if service.station not in self.portal.stations:
                 found.append((f"portal.services[{number}].station", service.station, f"one of {stations}"))
+        for name, station in self.portal.stations.items():
+            found += overlaps(f"portal.stations.{name}.outages", station.outages)
+            found += overlaps(f"portal.stations.{name}.slowdowns", station.slowdowns)
         for group in Group:
             days = [point.on for point in self.adoption.points if point.group is group]
             if len(days) < 2 or days != sorted(set(days)):
@@ -214,16 +207,20 @@ class Scenario(Document):
 
 
 def inputs(scenario: Scenario) -> list[dict[str, Any]]:
-    """Every quantity of a scenario as a row: key, value, unit, low, high, source, evidence."""
-    return list(_walk("", scenario))
+    """Every quantity that a scenario states as a row: key, value, unit, low, high, source, evidence.
+
+    What is left to the default of its key has no source and is none of them.
+    """
+    return [row for row in _walk("", scenario) if row["source"] != q.OWN]
 
 
 def _walk(key: str, node: Any) -> Iterator[dict[str, Any]]:
     if isinstance(node, q.Quantity | q.Profile):
         yield {"key": key, **node.model_dump()}
     elif isinstance(node, BaseModel):
-        for name in type(node).model_fields:
-            yield from _walk(f"{key}.{name}" if key else name, getattr(node, name))
+        for name, field in type(node).model_fields.items():
+            shown = field.alias or name
+            yield from _walk(f"{key}.{shown}" if key else shown, getattr(node, name))
     elif isinstance(node, dict):
         for name, child in node.items():
             yield from _walk(f"{key}.{name}", child)

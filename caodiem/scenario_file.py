@@ -13,9 +13,9 @@ from typing import Annotated, Any, TypeVar, Union, get_args, get_origin
 
 from pydantic import BaseModel, ValidationError
 
+from caodiem.document import Document as DocumentBase
 from caodiem.errors import UsageError
 from caodiem.quantity import EVIDENCE, OWN, Profile, Quantity
-from caodiem.scenario import Document as DocumentBase
 from caodiem.scenario import Scenario
 
 Location = tuple[str | int, ...]
@@ -111,7 +111,7 @@ def load_document(path: Path, kind: type[Document]) -> Document:
     sources = {} if kind.own_numbers and not _names_sources(raw) else load_sources(path.parent / "sources.csv")
     problems = _source_problems(raw, (), sources, laid)
     try:
-        document = kind.model_validate(raw)
+        document = kind.model_validate(raw, context={"strict": not kind.own_numbers})
     except ValidationError as error:
         problems += [problem for entry in error.errors() for problem in _problems(entry, laid)]
         raise ScenarioError(sorted(problems, key=lambda problem: problem.key)) from error

@@ -8,7 +8,7 @@ from datetime import date
 from pydantic import Field
 
 from caodiem import quantity as q
-from caodiem.scenario import Document, Part
+from caodiem.document import Document, Part
 
 
 class Count(Part):

@@ -14,11 +14,12 @@ from urllib.parse import urlsplit
 
 from caodiem import abort as abort_rules
 from caodiem import observations, plan, run, summary, targets, verdict
+from caodiem.document import Document
 from caodiem.errors import ExitCode, InvalidRun, UsageError
 from caodiem.network import NetworkScenario
 from caodiem.part import Part
 from caodiem.progress import Bars
-from caodiem.scenario import Document, Scenario, inputs
+from caodiem.scenario import Scenario, inputs
 from caodiem.scenario_file import Problem, ScenarioError, load, load_document, load_sources, top_keys
 from caodiem.series import SeriesScenario
 

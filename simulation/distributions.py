@@ -12,6 +12,8 @@ import numpy as np
 from scipy.special import ndtri
 from scipy.stats import gamma
 
+from caodiem.behaviour import SECONDS, Time, seconds
+
 Floats = np.ndarray
 
 # The least and the greatest uniform draw that caodiem.draws makes.
@@ -131,3 +133,25 @@ def by_variation(mean_s: float, variation: float) -> Distribution:
     if variation == 0 or mean_s == 0:
         return Fixed(mean_s)
     return Exponential(mean_s) if variation == 1 else Gamma(mean_s, variation)
+
+
+def of(given: Time) -> Distribution:
+    """The distribution that a file describes."""
+    match given.distribution:
+        case "exponential":
+            return Exponential(seconds(given.mean))
+        case "gamma":
+            return Gamma(seconds(given.mean), given.variation.value)
+        case "lognormal":
+            return Lognormal(seconds(given.mean), given.variation.value)
+        case "uniform":
+            return Uniform(seconds(given.low), seconds(given.high))
+        case "empirical":
+            factor = SECONDS[given.values.unit]
+            return Empirical(tuple(value * factor for value in given.values.value))
+        case "mixture":
+            parts = tuple(of(part) for part in given.parts)
+            weighted = [(part, weight) for part, weight in zip(parts, given.weights.value, strict=True) if weight > 0]
+            return Mixture(tuple(part for part, _ in weighted), tuple(weight for _, weight in weighted))
+        case _:
+            return Fixed(seconds(given.mean))

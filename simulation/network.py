@@ -6,11 +6,14 @@ what simulation/reference.py does with it. Nothing here runs or draws.
 
 import math
 from bisect import bisect_right
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
+from caodiem import behaviour
+from caodiem.behaviour import seconds
 from caodiem.plan import Plan
 from caodiem.scenario import Portal
+from simulation import distributions
 from simulation.distributions import Distribution, by_variation
 
 INFINITE = 2**31
@@ -149,14 +152,52 @@ class Network:
 
 
 def of(portal: Portal) -> Network:
-    """The network that a scenario's portal describes."""
+    """The network that a scenario's portal describes; its times count from the plan's second 0."""
     index = {name: number for number, name in enumerate(portal.stations)}
     visits: dict[str, list[Visit]] = {}
     for service in portal.services:
         times = by_variation(service.mean.value / 1000, service.variation.value)
-        visits.setdefault(service.operation, []).append(Visit(index[service.station], times))
-    stations = tuple(Station(name, int(each.servers.value)) for name, each in portal.stations.items())
-    return Network(stations, {name: Operation(tuple(each)) for name, each in visits.items()})
+        patience = distributions.of(service.patience) if service.patience else None
+        visits.setdefault(service.operation, []).append(Visit(index[service.station], times, patience))
+    stations = tuple(
+        Station(
+            name,
+            int(each.servers.value),
+            int(each.queue.value) if each.queue is not None else None,
+            None,
+            outages(each.outages),
+            slowdowns(each.slowdowns),
+        )
+        for name, each in portal.stations.items()
+    )
+    timeout_s = seconds(portal.timeout) if portal.timeout is not None else math.inf
+    again = retries(portal.retries)
+    return Network(stations, {name: Operation(tuple(each), 0, timeout_s, again) for name, each in visits.items()})
+
+
+def outages(given: Sequence[behaviour.Outage]) -> tuple[Outage, ...]:
+    """As a file describes them."""
+    return tuple(Outage(seconds(each.from_), seconds(each.to), int(each.servers.value), each.refuses) for each in given)
+
+
+def slowdowns(given: Sequence[behaviour.Slowdown]) -> tuple[Slowdown, ...]:
+    """As a file describes them."""
+    return tuple(Slowdown(seconds(each.from_), seconds(each.to), each.factor.value) for each in given)
+
+
+def retries(given: behaviour.Retries | None) -> Retries | None:
+    """As a file describes them; None where nobody tries again."""
+    if given is None or given.attempts == 1:
+        return None
+    return Retries(
+        given.attempts,
+        seconds(given.pause),
+        given.factor.value,
+        seconds(given.longest) if given.longest is not None else math.inf,
+        given.jitter.value,
+        given.budget.value if given.budget is not None else math.inf,
+        given.burst.value,
+    )
 
 
 def offered_load(network: Network, plan: Plan) -> dict[str, float]:

@@ -6,21 +6,13 @@ import math
 import numpy as np
 
 from caodiem import network as described
+from caodiem.behaviour import SECONDS, per_second, seconds
 from caodiem.draws import uniform
-from caodiem.network import NetworkScenario, per_second, seconds
+from caodiem.network import NetworkScenario
 from simulation import arrivals, distributions
 from simulation import work as works
 from simulation.distributions import Distribution
-from simulation.network import (
-    Calendar,
-    Network,
-    Operation,
-    Outage,
-    Retries,
-    Slowdown,
-    Station,
-    Visit,
-)
+from simulation.network import Calendar, Network, Operation, Station, Visit, outages, retries, slowdowns
 from simulation.work import Steps, Work
 
 Floats = np.ndarray
@@ -86,9 +78,9 @@ def _due_s(stream: described.Arrivals, horizon_s: float, seed: int, name: str) -
         repeat_s = seconds(stream.repeat) if stream.repeat is not None else math.inf
         return arrivals.by_rate(stream.points.value, repeat_s, horizon_s, seed, name)
     if stream.interval is not None:
-        return arrivals.renewal(_time(stream.interval), horizon_s, seed, name)
+        return arrivals.renewal(distributions.of(stream.interval), horizon_s, seed, name)
     assert stream.times is not None
-    due_s = np.sort(np.array(stream.times.value) * described.SECONDS[stream.times.unit])
+    due_s = np.sort(np.array(stream.times.value) * SECONDS[stream.times.unit])
     return due_s[due_s < horizon_s]
 
 
@@ -132,10 +124,10 @@ def _walks(scenario: NetworkScenario, entry: Integers, seed: int) -> tuple[Integ
 def _requests(scenario: NetworkScenario) -> list[tuple[str, Operation, Distribution | None]]:
     """Every request that journeys make, in their order: name, operation, time to think before it."""
     stations = {each.name: (number, each) for number, each in enumerate(scenario.stations)}
-    retries = _retries(scenario.retries)
+    again = retries(scenario.retries)
     if not scenario.journeys:
         return [
-            (name, Operation((_visit(described.Visit(station=name), stations),), retries=retries), None)
+            (name, Operation((_visit(described.Visit(station=name), stations),), retries=again), None)
             for name in stations
         ]
     found = []
@@ -143,8 +135,8 @@ def _requests(scenario: NetworkScenario) -> list[tuple[str, Operation, Distribut
         for number, step in enumerate(journey.requests()):
             visits = tuple(_visit(visit, stations) for visit in step.visits for _ in range(visit.visits))
             timeout_s = seconds(step.timeout) if step.timeout is not None else math.inf
-            operation = Operation(visits, journey.priority, timeout_s, retries)
-            found.append((f"{journey.name}/{number}", operation, _time(step.think) if step.think else None))
+            operation = Operation(visits, journey.priority, timeout_s, again)
+            found.append((f"{journey.name}/{number}", operation, distributions.of(step.think) if step.think else None))
     return found
 
 
@@ -152,21 +144,7 @@ def _visit(visit: described.Visit, stations: dict[str, tuple[int, described.Stat
     number, station = stations[visit.station]
     service, patience = visit.service or station.service, visit.patience or station.patience
     assert service is not None
-    return Visit(number, _time(service), _time(patience) if patience else None)
-
-
-def _retries(given: described.Retries | None) -> Retries | None:
-    if given is None or given.attempts == 1:
-        return None
-    return Retries(
-        given.attempts,
-        seconds(given.pause),
-        given.factor.value,
-        seconds(given.longest) if given.longest is not None else math.inf,
-        given.jitter.value,
-        given.budget.value if given.budget is not None else math.inf,
-        given.burst.value,
-    )
+    return Visit(number, distributions.of(service), distributions.of(patience) if patience else None)
 
 
 def _station(given: described.Station) -> Station:
@@ -175,8 +153,8 @@ def _station(given: described.Station) -> Station:
         int(given.servers.value),
         int(given.queue.value) if given.queue is not None else None,
         _calendar(given) if given.calendar else None,
-        tuple(Outage(seconds(e.from_), seconds(e.to), int(e.servers.value), e.refuses) for e in given.outages),
-        tuple(Slowdown(seconds(e.from_), seconds(e.to), e.factor.value) for e in given.slowdowns),
+        outages(given.outages),
+        slowdowns(given.slowdowns),
     )
 
 
@@ -189,24 +167,3 @@ def _calendar(station: described.Station) -> Calendar:
         if to_s < station.calendar.period_s:
             changes[to_s] = 0
     return Calendar(tuple(changes), tuple(changes.values()), station.calendar.period_s)
-
-
-def _time(given: described.Time) -> Distribution:
-    match given.distribution:
-        case "exponential":
-            return distributions.Exponential(seconds(given.mean))
-        case "gamma":
-            return distributions.Gamma(seconds(given.mean), given.variation.value)
-        case "lognormal":
-            return distributions.Lognormal(seconds(given.mean), given.variation.value)
-        case "uniform":
-            return distributions.Uniform(seconds(given.low), seconds(given.high))
-        case "empirical":
-            factor = described.SECONDS[given.values.unit]
-            return distributions.Empirical(tuple(value * factor for value in given.values.value))
-        case "mixture":
-            parts = tuple(_time(part) for part in given.parts)
-            weighted = [(part, weight) for part, weight in zip(parts, given.weights.value, strict=True) if weight > 0]
-            return distributions.Mixture(tuple(part for part, _ in weighted), tuple(weight for _, weight in weighted))
-        case _:
-            return distributions.Fixed(seconds(given.mean))

@@ -11,8 +11,9 @@ from typing import Any
 import numpy as np
 from scipy.stats import t as student
 
+from caodiem.behaviour import seconds
 from caodiem.errors import UsageError
-from caodiem.network import NetworkScenario, seconds
+from caodiem.network import NetworkScenario
 from caodiem.quantity import Quantity
 from simulation import figures, own, reference
 from simulation.figures import Ended, Figures

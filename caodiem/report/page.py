@@ -10,9 +10,11 @@ from typing import Any
 from caodiem.report import figures
 from caodiem.report.answer import limits, result, sentence
 from caodiem.report.material import Executed, Json, LevelMaterial, Material
-from caodiem.report.words import Words, references_vi
+from caodiem.report.words import Words, catalogue, references_vi
 
 _INDEX = re.compile(r"\[(\d+)\]")
+# A station of the portal, by its name.
+_STATION = re.compile(r"(portal\.stations\.)(\w+)\.")
 _STEP = re.compile(r"(\w+)(?:\[(\d+)\])?")
 _LONG_GROUP = 30
 _URL = re.compile(r"https?://[^\s;,)]+[^\s;,).]")
@@ -188,8 +190,9 @@ def inputs(material: Material, words: Words) -> list[InputGroup]:
 
 
 def input_key(key: str) -> str:
-    """The key of words.toml for an input: rows of a list share one."""
-    return f"input_{_INDEX.sub('', key)}"
+    """The key of words.toml for an input: rows of a list share one, so do stations without a text of their own."""
+    own = f"input_{_INDEX.sub('', key)}"
+    return own if own in catalogue() else _STATION.sub(r"\1", own)
 
 
 def provenance(material: Material, words: Words) -> list[tuple[str, str]]:
@@ -404,9 +407,11 @@ def _input(row: Json, resolved: Json, words: Words) -> Input:
 def _input_label(key: str, resolved: Json, words: Words) -> str:
     """What the input is, in words; the key itself where words.toml or the run says too little."""
     said = words.text_or(input_key(key), key)
-    if not _INDEX.search(key):
-        return said
     row = _row_of(key, resolved)
+    if station := _STATION.search(key):
+        row = {**row, "station": station[2]}
+    if "{" not in said:
+        return said
     return said.format(**_named(row, words)) if row else key
 
 

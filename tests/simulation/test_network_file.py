@@ -121,10 +121,10 @@ def test_mistakes_are_told_all_at_once(tmp_path: Path) -> None:
 
 
 def test_every_key_is_described() -> None:
-    from caodiem import network
+    from caodiem import behaviour, network
 
     for name in ("Arrivals", "Station", "Calendar", "Opening", "Outage", "Journey", "Step", "Visit", "Retries", "Run"):
-        for key, field in getattr(network, name).model_fields.items():
+        for key, field in getattr(network, name, getattr(behaviour, name, None)).model_fields.items():
             assert f"`{field.alias or key}`" in PAGE, (name, key)
 
 
