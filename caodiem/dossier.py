@@ -94,25 +94,42 @@ OPERATIONS: dict[str, Operation] = {
         Operation("search_catalogue", "national_portal", "Search the catalogue", "Tra cứu thủ tục"),
         Operation("file_dossier", "national_portal", "File a dossier", "Nộp hồ sơ"),
         Operation("pay_fee", "payment", "Pay the fee", "Thanh toán phí, lệ phí"),
+        Operation("reconcile_payments", "payment", "Reconcile payments", "Đối soát thanh toán"),
         Operation("look_up_status", "national_portal", "Look a status up", "Tra cứu trạng thái hồ sơ"),
         Operation("supplement_dossier", "national_portal", "Supplement a dossier", "Nộp bổ sung giấy tờ"),
+        Operation("withdraw_dossier", "national_portal", "Withdraw a dossier", "Rút hồ sơ"),
         Operation("receive_dossier", "case_system", "Receive a dossier", "Tiếp nhận hồ sơ"),
         Operation("refuse_dossier", "case_system", "Refuse a dossier", "Từ chối tiếp nhận"),
         Operation("start_handling", "case_system", "Start handling", "Chuyển xử lý"),
         Operation("ask_supplement", "case_system", "Ask for a supplement", "Yêu cầu bổ sung"),
+        Operation("ask_payment", "case_system", "Ask for a payment", "Yêu cầu nghĩa vụ tài chính"),
+        Operation("stop_dossier", "case_system", "Stop a dossier", "Dừng xử lý"),
         Operation("finish_dossier", "case_system", "Finish a dossier", "Kết thúc xử lý"),
         Operation("return_result", "case_system", "Return the result", "Trả kết quả"),
         Operation("push_sync", "status_sync", "Push a sync batch", "Đồng bộ trạng thái"),
+        Operation("exchange_data", "data_exchange", "Exchange data", "Trao đổi dữ liệu"),
+        Operation("look_up_citizen", "population_db", "Look a citizen up", "Tra cứu dân cư"),
+        Operation("sign_remotely", "signing", "Sign remotely", "Ký số từ xa"),
+        Operation("reuse_document", "document_store", "Reuse a document", "Dùng lại giấy tờ đã số hóa"),
+        Operation("digitise_paper", "digitisation", "Digitise a paper", "Số hóa giấy tờ"),
+        Operation("send_document", "document_axis", "Send a document", "Gửi văn bản"),
+        Operation("fetch_documents", "document_axis", "Fetch documents", "Nhận văn bản"),
+        Operation("send_work_document", "government_work", "Send a work document", "Gửi tài liệu công việc"),
+        Operation("ask_support", "support", "Ask for support", "Gửi câu hỏi hỗ trợ"),
+        Operation("read_indicators", "quality_monitor", "Read the indicators", "Xem chỉ số chất lượng"),
     )
 }
 
-# The status that an officer's operation leads to, and the statuses from which it may start.
+# The status that an operation leads to.
 STATUS_AFTER: dict[str, Status] = {
     "receive_dossier": Status.RECEIVED,
     "refuse_dossier": Status.NOT_RECEIVED,
     "start_handling": Status.IN_PROCESS,
     "ask_supplement": Status.SUPPLEMENT_ASKED,
     "supplement_dossier": Status.IN_PROCESS,
+    "ask_payment": Status.PAYMENT_DUE,
+    "stop_dossier": Status.STOPPED,
+    "withdraw_dossier": Status.WITHDRAWN,
     "finish_dossier": Status.FINISHED,
     "return_result": Status.RETURNED,
 }
@@ -126,8 +143,13 @@ STATUS_BEFORE: dict[str, Status] = {
     "refuse_dossier": Status.REGISTERED,
     "start_handling": Status.RECEIVED,
     "ask_supplement": Status.IN_PROCESS,
+    "ask_payment": Status.IN_PROCESS,
+    "stop_dossier": Status.IN_PROCESS,
+    "withdraw_dossier": Status.REGISTERED,
     "finish_dossier": Status.IN_PROCESS,
     "return_result": Status.FINISHED,
+    "reuse_document": Status.REGISTERED,
+    "digitise_paper": Status.REGISTERED,
 }
 
 _SERIALS_PER_DAY = 10_000_000
