@@ -10,11 +10,10 @@ import secrets
 import time
 
 import msgspec
-from starlette.requests import Request
 from starlette.responses import Response
 
-from staging.answers import Refusal, answer, read_body
-from staging.parts import parts_of
+from staging.answers import Problem, Refusal, answer
+from staging.routes import Call, Route
 from staging.tokens import Identity
 
 # About 2 ms of one core. A store of real passwords wants fifty times that; here sign-in is a station under load whose
@@ -30,6 +29,13 @@ class SignIn(msgspec.Struct, forbid_unknown_fields=True):
     secret: str
 
 
+class SignedIn(msgspec.Struct):
+    """A token to send as `Authorization: Bearer TOKEN`, and what it lets its holder be."""
+
+    token: str
+    role: str
+
+
 def hash_secret(secret: str, salt: bytes) -> bytes:
     """The salted hash that the database keeps (scrypt, 64 bytes)."""
     return hashlib.scrypt(secret.encode(), salt=salt, n=_SCRYPT_N, r=_SCRYPT_R, p=_SCRYPT_P)
@@ -39,10 +45,9 @@ def new_salt() -> bytes:
     return secrets.token_bytes(_SALT_BYTES)
 
 
-async def sign_in(request: Request) -> Response:
-    """POST /accounts/sign-in."""
-    parts = parts_of(request)
-    given = await read_body(request, SignIn)
+async def sign_in(call: Call[SignIn]) -> Response:
+    """A token for an account and its secret."""
+    parts, given = call.parts, call.body
     async with parts.database.connection() as connection:
         cursor = await connection.execute(
             "SELECT role, agency, salt, secret_hash FROM accounts WHERE account = %b", (given.account,), binary=True
@@ -54,4 +59,7 @@ async def sign_in(request: Request) -> Response:
     if not hmac.compare_digest(found, known):
         raise Refusal(401, f"account {given.account!r}: unknown, or another secret")
     identity = Identity(given.account, role, agency)
-    return answer({"token": parts.tokens.issue(identity, time.time()), "role": role})
+    return answer(SignedIn(parts.tokens.issue(identity, time.time()), role))
+
+
+ROUTES = (Route("POST", "/accounts/sign-in", sign_in, {200: SignedIn, 401: Problem}, body=SignIn),)

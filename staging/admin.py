@@ -5,24 +5,22 @@ Knows the tables whole. Its calls need the token made at start-up, and are no pa
 
 import asyncio
 import hashlib
-import hmac
 import re
 from collections import deque
 from typing import Annotated
 
 import msgspec
 from psycopg import AsyncConnection
-from starlette.requests import Request
 from starlette.responses import Response
 
 from caodiem.dossier import TRANSITIONS, Status
 from staging import procedures
 from staging.accounts import hash_secret, new_salt
-from staging.answers import Refusal, answer, read_body
+from staging.answers import Refusal, answer
 from staging.corpus import COUNT_MAX
 from staging.dossiers import check_code
-from staging.parts import Parts, parts_of
-from staging.tokens import AGENCY, CITIZEN, OFFICER, bearer
+from staging.routes import Call, Route
+from staging.tokens import ADMIN, AGENCY, CITIZEN, OFFICER
 
 _AGENCY = re.compile(r"[GH]\d{2}", re.ASCII)
 _CITIZEN = re.compile(r"citizen-\d{6,}", re.ASCII)
@@ -47,17 +45,43 @@ class Wanted(msgspec.Struct, forbid_unknown_fields=True):
     absent: list[str] = []
 
 
-def _authorize(request: Request) -> Parts:
-    parts = parts_of(request)
-    if not hmac.compare_digest(bearer(request).encode(), parts.keys.admin_token.encode()):
-        raise Refusal(403, "admin calls: expected `Authorization: Bearer TOKEN` with the token made at start-up")
-    return parts
+class Prepared(msgspec.Struct):
+    """The secret that all accounts share."""
+
+    secret: str
 
 
-async def prepare(request: Request) -> Response:
-    """POST /admin/prepare: the accounts, and each dossier anew in its status, unpaid, with a legal history."""
-    parts = _authorize(request)
-    wanted = await read_body(request, Wanted)
+class WantedDocuments(msgspec.Struct, forbid_unknown_fields=True):
+    """GET /admin/documents."""
+
+    count: Annotated[int, msgspec.Meta(ge=1, le=COUNT_MAX)] = 24
+
+
+class Document(msgspec.Struct):
+    """A signed PDF to file; `content` travels as base64."""
+
+    name: str
+    content: bytes
+
+
+class Documents(msgspec.Struct):
+    """As many as were wanted."""
+
+    documents: list[Document]
+
+
+class Counts(msgspec.Struct):
+    """Rows in the tables."""
+
+    dossiers: int
+    payments: int
+    sync_events: int
+    accounts: int
+
+
+async def prepare(call: Call[Wanted]) -> Response:
+    """Make the accounts, and each dossier anew in its status, unpaid, with a legal history."""
+    parts, wanted = call.parts, call.body
     agencies = sorted({*_checked(wanted.agencies), *(check_code(dossier.code) for dossier in wanted.dossiers)})
     async with parts.database.connection() as connection, connection.transaction():
         await connection.execute("SELECT pg_advisory_xact_lock(%s)", (_PREPARE_LOCK,))
@@ -66,7 +90,7 @@ async def prepare(request: Request) -> Response:
         gone = [*wanted.absent, *(dossier.code for dossier in wanted.dossiers)]
         await connection.execute("DELETE FROM dossiers WHERE code = ANY(%s)", (gone,))
         await _make_dossiers(connection, wanted.dossiers)
-    return answer({"secret": parts.keys.account_secret})
+    return answer(Prepared(parts.keys.account_secret))
 
 
 def _checked(agencies: list[str]) -> list[str]:
@@ -128,22 +152,24 @@ def way_to(target: Status) -> tuple[Status, ...]:
     raise ValueError(f"status {target}: cannot be reached")
 
 
-async def documents(request: Request) -> Response:
-    """GET /admin/documents?count=24."""
-    parts = _authorize(request)
-    text = request.query_params.get("count", "24")
-    if not text.isascii() or not text.isdigit() or not 1 <= int(text) <= COUNT_MAX:
-        raise Refusal(400, f"count {text!r}: expected 1 to {COUNT_MAX}")
-    made = await asyncio.to_thread(parts.corpus.first, int(text))
-    return answer({"documents": [{"name": name, "content": content} for name, content in made]})
+async def documents(call: Call[None]) -> Response:
+    """Signed documents to file."""
+    made = await asyncio.to_thread(call.parts.corpus.first, call.query.count)
+    return answer(Documents([Document(*each) for each in made]))
 
 
-async def counts(request: Request) -> Response:
-    """GET /admin/counts: how many rows there are, to check a run by."""
-    parts = _authorize(request)
-    names = ("dossiers", "payments", "sync_events", "accounts")
-    statement = f"SELECT {', '.join(f'(SELECT count(*) FROM {name})' for name in names)}"
-    async with parts.database.connection() as connection:
+async def counts(call: Call[None]) -> Response:
+    """How many rows there are, to check a run by."""
+    counted = ", ".join(f"(SELECT count(*) FROM {name})" for name in Counts.__struct_fields__)
+    statement = f"SELECT {counted}"
+    async with call.parts.database.connection() as connection:
         row = await (await connection.execute(statement)).fetchone()
     assert row is not None
-    return answer(dict(zip(names, row, strict=True)))
+    return answer(Counts(*row))
+
+
+ROUTES = (
+    Route("POST", "/admin/prepare", prepare, {200: Prepared}, who=(ADMIN,), body=Wanted),
+    Route("GET", "/admin/documents", documents, {200: Documents}, who=(ADMIN,), query=WantedDocuments),
+    Route("GET", "/admin/counts", counts, {200: Counts}, who=(ADMIN,)),
+)

@@ -3,7 +3,8 @@
 Knows HTTP, and nothing of dossiers or databases.
 """
 
-from typing import TypeVar
+from typing import Any
+from urllib.parse import parse_qsl
 
 import msgspec
 from starlette.requests import Request
@@ -12,7 +13,11 @@ from starlette.responses import Response
 BODY_BYTES_MAX = 10 * 1024 * 1024
 RETRY_AFTER_S = 1
 
-T = TypeVar("T")
+
+class Problem(msgspec.Struct):
+    """What every refusal says; some add fields of their own."""
+
+    error: str
 
 
 class Refusal(Exception):
@@ -31,16 +36,20 @@ def answer(content: object, status: int = 200) -> Response:
 
 
 async def refuse(_: Request, refusal: Exception) -> Response:
-    """The response to a `Refusal`; 503 asks the client to come back."""
+    """The response to a `Refusal`; 401 says what to sign in with, 503 asks the client to come back."""
     assert isinstance(refusal, Refusal)
     response = answer({"error": refusal.message, **refusal.fields}, refusal.status)
     if refusal.status == 503:
         response.headers["retry-after"] = str(RETRY_AFTER_S)
+    elif refusal.status == 401:
+        response.headers["www-authenticate"] = "Bearer"
     return response
 
 
-async def read_body(request: Request, shape: type[T]) -> T:
-    """The body as a `shape`; Refusal 413 beyond BODY_BYTES_MAX, 400 when it is not JSON of that shape."""
+async def read_body(request: Request, shape: Any, *, form: bool = False) -> Any:
+    """The body as a `shape`, from JSON or from a form's encoding; Refusal 413 beyond BODY_BYTES_MAX, 400 when it is not
+    of that shape.
+    """
     chunks: list[bytes] = []
     size = 0
     # An oversized body is read to its end and thrown away: a client that is still writing would miss the answer.
@@ -50,8 +59,11 @@ async def read_body(request: Request, shape: type[T]) -> T:
             chunks.append(chunk)
     if size > BODY_BYTES_MAX:
         raise Refusal(413, f"body of {size} bytes: expected at most {BODY_BYTES_MAX}")
+    content = b"".join(chunks)
     try:
-        return msgspec.json.decode(b"".join(chunks), type=shape)
+        if form:
+            return msgspec.convert(dict(parse_qsl(content.decode(), keep_blank_values=True)), shape, strict=False)
+        return msgspec.json.decode(content, type=shape)
     except msgspec.MsgspecError as error:
         raise Refusal(400, f"body of {request.method} {request.url.path}: {error}") from error
     except UnicodeDecodeError as error:

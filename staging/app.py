@@ -7,44 +7,60 @@ import os
 import threading
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from functools import cache
 from multiprocessing import parent_process
 from pathlib import Path
+from typing import Any
 
+import msgspec
 from starlette.applications import Starlette
 from starlette.datastructures import MutableHeaders
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
-from starlette.routing import Route
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from staging import accounts, admin, cases, catalogue, dossiers, keys, parts, payments, status_sync, timing
-from staging.answers import Refusal, answer, refuse
+from staging import accounts, admin, cases, catalogue, dossiers, keys, openapi, parts, payments, status_sync, timing
+from staging.answers import Problem, Refusal, answer, refuse
+from staging.routes import Call, Route, Table
 
 IN_FLIGHT_MAX = 256
 
 
-async def health(request: Request) -> Response:
-    """GET /health: whether the database answers."""
-    async with parts.parts_of(request).database.connection() as connection:
+class Health(msgspec.Struct):
+    """The portal and its database answer."""
+
+    ok: bool
+
+
+async def health(call: Call[None]) -> Response:
+    """Whether the database answers."""
+    async with call.parts.database.connection() as connection:
         await connection.execute("SELECT 1")
-    return answer({"ok": True})
+    return answer(Health(True))
 
 
-ROUTES = [
-    Route("/health", health),
-    Route("/accounts/sign-in", accounts.sign_in, methods=["POST"]),
-    Route("/catalogue", catalogue.search),
-    Route("/dossiers", dossiers.file_dossier, methods=["POST"]),
-    Route("/dossiers/{code}", dossiers.look_up),
-    Route("/dossiers/{code}/components", dossiers.supplement, methods=["POST"]),
-    Route("/dossiers/{code}/payment", payments.pay, methods=["POST"]),
-    Route("/cases/{code}/{action}", cases.act, methods=["POST"]),
-    Route("/sync", status_sync.push, methods=["POST"]),
-    Route("/admin/prepare", admin.prepare, methods=["POST"]),
-    Route("/admin/documents", admin.documents),
-    Route("/admin/counts", admin.counts),
-]
+async def describe(_: Call[None]) -> Response:
+    """What this portal takes and answers, as OpenAPI."""
+    return Response(_description(), media_type="application/json")
+
+
+@cache
+def _description() -> bytes:
+    return msgspec.json.encode(openapi.document(ROUTES))
+
+
+ROUTES = (
+    Route("GET", "/health", health, {200: Health}),
+    Route("GET", "/openapi.json", describe, {200: dict[str, Any]}),
+    *accounts.ROUTES,
+    *catalogue.ROUTES,
+    *dossiers.ROUTES,
+    *payments.ROUTES,
+    *cases.ROUTES,
+    *status_sync.ROUTES,
+    *admin.ROUTES,
+)
 
 
 class Gate:
@@ -84,9 +100,10 @@ class Gate:
 async def _http_error(request: Request, error: Exception) -> Response:
     """Paths and methods that do not exist."""
     assert isinstance(error, HTTPException)
-    known = ", ".join(route.path for route in ROUTES)
-    message = f"{request.method} {request.url.path}: {error.detail}; expected one of {known}"
-    return answer({"error": message}, error.status_code)
+    message = f"{request.method} {request.url.path}: {error.detail}; GET /openapi.json lists what there is"
+    response = answer(Problem(message), error.status_code)
+    response.headers.update(error.headers or {})
+    return response
 
 
 async def _unforeseen(request: Request, error: Exception) -> Response:
@@ -125,4 +142,4 @@ def _end_with_parent() -> None:
 def create() -> ASGIApp:
     """The application, as Granian asks for it in each worker."""
     handlers = {Refusal: refuse, HTTPException: _http_error, Exception: _unforeseen}
-    return Gate(Starlette(routes=ROUTES, exception_handlers=handlers, lifespan=_working))
+    return Gate(Starlette(routes=[Table(ROUTES)], exception_handlers=handlers, lifespan=_working))

@@ -3,14 +3,14 @@
 Knows the statuses and which may follow which (caodiem.dossier); the schema refuses any other step once more.
 """
 
-from starlette.requests import Request
+import msgspec
 from starlette.responses import Response
 
 from caodiem.dossier import STATUS_AFTER, TRANSITIONS, Status
-from staging.answers import Refusal, answer
+from staging.answers import Problem, Refusal, answer
 from staging.dossiers import check_code
-from staging.parts import parts_of
-from staging.tokens import OFFICER, identify
+from staging.routes import Call, Route
+from staging.tokens import OFFICER
 
 ACTIONS: dict[str, Status] = {
     "receive": STATUS_AFTER["receive_dossier"],
@@ -25,11 +25,19 @@ _BEFORE: dict[Status, list[int]] = {
 }
 
 
-async def act(request: Request) -> Response:
-    """POST /cases/{code}/{action}. A repeat finds the dossier where it should go, and changes nothing."""
-    parts = parts_of(request)
-    officer = identify(request, parts.tokens, OFFICER)
-    code, action = request.path_params["code"], request.path_params["action"]
+class Moved(msgspec.Struct):
+    """Where a dossier stands now."""
+
+    code: str
+    status: int
+
+
+async def act(call: Call[None]) -> Response:
+    """An officer's step with a dossier of the agency.
+
+    A repeat finds the dossier where it should go, and changes nothing.
+    """
+    officer, code, action = call.identity, call.path["code"], call.path["action"]
     agency = check_code(code)
     if agency != officer.agency:
         raise Refusal(403, f"dossier {code}: {officer.account} works for {officer.agency}, expected {agency}")
@@ -37,12 +45,12 @@ async def act(request: Request) -> Response:
     if target is None:
         raise Refusal(404, f"action {action!r}: expected one of {', '.join(ACTIONS)}")
     update = "UPDATE dossiers SET status = %s, version = version + 1 WHERE code = %s AND status = ANY(%s)"
-    async with parts.database.connection() as connection:
+    async with call.parts.database.connection() as connection:
         cursor = await connection.execute(update, (int(target), code, _BEFORE[target]))
         if cursor.rowcount == 0:
             row = await (await connection.execute("SELECT status FROM dossiers WHERE code = %s", (code,))).fetchone()
             _check_repeat(code, row, target)
-    return answer({"code": code, "status": int(target)})
+    return answer(Moved(code, int(target)))
 
 
 def _check_repeat(code: str, row: tuple[int] | None, target: Status) -> None:
@@ -57,3 +65,14 @@ def _check_repeat(code: str, row: tuple[int] | None, target: Status) -> None:
             f"dossier {code}: from status {row[0]} {current.name} to {int(target)} {target.name} is not allowed; "
             f"expected one of: {allowed}",
         )
+
+
+ROUTES = (
+    Route(
+        "POST",
+        "/cases/{code}/{action}",
+        act,
+        {200: Moved, 400: Problem, 404: Problem, 409: Problem},
+        who=(OFFICER,),
+    ),
+)

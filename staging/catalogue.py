@@ -3,14 +3,37 @@
 Knows the table `procedures`, which procedures.py fills.
 """
 
-from starlette.requests import Request
+import msgspec
 from starlette.responses import Response
 
 from staging.answers import answer
-from staging.parts import parts_of
 from staging.procedures import without_diacritics
+from staging.routes import Call, Route
 
 FOUND_MAX = 20
+
+
+class Search(msgspec.Struct, forbid_unknown_fields=True):
+    """Words that a procedure's name has, or begins to have; nothing finds everything."""
+
+    q: str = ""
+    agency: str = ""
+
+
+class Procedure(msgspec.Struct):
+    """One procedure of one agency. `level`: "full", online to the end, or "partial"."""
+
+    code: str
+    name: str
+    agency: str
+    level: str
+    fee_vnd: int
+
+
+class Found(msgspec.Struct):
+    """At most FOUND_MAX procedures in order of code."""
+
+    procedures: list[Procedure]
 
 
 def _prefixes(query: str) -> str:
@@ -19,16 +42,17 @@ def _prefixes(query: str) -> str:
     return " & ".join(f"{word}:*" for word in words)
 
 
-async def search(request: Request) -> Response:
-    """GET /catalogue?q=…&agency=…: at most FOUND_MAX procedures that have all the words, in order of code."""
-    prefixes = _prefixes(request.query_params.get("q", ""))
-    agency = request.query_params.get("agency", "")
+async def search(call: Call[None]) -> Response:
+    """The first procedures that have all the words in their names."""
+    prefixes, agency = _prefixes(call.query.q), call.query.agency
     conditions = ["words @@ to_tsquery('simple', %s)"] * bool(prefixes) + ["agency = %s"] * bool(agency)
     where = f"WHERE {' AND '.join(conditions)}" if conditions else ""
     # Built from constant pieces only; what the caller wrote travels as parameters.
     statement = f"SELECT code, name, agency, level, fee_vnd FROM procedures {where} ORDER BY code LIMIT {FOUND_MAX}"
-    async with parts_of(request).database.connection() as connection:
+    async with call.parts.database.connection() as connection:
         cursor = await connection.execute(statement, [given for given in (prefixes, agency) if given])
         rows = await cursor.fetchall()
-    names = ("code", "name", "agency", "level", "fee_vnd")
-    return answer({"procedures": [dict(zip(names, row, strict=True)) for row in rows]})
+    return answer(Found([Procedure(*row) for row in rows]))
+
+
+ROUTES = (Route("GET", "/catalogue", search, {200: Found}, query=Search),)

@@ -5,17 +5,18 @@ Knows the tables `dossiers`, `components`, `dossier_history`, and the verifier. 
 
 import hashlib
 from collections.abc import Sequence
-from typing import Annotated
+from datetime import datetime
+from typing import Annotated, Literal
 
 import msgspec
 from psycopg.errors import ForeignKeyViolation
-from starlette.requests import Request
 from starlette.responses import Response
 
 from caodiem.dossier import STATUS_AFTER, STATUS_NAMES_VI, Status, parse_dossier_code
-from staging.answers import Refusal, answer, read_body
-from staging.parts import Parts, parts_of
-from staging.tokens import CITIZEN, identify
+from staging.answers import Problem, Refusal, answer
+from staging.parts import Parts
+from staging.routes import Call, Route
+from staging.tokens import CITIZEN
 
 COMPONENTS_MAX = 3
 _FIRST_VERSION = 1
@@ -46,6 +47,52 @@ class Supplement(msgspec.Struct, forbid_unknown_fields=True):
     components: Components
 
 
+class Judged(msgspec.Struct):
+    """The verdict on a component whose signature is good."""
+
+    name: str
+    verdict: Literal["valid"] = "valid"
+
+
+class Doubted(msgspec.Struct):
+    """The verdict on a component, with what is wrong with it."""
+
+    name: str
+    verdict: Literal["valid", "invalid"]
+    reasons: list[str]
+
+
+class Filed(msgspec.Struct):
+    """A dossier with what was just filed for it."""
+
+    code: str
+    status: int
+    components: list[Judged]
+
+
+class NotFiled(Problem):
+    """Why nothing was filed; `components` where a signature is to blame."""
+
+    components: list[Doubted] = msgspec.field(default_factory=list)
+
+
+class Stage(msgspec.Struct):
+    """A status and since when."""
+
+    status: int
+    at: datetime
+
+
+class Dossier(msgspec.Struct):
+    """What its citizen sees of a dossier."""
+
+    code: str
+    status: int
+    status_name: str
+    paid: bool
+    history: list[Stage]
+
+
 def check_code(code: str) -> str:
     """The agency of a dossier code; Refusal 400 when it has not that form."""
     try:
@@ -54,13 +101,11 @@ def check_code(code: str) -> str:
         raise Refusal(400, str(error)) from error
 
 
-async def file_dossier(request: Request) -> Response:
-    """POST /dossiers."""
-    parts = parts_of(request)
-    citizen = identify(request, parts.tokens, CITIZEN).account
-    filing = await read_body(request, Filing)
+async def file_dossier(call: Call[Filing]) -> Response:
+    """File a dossier with its signed components; 200 where the same was filed before."""
+    citizen, filing = call.identity.account, call.body
     check_code(filing.code)
-    judged = await _judge(parts, filing.components)
+    judged = await _judge(call.parts, filing.components)
     digest = _digest(filing)
     # One statement, so the dossier and its components come to be together or not at all.
     statement = """
@@ -72,7 +117,7 @@ async def file_dossier(request: Request) -> Response:
         SELECT code, %s, position, name, content FROM filed, unnest(%b::text[], %b::bytea[])
             WITH ORDINALITY AS c (name, content, position)"""
     values = (filing.code, filing.procedure, citizen, int(Status.REGISTERED), digest, _FIRST_VERSION)
-    async with parts.database.connection() as connection:
+    async with call.parts.database.connection() as connection:
         try:
             cursor = await connection.execute(statement, (*values, *_columns(filing.components)))
         except ForeignKeyViolation as error:
@@ -84,36 +129,29 @@ async def file_dossier(request: Request) -> Response:
             )
             if await cursor.fetchone() != (citizen, digest):
                 raise Refusal(409, f"dossier {filing.code}: the code belongs to another filing; expected a new one")
-    content = {"code": filing.code, "status": int(Status.REGISTERED), "components": judged}
-    return answer(content, 201 if filed else 200)
+    return answer(Filed(filing.code, int(Status.REGISTERED), judged), 201 if filed else 200)
 
 
-async def look_up(request: Request) -> Response:
-    """GET /dossiers/{code}: status, payment and history of the citizen's own dossier."""
-    parts = parts_of(request)
-    citizen = identify(request, parts.tokens, CITIZEN).account
-    code = request.path_params["code"]
+async def look_up(call: Call[None]) -> Response:
+    """Status, payment and history of the citizen's own dossier."""
+    citizen, code = call.identity.account, call.path["code"]
     # No EXISTS: made into a plan while `payments` is empty, it would read the whole table ever after.
     statement = """
         SELECT d.status, (SELECT true FROM payments WHERE payments.code = d.code), h.status, h.at
         FROM dossiers d JOIN dossier_history h USING (code) WHERE d.code = %s AND d.citizen = %s ORDER BY h.version"""
-    async with parts.database.connection() as connection:
+    async with call.parts.database.connection() as connection:
         rows = await (await connection.execute(statement, (code, citizen))).fetchall()
     if not rows:
         raise not_found(code, citizen)
     status, paid = rows[0][:2]
-    history = [{"status": each, "at": at} for _, _, each, at in rows]
-    name = STATUS_NAMES_VI[Status(status)]
-    return answer({"code": code, "status": status, "status_name": name, "paid": bool(paid), "history": history})
+    history = [Stage(each, at) for _, _, each, at in rows]
+    return answer(Dossier(code, status, STATUS_NAMES_VI[Status(status)], bool(paid), history))
 
 
-async def supplement(request: Request) -> Response:
-    """POST /dossiers/{code}/components: what an officer asked for; the dossier goes back to being handled."""
-    parts = parts_of(request)
-    citizen = identify(request, parts.tokens, CITIZEN).account
-    code = request.path_params["code"]
-    given = await read_body(request, Supplement)
-    judged = await _judge(parts, given.components)
+async def supplement(call: Call[Supplement]) -> Response:
+    """Add what an officer asked for; the dossier goes back to being handled."""
+    citizen, code, given = call.identity.account, call.path["code"], call.body
+    judged = await _judge(call.parts, given.components)
     statement = """
         WITH moved AS (
             UPDATE dossiers SET status = %s, version = version + 1
@@ -123,7 +161,7 @@ async def supplement(request: Request) -> Response:
         SELECT code, version, position, name, content FROM moved, unnest(%b::text[], %b::bytea[])
             WITH ORDINALITY AS c (name, content, position)"""
     values = (int(_SUPPLEMENTED), code, citizen, int(Status.SUPPLEMENT_ASKED))
-    async with parts.database.connection() as connection:
+    async with call.parts.database.connection() as connection:
         cursor = await connection.execute(statement, (*values, *_columns(given.components)))
         if cursor.rowcount == 0:
             cursor = await connection.execute(
@@ -133,7 +171,7 @@ async def supplement(request: Request) -> Response:
             if row is None:
                 raise not_found(code, citizen)
             raise Refusal(409, f"dossier {code} has status {row[0]}: expected {int(Status.SUPPLEMENT_ASKED)}")
-    return answer({"code": code, "status": int(_SUPPLEMENTED), "components": judged})
+    return answer(Filed(code, int(_SUPPLEMENTED), judged))
 
 
 def not_found(code: str, citizen: str) -> Refusal:
@@ -141,16 +179,16 @@ def not_found(code: str, citizen: str) -> Refusal:
     return Refusal(404, f"dossier {code}: {citizen} has none with this code")
 
 
-async def _judge(parts: Parts, components: Sequence[Component]) -> list[dict[str, object]]:
+async def _judge(parts: Parts, components: Sequence[Component]) -> list[Judged]:
     """The verdict on each component; Refusal 422 with all of them when one is not valid."""
     verdicts = await parts.verifier.verify_all([component.content for component in components])
     if all(verdict.valid for verdict in verdicts):
-        return [{"name": component.name, "verdict": "valid"} for component in components]
+        return [Judged(component.name) for component in components]
     told = [
-        {"name": component.name, "verdict": "valid" if verdict.valid else "invalid", "reasons": verdict.reasons}
+        Doubted(component.name, "valid" if verdict.valid else "invalid", list(verdict.reasons))
         for component, verdict in zip(components, verdicts, strict=True)
     ]
-    bad = ", ".join(str(component["name"]) for component in told if component["verdict"] != "valid")
+    bad = ", ".join(component.name for component in told if component.verdict != "valid")
     raise Refusal(
         422, f"signature not valid: {bad}; expected a PAdES or CAdES signature by a trusted signer", components=told
     )
@@ -167,3 +205,24 @@ def _digest(filing: Filing) -> bytes:
         whole.update(hashlib.sha256(component.name.encode()).digest())
         whole.update(hashlib.sha256(component.content).digest())
     return whole.digest()
+
+
+ROUTES = (
+    Route(
+        "POST",
+        "/dossiers",
+        file_dossier,
+        {201: Filed, 200: Filed, 409: Problem, 422: NotFiled},
+        who=(CITIZEN,),
+        body=Filing,
+    ),
+    Route("GET", "/dossiers/{code}", look_up, {200: Dossier, 400: Problem, 404: Problem}, who=(CITIZEN,)),
+    Route(
+        "POST",
+        "/dossiers/{code}/components",
+        supplement,
+        {200: Filed, 404: Problem, 409: Problem, 422: NotFiled},
+        who=(CITIZEN,),
+        body=Supplement,
+    ),
+)

@@ -6,8 +6,6 @@ Made once when a worker starts, handed to each handler with its request.
 from dataclasses import dataclass
 from pathlib import Path
 
-from starlette.requests import Request
-
 from staging import keys, pki
 from staging.corpus import Corpus
 from staging.database import Database
@@ -38,9 +36,3 @@ def make(folder: Path) -> Parts:
         Corpus(folder / keys.PKI_FOLDER),
         known,
     )
-
-
-def parts_of(request: Request) -> Parts:
-    parts = request.app.state.parts
-    assert isinstance(parts, Parts)
-    return parts

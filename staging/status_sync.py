@@ -20,13 +20,12 @@ from psycopg.abc import AdaptContext, PyFormat
 from psycopg.adapt import Dumper
 from psycopg.pq import Format
 from psycopg.types.json import Jsonb
-from starlette.requests import Request
 from starlette.responses import Response
 
 from caodiem.dossier import Status
-from staging.answers import Refusal, answer, read_body
-from staging.parts import parts_of
-from staging.tokens import AGENCY, identify
+from staging.answers import Problem, Refusal, answer
+from staging.routes import Call, Route
+from staging.tokens import AGENCY
 
 EVENTS_MAX = 5000
 _CODE = re.compile(r"([GH]\d\d)-\d{8}-\d{7}", re.ASCII)
@@ -64,6 +63,24 @@ class Batch(msgspec.Struct, forbid_unknown_fields=True):
     events: Annotated[list[Event], msgspec.Meta(max_length=EVENTS_MAX)]
 
 
+class Fault(msgspec.Struct):
+    """A bad event: its place in the batch, and why it was not taken."""
+
+    index: int
+    reason: str
+
+
+class Taken(msgspec.Struct):
+    """What became of a batch's events; the three add up to them.
+
+    accepted: newer than what was known of the dossier. stale: not newer, kept in the log all the same.
+    """
+
+    accepted: int
+    stale: int
+    rejected: list[Fault]
+
+
 Integers = NDArray[np.int64]
 
 
@@ -82,16 +99,11 @@ class Checked:
     digest: bytes
 
 
-async def push(request: Request) -> Response:
-    """POST /sync: {accepted, stale, rejected}; the three add up to the events of the batch.
-
-    accepted: newer than what was known of the dossier. stale: not newer, kept in the log all the same.
-    """
-    parts = parts_of(request)
-    agency = identify(request, parts.tokens, AGENCY).agency
-    batch = await read_body(request, Batch)
+async def push(call: Call[Batch]) -> Response:
+    """Take a batch of an agency's status events."""
+    agency, batch = call.identity.agency, call.body
     checked = check(agency, batch.events)
-    async with parts.database.connection() as connection:
+    async with call.parts.database.connection() as connection:
         told = await apply(connection, agency, batch.batch, checked)
     if told is None:
         raise Refusal(409, f"batch {batch.batch!r}: the key was used for other events; expected a new key")
@@ -274,3 +286,6 @@ def _byte_strings(words: Integers, start: Integers) -> _Array:
     lengths = np.diff(start, append=len(words)) * 16
     halves = words.astype(">i8").view(">i4").ravel()
     return _array(_BYTEA_OID, _BYTEAS_OID, len(start), np.insert(halves, start * 4, lengths).tobytes())
+
+
+ROUTES = (Route("POST", "/sync", push, {200: Taken, 409: Problem}, who=(AGENCY,), body=Batch),)

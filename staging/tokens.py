@@ -15,7 +15,7 @@ from starlette.requests import Request
 from staging.answers import Refusal
 
 TOKEN_VALID_S = 8 * 3600
-CITIZEN, OFFICER, AGENCY = "citizen", "officer", "agency"
+CITIZEN, OFFICER, AGENCY, ADMIN = "citizen", "officer", "agency", "admin"
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,6 +25,9 @@ class Identity:
     account: str
     role: str
     agency: str
+
+
+NOBODY = Identity("", "", "")
 
 
 class Tokens:
@@ -60,11 +63,11 @@ def bearer(request: Request) -> str:
     return token if scheme.lower() == "bearer" else ""
 
 
-def identify(request: Request, tokens: Tokens, role: str) -> Identity:
-    """Who calls, with the role that the call needs; Refusal 401 or 403."""
+def identify(request: Request, tokens: Tokens, roles: tuple[str, ...]) -> Identity:
+    """Who calls, with one of the roles that may; Refusal 401 or 403."""
     identity = tokens.read(bearer(request), time.time())
     if identity is None:
         raise Refusal(401, "no valid token: expected `Authorization: Bearer TOKEN`, from POST /accounts/sign-in")
-    if identity.role != role:
-        raise Refusal(403, f"{identity.account} has the role {identity.role}: expected the role {role}")
+    if identity.role not in roles:
+        raise Refusal(403, f"{identity.account} has the role {identity.role}: expected the role {' or '.join(roles)}")
     return identity

@@ -1,9 +1,21 @@
-"""A small client of the portal, for its tests."""
+"""A small client of the portal, for its tests: every answer must be one that /openapi.json tells of."""
 
 import http.client
 import json
 from dataclasses import dataclass
+from functools import cache
 from typing import Any
+from urllib.parse import unquote
+
+import jsonschema_rs
+
+from staging import openapi
+from staging.app import ROUTES
+from staging.routes import Table
+
+DOCUMENT = openapi.document(ROUTES)
+TABLE = Table(ROUTES)
+occurred: set[tuple[str, str, int]] = set()  # (method, path of the route, status) of every answer so far
 
 
 @dataclass(frozen=True)
@@ -15,6 +27,29 @@ class Reply:
     headers: dict[str, str]
 
 
+def check_documented(method: str, path: str, reply: Reply) -> None:
+    """Whether the route, if there is one, tells of this status, media type and content."""
+    by_method, _ = TABLE.find(unquote(path.partition("?")[0]))
+    if method not in by_method:
+        assert reply.status == (405 if by_method else 404), reply
+        return
+    route = by_method[method]
+    told = DOCUMENT["paths"][route.path][method.lower()]["responses"]
+    assert str(reply.status) in told, f"{method} {route.path} answers {reply}, documented are {', '.join(told)}"
+    media = told[str(reply.status)].get("content", {})
+    given = reply.headers.get("content-type", "").partition(";")[0]
+    assert given in (media or {""}), f"{method} {route.path} {reply.status}: {given!r}, documented is {list(media)}"
+    if "schema" in media.get(given, {}):
+        _validator(route.path, method.lower(), reply.status).validate(reply.body)
+    occurred.add((method, route.path, reply.status))
+
+
+@cache
+def _validator(path: str, method: str, status: int) -> Any:
+    schema = DOCUMENT["paths"][path][method]["responses"][str(status)]["content"]["application/json"]["schema"]
+    return jsonschema_rs.validator_for({**schema, "components": DOCUMENT["components"]})
+
+
 @dataclass(frozen=True)
 class Caller:
     """Calls one portal as one account."""
@@ -22,15 +57,26 @@ class Caller:
     url: str
     token: str = ""
 
-    def call(self, method: str, path: str, content: object = None, raw: bytes | None = None) -> Reply:
+    def call(
+        self,
+        method: str,
+        path: str,
+        content: object = None,
+        raw: bytes | None = None,
+        headers: dict[str, str] | None = None,
+    ) -> Reply:
         connection = http.client.HTTPConnection(self.url.removeprefix("http://"), timeout=30)
-        headers = {"authorization": f"Bearer {self.token}"} if self.token else {}
+        headers = {**({"authorization": f"Bearer {self.token}"} if self.token else {}), **(headers or {})}
         body = raw if raw is not None else (json.dumps(content).encode() if content is not None else None)
         try:
             connection.request(method, path, body, headers)
             response = connection.getresponse()
             told = {name.lower(): value for name, value in response.getheaders()}
-            return Reply(response.status, json.loads(response.read()), told)
+            content = response.read()
+            is_json = told.get("content-type", "").startswith("application/json")
+            reply = Reply(response.status, json.loads(content) if is_json else content, told)
+            check_documented(method, path, reply)
+            return reply
         finally:
             connection.close()
 

@@ -15,6 +15,11 @@ AGENCIES = ["H01", "H02", "G09"]
 CITIZENS = 6
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """What looks back on the others runs after them."""
+    items.sort(key=lambda item: item.get_closest_marker("last") is not None)
+
+
 @pytest.fixture(scope="session")
 def portal(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Portal]:
     with running(tmp_path_factory.mktemp("portal") / "log.txt") as portal:

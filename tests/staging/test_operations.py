@@ -175,6 +175,8 @@ def test_supplement_only_when_asked(signed_in: SignedIn, prepared: Prepared, doc
     assert citizen.post(path, content).status == 409
     assert signed_in("officer-H01").post(f"/cases/{code}/ask-supplement").body == {"code": code, "status": 5}
     assert signed_in("citizen-000002").post(path, content).status == 404
+    unsigned = {"components": [{"name": "bad.pdf", "content": "JVBERi0xLjcK"}]}
+    assert citizen.post(path, unsigned).status == 422
     reply = citizen.post(path, content)
     assert (reply.status, reply.body["status"]) == (200, 4)
     assert citizen.get(f"/dossiers/{code}").body["history"][-1]["status"] == 4
@@ -270,5 +272,6 @@ def test_health_and_unknown_paths(portal: Portal) -> None:
     anyone = Caller(portal.url)
     assert anyone.get("/health").body == {"ok": True}
     assert anyone.get("/nowhere").status == 404
-    assert anyone.get("/sync").status == 405
-    assert "/sync" in anyone.get("/nowhere").body["error"]
+    refused = anyone.get("/sync")
+    assert (refused.status, refused.headers["allow"]) == (405, "POST")
+    assert "/openapi.json" in anyone.get("/nowhere").body["error"]
