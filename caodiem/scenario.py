@@ -31,10 +31,27 @@ class Point(Part):
     on: date
     share: q.Percent
 
+    @property
+    def is_observed(self) -> bool:
+        """Whether it was seen, rather than aimed at or assumed: curves are fitted to such points alone."""
+        return point_kind(self.share.source, self.share.evidence) in ("observed", "derived")
+
+
+def point_kind(source: str, evidence: str) -> str:
+    """`target`, `assumed`, `derived` or `observed`: what a point of the adoption path rests on."""
+    if "-target-" in source:
+        return "target"
+    return {"assumed": "assumed", "derived": "derived"}.get(evidence, "observed")
+
 
 class Adoption(Part):
-    """The path of full-process online shares, through these points."""
+    """The path of full-process online shares: through these points, or a curve fitted to those observed."""
 
+    curve: Literal["through points", "linear", "logistic", "Gompertz", "Bass", "averaged"]
+    # Day 0 of the Bass curve.
+    starts: date
+    # No fitted curve rises above it.
+    ceiling: q.PositivePercent
     ministry_dossier_share: q.Percent
     points: list[Point] = Field(min_length=2)
     # How far agencies stand apart within their group: the standard deviation of the logit of their shares.

@@ -21,7 +21,7 @@ Floats = np.ndarray
 Count = Callable[[float], float]
 
 # 90% of a normal distribution lies within so many standard deviations.
-_Z90 = 1.6449
+Z90 = 1.6449
 _LEAST_POINTS = 3
 # An error of less than 5% on so few points is luck.
 _LEAST_ERROR = 0.05
@@ -99,7 +99,7 @@ def added(fits: list[Fit], days: Floats, counts: Floats, from_day: float, to_day
     mean = float(weights @ logs)
     drifted = from_day - float(days[-1]) + (to_day - from_day) / 3
     variance = float(weights @ (logs - mean) ** 2) + rate_variance(days, counts) * drifted
-    spread = _Z90 * math.sqrt(variance)
+    spread = Z90 * math.sqrt(variance)
     return Projection(math.exp(mean), math.exp(mean - spread), math.exp(mean + spread))
 
 
@@ -135,12 +135,13 @@ def _last_rate(days: Floats, counts: Floats) -> Count:
     return lambda day: float(counts[-1] + rate * (day - days[-1]))
 
 
-def _linear(days: Floats, counts: Floats) -> Count:
+def linear(days: Floats, counts: Floats) -> Count:
+    """The straight line of least squares."""
     slope, start = np.polyfit(days, counts, 1)
     return lambda day: float(start + slope * day)
 
 
-def _by_least_squares(
+def by_least_squares(
     count: Callable[[Floats, Floats], Floats], starts: Callable[[Floats, Floats], list[list[float]]]
 ) -> Callable[[Floats, Floats], Count]:
     """A fit of `count(days, parameters)` that makes the squared logarithms of its errors least; parameters are
@@ -163,17 +164,20 @@ def _power(day: Floats, p: Floats) -> Floats:
     return np.exp(p[0]) * day ** np.exp(p[1])
 
 
-def _logistic(day: Floats, p: Floats) -> Floats:
+def logistic(day: Floats, p: Floats) -> Floats:
+    """Counts on days; `p` holds the logarithms of ceiling, rate a day and the middle's day."""
     ceiling, rate, middle = np.exp(p)
     return ceiling / (1 + np.exp(-rate * (day - middle)))
 
 
-def _gompertz(day: Floats, p: Floats) -> Floats:
+def gompertz(day: Floats, p: Floats) -> Floats:
+    """Counts on days; `p` holds the logarithms of ceiling, displacement and rate a day."""
     ceiling, displacement, rate = np.exp(p)
     return ceiling * np.exp(-displacement * np.exp(-rate * day))
 
 
-def _bass(day: Floats, p: Floats) -> Floats:
+def bass(day: Floats, p: Floats) -> Floats:
+    """Counts on days since the start; `p` holds the logarithms of ceiling, innovation and imitation a day."""
     ceiling, innovation, imitation = np.exp(p)
     decay = np.exp(-(innovation + imitation) * day)
     return ceiling * (1 - decay) / (1 + imitation / innovation * decay)
@@ -190,9 +194,9 @@ def _from_ceilings(*rest: float) -> Callable[[Floats, Floats], list[list[float]]
 
 CURVES = (
     Curve("last rate", 2, _last_rate),
-    Curve("linear", 2, _linear),
-    Curve("power", 2, _by_least_squares(_power, lambda days, counts: [[math.log(counts[-1] / days[-1]), 0.0]])),
-    Curve("logistic", 3, _by_least_squares(_logistic, _from_ceilings(0.02, 200.0))),
-    Curve("Gompertz", 3, _by_least_squares(_gompertz, _from_ceilings(5.0, 0.005))),
-    Curve("Bass", 3, _by_least_squares(_bass, _from_ceilings(1e-3, 1e-2))),
+    Curve("linear", 2, linear),
+    Curve("power", 2, by_least_squares(_power, lambda days, counts: [[math.log(counts[-1] / days[-1]), 0.0]])),
+    Curve("logistic", 3, by_least_squares(logistic, _from_ceilings(0.02, 200.0))),
+    Curve("Gompertz", 3, by_least_squares(gompertz, _from_ceilings(5.0, 0.005))),
+    Curve("Bass", 3, by_least_squares(bass, _from_ceilings(1e-3, 1e-2))),
 )

@@ -1,11 +1,17 @@
-"""The projection: the adoption path and the dossiers along it, expected values only, as rows for a report."""
+"""The projection: the adoption path and the dossiers along it, expected values only, as rows for a report.
 
+Beside the path stand the curves fitted to the observed points, and what another mix of ministries and localities
+would change.
+"""
+
+from dataclasses import replace
 from datetime import date
 from typing import Any
 
 import numpy as np
 
 from caodiem.dossier import Group
+from caodiem.errors import UsageError
 from caodiem.scenario import Scenario
 from simulation import adoption, demand
 from simulation.agencies import Agencies, online_shares
@@ -14,9 +20,10 @@ _WEEK = 7
 
 
 def project(scenario: Scenario, agencies: Agencies) -> dict[str, Any]:
-    """The path, its points, dossiers a day along it, and what each level means for groups and agencies.
+    """The path, its points, the fitted curves, dossiers a day along it, and each level's groups and agencies.
 
-    `path` and `dossiers_per_day` have an entry a week (its mean over seven days for the dossiers); shares in percent.
+    `mix` has a row for each share of ministries that the scenario thinks possible. `path`, the curves and
+    `dossiers_per_day` have an entry a week (its mean over seven days for the dossiers); shares in percent.
     """
     path = adoption.path(scenario)
     levels = [_level(scenario, agencies, path, percent) for percent in scenario.levels]
@@ -32,6 +39,9 @@ def project(scenario: Scenario, agencies: Agencies) -> dict[str, Any]:
             }
             for point in scenario.adoption.points
         ],
+        "curve": scenario.adoption.curve,
+        "fits": _fits(scenario, path),
+        "mix": [_mixed(scenario, percent) for percent in _mixes(scenario)],
         "dossiers_per_day": _weekly_dossiers(scenario, path),
         "levels": levels,
     }
@@ -60,6 +70,47 @@ def _level(scenario: Scenario, agencies: Agencies, path: adoption.Path, percent:
             )
         ],
     }  # fmt: skip
+
+
+def _fits(scenario: Scenario, path: adoption.Path) -> dict[str, Any]:
+    """Each group's four curves with error (percentage points) and weight, their mean and its 90% band, by week."""
+    start = scenario.adoption.starts.toordinal()
+    days = [float(day - start) for day in _weeks(path)]
+    found = {}
+    for group, uptake in adoption.uptakes(scenario).items():
+        bands = [uptake.band(day) for day in days]
+        found[group.value] = {
+            "curves": [
+                {"name": curve.name, "error_points": 100 * curve.error, "weight": curve.weight,
+                 "percent": [100 * curve.share(day) for day in days]}
+                for curve in uptake.curves
+            ],
+            "averaged_percent": [100 * uptake.share(day) for day in days],
+            "low_percent": [100 * low for low, _ in bands],
+            "high_percent": [100 * high for _, high in bands],
+        }  # fmt: skip
+    return found
+
+
+def _mixes(scenario: Scenario) -> list[float]:
+    """The ministries' share of dossiers and its bounds, in percent, ascending."""
+    share = scenario.adoption.ministry_dossier_share
+    return sorted({bound for bound in (share.low, share.value, share.high) if bound is not None})
+
+
+def _mixed(scenario: Scenario, percent: float) -> dict[str, Any]:
+    """When the country reaches each level if ministries have this share of all dossiers; None where it never does."""
+    path = replace(adoption.path(scenario), ministry_dossier_share=percent / 100)
+    rows = []
+    for level in scenario.levels:
+        try:
+            day = adoption.reached_on(path, level)
+        except UsageError:
+            rows.append({"percent": level, "reached_on": None})
+            continue
+        shares = {f"{group.value}_percent": 100 * share for group, share in path.shares(day).items()}
+        rows.append({"percent": level, "reached_on": date.fromordinal(round(day)).isoformat(), **shares})
+    return {"ministry_dossier_share_percent": percent, "levels": rows}
 
 
 def _weeks(path: adoption.Path) -> range:

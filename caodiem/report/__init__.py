@@ -92,6 +92,8 @@ def _article(material: Material, findings: Findings, words: Words, environment: 
         notes=page.note_on_scale(material, words),
         head=page.head(material, words),
         facts=page.facts(material, words),
+        mix=page.mix(material.projection, words),
+        uptake_text=page.uptake_text(material.projection, words),
         pictures=_pictures(material, findings, words),
         simulated_only=words.listed([words.percent(level.percent) for level in simulated_only]),
         waits=[line for level in levels for line in page.waits(level, words)],
@@ -117,6 +119,8 @@ def _pictures(material: Material, findings: Findings, words: Words) -> dict[str,
     if material.projection is not None:
         projection = material.projection
         found["adoption"] = partial(plots.adoption, projection, words), page.adoption_alt(projection, words)
+        if "fits" in projection:
+            found["uptake"] = partial(plots.uptake, projection, words), page.uptake_alt(projection, words)
         found["dossiers"] = partial(plots.dossiers, projection, words), page.dossiers_alt(projection, words)
     busy = [level for level in material.levels if level.traffic]
     if busy:

@@ -163,13 +163,6 @@ def arrival_rates(drawn: Plan, rows: pa.Table) -> ArrivalRates:
     return ArrivalRates(edges[:-1], bin_s, planned, released, finished)
 
 
-def point_kind(point: Mapping[str, Any]) -> str:
-    """`target`, `assumed`, `derived` or `observed`: what a point of the adoption path rests on."""
-    if "-target-" in point["source"]:
-        return "target"
-    return {"assumed": "assumed", "derived": "derived"}.get(point["evidence"], "observed")
-
-
 def ordinals(days: list[str]) -> Floats:
     """ISO dates as day numbers, for an axis."""
     return np.array([date.fromisoformat(day).toordinal() for day in days], dtype=np.float64)

@@ -249,6 +249,55 @@ def adoption_alt(projection: Json, words: Words) -> str:
     return words.text("adoption_alt", first=first, last=last, **ends)
 
 
+def uptake_text(projection: Json | None, words: Words) -> str:
+    """Which curve the path follows, and how well the fitted ones foretold; empty for older runs."""
+    if projection is None or "fits" not in projection:
+        return ""
+    said = [words.text("uptake_text", curve=words.curve(projection["curve"]))]
+    for group, fits in projection["fits"].items():
+        judged = [curve for curve in fits["curves"] if curve["error_points"] is not None]
+        if not judged:
+            said.append(words.text("uptake_unjudged", group=words.text(group)))
+            continue
+        errors = words.listed(
+            [f"{words.curve(curve['name'])} {words.number(curve['error_points'], 2)}" for curve in judged]
+        )
+        said.append(words.text("uptake_judged", group=words.text(group), errors=errors))
+    return " ".join(said)
+
+
+def uptake_alt(projection: Json, words: Words) -> str:
+    last = words.day(date.fromisoformat(projection["path"]["on"][-1]))
+    said = []
+    for group, fits in projection["fits"].items():
+        curves = words.listed(
+            [f"{words.curve(curve['name'])} {words.percent(curve['percent'][-1])}" for curve in fits["curves"]]
+        )
+        low, high = (words.percent(fits[f"{end}_percent"][-1]) for end in ("low", "high"))
+        path = words.percent(projection["path"][f"{group}_percent"][-1])
+        said.append(
+            words.text("uptake_alt_group", group=words.text(group), curves=curves, low=low, high=high, path=path)
+        )
+    return words.text("uptake_alt", last=last, groups=" ".join(said))
+
+
+def mix(projection: Json | None, words: Words) -> Table | None:
+    """A column a level: the day on which the country reaches it, by the ministries' share of all dossiers."""
+    if projection is None or "mix" not in projection:
+        return None
+    levels = [Cell(words.text("level_is", percent=words.percent(each["percent"])), "number")
+              for each in projection["levels"]]  # fmt: skip
+    rows = []
+    for row in projection["mix"]:
+        days = [
+            words.text("never") if each["reached_on"] is None else words.day(date.fromisoformat(each["reached_on"]))
+            for each in row["levels"]
+        ]
+        share = words.exactly(row["ministry_dossier_share_percent"]) + "%"
+        rows.append([Cell(share, "label"), *(Cell(day, "number") for day in days)])
+    return Table(words.text("mix_title"), [Cell(words.text("mix_column")), *levels], rows)
+
+
 def dossiers_alt(projection: Json, words: Words) -> str:
     table = projection["dossiers_per_day"]
     values: dict[str, str] = {}

@@ -23,6 +23,7 @@ from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullLocato
 from caodiem.dossier import OPERATIONS
 from caodiem.report import figures
 from caodiem.report.words import Words
+from caodiem.scenario import point_kind
 
 INK, GREY, RULE = "#1a1a1a", "#595959", "#d9d9d9"
 BLUE, SKY, GREEN, ORANGE, RED, PINK, YELLOW = (
@@ -36,6 +37,7 @@ _DOSSIERS = {
     "ministries_counter": "#a6cfe6",
     "localities_counter": "#f3c39d",
 }
+_CURVES = {"linear": (BLUE, "-"), "logistic": (GREEN, "--"), "Gompertz": (ORANGE, "-."), "Bass": (PINK, ":")}
 _PATH_DATA, _DECIMALS = re.compile(r' d="[^"]+"'), re.compile(r"(\.\d\d)\d+")
 _SYSTEMS = (BLUE, ORANGE, GREEN, PINK, SKY, RED, YELLOW, GREY)
 _STYLE: dict[Any, Any] = {
@@ -114,6 +116,31 @@ def adoption(projection: dict[str, Any], words: Words, shape: Shape) -> str:
         return _svg(figure)
 
 
+def uptake(projection: dict[str, Any], words: Words, shape: Shape) -> str:
+    """A panel a group: the path, the four curves fitted to the observed points, and the band of their mean."""
+    with mpl.rc_context(_STYLE):
+        figure, grid = _figure(shape, len(projection["fits"]), 3.4)
+        days = figures.ordinals(projection["path"]["on"])
+        for axes, (group, fits) in zip(grid, projection["fits"].items(), strict=True):
+            axes.fill_between(
+                days, fits["low_percent"], fits["high_percent"], color=RULE, lw=0, label=words.text("uptake_band")
+            )
+            for curve in sorted(fits["curves"], key=lambda each: list(_CURVES).index(each["name"])):
+                colour, dashes = _CURVES[curve["name"]]
+                axes.plot(days, curve["percent"], ls=dashes, color=colour, lw=1.4, label=words.curve(curve["name"]))
+            axes.plot(days, projection["path"][f"{group}_percent"], color=INK, lw=2.2, label=words.text("uptake_path"))
+            for point in projection["points"]:
+                if point["group"] == group:
+                    _point(axes, point)
+            axes.set(title=words.text(group), ylim=(0, 100), xlim=(days[0], days[-1] + 12))
+            axes.yaxis.set_major_formatter(_formatter(words))
+            _date_axis(axes, days, shape)
+        for axes in grid[:1] if shape.is_wide else grid:
+            axes.set_ylabel(words.text("adoption_axis"))
+        _legend(figure, grid[0].get_legend_handles_labels()[0], shape)
+        return _svg(figure)
+
+
 def dossiers(projection: dict[str, Any], words: Words, shape: Shape) -> str:
     """Stacked weekly means: online at the bottom, so that its growth can be read from the axis."""
     with mpl.rc_context(_STYLE):
@@ -178,7 +205,7 @@ def responses(panels: Sequence[Panel], words: Words, shape: Shape) -> str:
 
 
 def _point(axes: Axes, point: dict[str, Any]) -> str:
-    kind = figures.point_kind(point)
+    kind = point_kind(point["source"], point["evidence"])
     marker, is_filled = _POINTS[kind]
     colour = _PATH[point["group"]][0]
     day = date.fromisoformat(point["on"]).toordinal()

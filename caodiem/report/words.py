@@ -55,6 +55,9 @@ class Words:
         operation = OPERATIONS.get(name)
         return name if operation is None else {"en": operation.label_en, "vi": operation.label_vi}[self.language]
 
+    def curve(self, name: str) -> str:
+        return self.text_or(f"curve_{name}", name)
+
     def system(self, name: str) -> str:
         return self.text_or(f"system_{name}", name)
 

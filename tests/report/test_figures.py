@@ -8,6 +8,7 @@ import pytest
 from caodiem import summary
 from caodiem.report import figures
 from caodiem.report.material import LevelMaterial, gather
+from caodiem.scenario import point_kind
 from tests.report.small_run import LENGTH_S, PER_S, SERVICE_S, Serve, add_level, at_once, make_run, never, paused
 
 ARRIVALS = int(LENGTH_S * PER_S)
@@ -105,4 +106,4 @@ def test_accounts_of_a_plan_that_cannot_be_read_do_not_balance(tmp_path: Path) -
     ],
 )
 def test_points_are_told_apart(evidence: str, source: str, kind: str) -> None:
-    assert figures.point_kind({"evidence": evidence, "source": source}) == kind
+    assert point_kind(source, evidence) == kind
