@@ -21,7 +21,9 @@ from locust.stats import StatsEntry
 from caodiem import abort, part, plan, run, targets
 from caodiem.dossier import Outcome
 from caodiem.errors import CaodiemError, ExitCode, InvalidRun, SafetyError
+from caodiem.scenario import Scenario
 from loadtests import accounts, defaults, journeys
+from loadtests.board import Board
 from loadtests.client import Client
 from loadtests.portals.reference import ReferencePortal
 from loadtests.share import BEGIN, END, HEALTH, ORDERS, THROUGH
@@ -56,6 +58,8 @@ class Conductor:
         targets.load().check(self._host, journeys.highest_second_per_s(self._plan.table))
         self._rules = abort.rules(self._options.abort, targets.is_loopback(urlsplit(self._host).hostname or ""))
         self._announce()
+        self._board: Board | None = None
+        self._ended_s = 0.0
         self._forget()
         self._runner.register_message(THROUGH, self._note_through)
         self._runner.register_message(HEALTH, self._note_health)
@@ -94,6 +98,17 @@ class Conductor:
             return False
         return self._workers_have_reported()
 
+    @property
+    def host(self) -> str:
+        """The only host that this run may load."""
+        return self._host
+
+    def look(self) -> tuple[Board, float] | None:
+        """The board of the replay that runs or ran last, and the seconds of the plan that have been played."""
+        if self._board is None:
+            return None
+        return self._board, time.monotonic() - self._begun_at if self._begun_at else self._ended_s
+
     def conclude(self, code: ExitCode, reason: str) -> None:
         """End the replay early; the first reason given stands."""
         if not self._reason:
@@ -126,6 +141,8 @@ class Conductor:
             if not self._part.is_whole:
                 plan.write(self._plan, self._execution.plan)
             self._order(workers)
+            if self._environment.web_ui:
+                self._board, self._ended_s = Board(self._plan, self._execution.parts, self._scenario()), 0.0
         except CaodiemError as error:
             self.conclude(error.exit_code, str(error))
 
@@ -223,6 +240,7 @@ class Conductor:
         if waiting:
             self._runner.send_message(END, {})
             self._all_through.wait(_WORKERS_END_WITHIN_S)
+        self._look_for_the_last_time()
         execution = self._execution
         gone = sorted(self._gone() - self._through)
         if gone:
@@ -231,6 +249,17 @@ class Conductor:
         self._environment.process_exit_code = self._exit_code(outcomes)
         print(accounts.in_words(execution), file=sys.stderr)
         self._forget()
+
+    def _look_for_the_last_time(self) -> None:
+        """The parts go when the accounts are closed; what the page shows afterwards is what it sees now."""
+        if seen := self.look():
+            board, self._ended_s = seen
+            board.figures(self._ended_s)
+
+    def _scenario(self) -> Scenario | None:
+        """The scenario of the run that the plan stands in; a plan alone has none, and so no SLOs."""
+        resolved = run.Run(self._plan_file.parent.parent).scenario
+        return Scenario.model_validate(run.read_json(resolved)["resolved"]) if resolved.is_file() else None
 
     def _exit_code(self, outcomes: dict[str, int]) -> int:
         if self._reason:

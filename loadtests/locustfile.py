@@ -16,6 +16,7 @@ from locust.runners import WorkerRunner
 
 from caodiem import abort
 from caodiem.errors import CaodiemError, ExitCode
+from loadtests import dashboard
 from loadtests.conductor import Conductor
 from loadtests.share import Share
 
@@ -77,6 +78,8 @@ def begin(environment: Environment, **_: Any) -> None:
     except CaodiemError as error:
         print(f"error: {error}", file=sys.stderr)
         sys.exit(int(error.exit_code))
+    if environment.web_ui is not None:
+        dashboard.install(environment.web_ui, _conductor.host, _conductor.look)
     if environment.parsed_options.headless:
         # Under a shape Locust would die of SIGTERM without any of its closing events.
         for number in (signal.SIGTERM, signal.SIGINT):

@@ -1,10 +1,7 @@
 """The report as a reader sees it, in a real browser: at a desk and on a phone, in both languages, offline."""
 
-import base64
 import json
-import os
 import re
-import shutil
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -13,22 +10,11 @@ import pytest
 
 from caodiem import report
 from caodiem.report.words import catalogue
+from tests.browser import chromium
 from tests.report.small_run import add_level, add_verdict, make_run, make_whole, paused
 
-webdriver = pytest.importorskip("selenium.webdriver", reason="selenium is not installed: `make setup` installs it")
-CHROMIUM, DRIVER = shutil.which("chromium"), shutil.which("chromedriver")
-pytestmark = [
-    pytest.mark.browser,
-    pytest.mark.skipif(
-        not (CHROMIUM and DRIVER),
-        reason="chromium or its driver is missing: `apt-get install chromium chromium-driver`",
-    ),
-]
+pytestmark = chromium.NEEDED
 WIDTHS = (1280, 390)
-FLAGS = (
-    "--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run",
-    "--disable-background-networking", "--disable-component-update", "--disable-sync", "--hide-scrollbars",
-)  # fmt: skip
 # Boxes that cut off their own text; what scrolls by itself, or is hidden for the eye on purpose, may be wider inside.
 CLIPPED = """
 return [...document.querySelectorAll('article *')]
@@ -74,12 +60,7 @@ return [...document.images].filter(e => e.checkVisibility() && !(e.complete && e
 
 @pytest.fixture(scope="module")
 def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
-    options = webdriver.ChromeOptions()
-    options.binary_location = CHROMIUM
-    for flag in (*FLAGS, f"--user-data-dir={tmp_path_factory.mktemp('chromium')}"):
-        options.add_argument(flag)
-    options.set_capability("goog:loggingPrefs", {"performance": "ALL", "browser": "ALL"})
-    driver = webdriver.Chrome(options=options, service=webdriver.ChromeService(DRIVER))
+    driver = chromium.start(tmp_path_factory.mktemp("chromium"))
     yield driver
     driver.quit()
 
@@ -105,16 +86,7 @@ def show(browser: Any, path: Path, width: int, language: str) -> None:
     browser.get(path.as_uri())
     browser.find_element("css selector", f"label[for=choose-{language}]").click()
     browser.execute_script("document.querySelectorAll('details').forEach(e => { e.open = true })")
-    keep_picture(browser, f"{path.parent.name[:8]}-{path.parents[1].name}-{width}-{language}")
-
-
-def keep_picture(browser: Any, name: str) -> None:
-    """A picture of the whole page under $CAODIEM_SCREENSHOTS, where a person wants to look."""
-    folder = os.environ.get("CAODIEM_SCREENSHOTS")
-    if folder:
-        whole_page = {"format": "png", "captureBeyondViewport": True}
-        taken = browser.execute_cdp_cmd("Page.captureScreenshot", whole_page)
-        (Path(folder) / f"{name}.png").write_bytes(base64.b64decode(taken["data"]))
+    chromium.keep_picture(browser, f"{path.parent.name[:8]}-{path.parents[1].name}-{width}-{language}")
 
 
 @pytest.mark.parametrize("language", ["en", "vi"])
