@@ -1,7 +1,7 @@
 """The database server for one portal: PostgreSQL from a wheel in a temporary folder, or the one that
 CAODIEM_DATABASE_URL names (then everything lives in one new schema in it, dropped at the end).
 
-Starts and stops; knows of the portal's tables only that schema.sql makes them.
+Starts and stops; knows of the portal's tables only that migrations make them.
 """
 
 import ctypes
@@ -21,8 +21,8 @@ import psycopg
 from psycopg import sql
 from psycopg.conninfo import make_conninfo
 
-from caodiem.dossier import TRANSITIONS
 from caodiem.errors import InvalidRun, UsageError
+from staging import migrations
 
 URL_VARIABLE = "CAODIEM_DATABASE_URL"
 DATA_FOLDER = "postgres"
@@ -38,16 +38,9 @@ def database(folder: Path) -> Iterator[str]:
     """The connection string of an empty portal database, for as long as it is needed."""
     url = os.environ.get(URL_VARIABLE)
     with _schema_in(url) if url else _embedded(folder) as conninfo:
-        _make_tables(conninfo)
+        with psycopg.connect(conninfo) as connection:
+            migrations.migrate(connection)
         yield conninfo
-
-
-def _make_tables(conninfo: str) -> None:
-    """Run schema.sql and fill the table of allowed transitions."""
-    with psycopg.connect(conninfo) as connection:
-        connection.execute(Path(__file__).with_name("schema.sql").read_bytes())
-        allowed = [(int(before), int(after)) for before, afters in TRANSITIONS.items() for after in afters]
-        connection.cursor().executemany("INSERT INTO transitions VALUES (%s, %s)", allowed)
 
 
 @contextmanager
@@ -88,7 +81,7 @@ def _embedded(folder: Path) -> Iterator[str]:
     )
     try:
         conninfo = make_conninfo(host=str(sockets), user="postgres", dbname="postgres")
-        _wait_until_ready(server, conninfo)
+        wait_until_ready(server, conninfo)
         yield conninfo
     finally:
         _stop(server)
@@ -135,7 +128,8 @@ def _die_with_parent() -> None:
         ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGQUIT)
 
 
-def _wait_until_ready(server: subprocess.Popen[bytes], conninfo: str) -> None:
+def wait_until_ready(server: subprocess.Popen[bytes], conninfo: str) -> None:
+    """Return when the server answers; InvalidRun when it ends or takes too long."""
     deadline_s = time.monotonic() + _START_MAX_S
     while True:
         try:

@@ -7,6 +7,9 @@ import psycopg
 import pytest
 from psycopg import errors
 
+from caodiem.dossier import TRANSITIONS, Status
+from staging.admin import way_to
+
 CODE = "H01-20260701-0000001"
 _DOSSIER = "INSERT INTO dossiers VALUES (%s, '1.000001.H01', 'citizen-000000', %s, 1, '')"
 
@@ -38,6 +41,33 @@ def test_a_status_cannot_change_without_a_version(connection: psycopg.Connection
         connection.execute("UPDATE dossiers SET status = 2")
 
 
+def test_other_columns_are_no_affair_of_the_history(connection: psycopg.Connection) -> None:
+    connection.execute("UPDATE dossiers SET filing_digest = 'another'")
+    assert connection.execute("SELECT version, status FROM dossier_history").fetchall() == [(1, 1)]
+
+
+def test_what_belongs_to_a_dossier_goes_with_it(connection: psycopg.Connection) -> None:
+    connection.execute("INSERT INTO payments VALUES (%s, 'a', 1)", (CODE,))
+    connection.execute("DELETE FROM dossiers")
+    assert connection.execute("SELECT count(*) FROM dossier_history").fetchone() == (0,)
+    assert connection.execute("SELECT count(*) FROM payments").fetchone() == (0,)
+
+
+@pytest.mark.parametrize("before", list(Status))
+def test_only_allowed_steps_are_possible(connection: psycopg.Connection, before: Status) -> None:
+    """Every pair of statuses, tried by SQL."""
+    for version, status in enumerate(way_to(before)[1:], start=2):
+        connection.execute("UPDATE dossiers SET status = %s, version = %s", (int(status), version))
+    for after in Status:
+        with connection.transaction(force_rollback=True):
+            step = "UPDATE dossiers SET status = %s, version = version + 1"
+            if after in TRANSITIONS[before]:
+                connection.execute(step, (int(after),))
+            else:
+                with pytest.raises(errors.IntegrityError):
+                    connection.execute(step, (int(after),))
+
+
 def test_a_dossier_begins_as_registered(connection: psycopg.Connection) -> None:
     with pytest.raises(errors.CheckViolation):
         connection.execute(_DOSSIER, ("H01-20260701-0000002", 4))
@@ -51,6 +81,18 @@ def test_a_dossier_begins_as_registered(connection: psycopg.Connection) -> None:
         "INSERT INTO accounts VALUES ('officer', 'officer', '', '', '')",
         "INSERT INTO sync_dossiers VALUES (100202607010000001, 'not sixteen')",
         "UPDATE dossiers SET code = 'H1-1-1'",
+        "UPDATE dossiers SET code = 'H01-20260701-0000009'",
+        "UPDATE dossiers SET citizen = 'nobody'",
+        "UPDATE dossiers SET status = 11, version = 2",
+        "UPDATE dossiers SET status = 2, version = 3",
+        "UPDATE dossiers SET version = 2",
+        "INSERT INTO dossier_history VALUES ('H01-20260701-0000001', 2, 1, 2)",
+        "UPDATE dossier_history SET status = 2",
+        "UPDATE dossier_history SET at = now()",
+        "DELETE FROM dossier_history",
+        "TRUNCATE dossier_history",
+        "INSERT INTO payments VALUES ('H01-20260701-0000009', 'a', 1)",
+        "INSERT INTO components VALUES ('H01-20260701-0000009', 1, 1, '', '')",
     ],
 )
 def test_other_wrong_states(connection: psycopg.Connection, statement: str) -> None:
