@@ -14,7 +14,7 @@ from typing import Annotated, Any
 
 import typer
 
-from caodiem import comparison, plan, run, stages
+from caodiem import plan, run, stages
 from caodiem import plan_from_log as from_log
 from caodiem.errors import CaodiemError, ExitCode, UsageError
 from caodiem.operation_map import load as load_map
@@ -225,8 +225,9 @@ def compare(
     second: Annotated[Path, typer.Argument(metavar="B", help="What to hold against it, of the same kinds.")],
     as_json: Json = False,
 ) -> None:
-    """Show two runs side by side, simulated or measured, by operation and station."""
-    pairs = comparison.compare(first, second)
+    """Show two runs side by side, simulated or measured, by operation and station, with a picture in B's folder."""
+    levels, picture = stages.compare(first, second)
+    pairs = [pair for level in levels for pair in level.pairs]
     if as_json:
         _print_json([{**asdict(pair), "ratio": pair.ratio} for pair in pairs])
         return
@@ -238,6 +239,7 @@ def compare(
             f"{pair.level:<10} {pair.name:<34} {pair.figure:<5} {shown[0]:>10} {shown[1]:>10} {ratio}"
             f"   {pair.counts[0]}, {pair.counts[1]}"
         )
+    print(picture)
 
 
 @app.command()

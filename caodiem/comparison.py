@@ -36,19 +36,29 @@ class Pair:
         return self.second / self.first if usable else float("nan")
 
 
-def compare(first: Path, second: Path) -> list[Pair]:
-    """Every figure that both have. Each path is a run's folder or one `level-*/simulated` or `replayed` in it.
+@dataclass(frozen=True, slots=True)
+class Compared:
+    """One level of both: its figures, and the response times from due of all steps in seconds."""
+
+    level: str
+    pairs: list[Pair]
+    first_s: Floats
+    second_s: Floats
+
+
+def compare(first: Path, second: Path) -> list[Compared]:
+    """Every level that both have. Each path is a run's folder or one `level-*/simulated` or `replayed` in it.
 
     UsageError when a path holds no observations, or when two runs share no level.
     """
     ours, theirs = _executions(first), _executions(second)
     if len(ours) == len(theirs) == 1:
         ((level, one),), ((other, two),) = ours.items(), theirs.items()
-        return _pairs(level if level == other else f"{level} | {other}", one, two)
+        return [_compared(level if level == other else f"{level} | {other}", one, two)]
     shared = [level for level in ours if level in theirs]
     if not shared:
         raise UsageError(f"{first} has {', '.join(ours)}, {second} has {', '.join(theirs)}: expected a level in both")
-    return [pair for level in shared for pair in _pairs(level, ours[level], theirs[level])]
+    return [_compared(level, ours[level], theirs[level]) for level in shared]
 
 
 def _executions(path: Path) -> dict[str, run.Execution]:
@@ -66,11 +76,10 @@ def _executions(path: Path) -> dict[str, run.Execution]:
     return found
 
 
-def _pairs(level: str, first: run.Execution, second: run.Execution) -> list[Pair]:
-    return [
-        *_shared(level, _response_s(first), _response_s(second), QUANTILES),
-        *_shared(level, _station_s(first), _station_s(second), ()),
-    ]
+def _compared(level: str, first: run.Execution, second: run.Execution) -> Compared:
+    one_s, two_s = _response_s(first), _response_s(second)
+    pairs = [*_shared(level, one_s, two_s, QUANTILES), *_shared(level, _station_s(first), _station_s(second), ())]
+    return Compared(level, pairs, one_s["all"], two_s["all"])
 
 
 def _shared(

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 from caodiem import abort as abort_rules
-from caodiem import observations, plan, run, summary, targets, verdict
+from caodiem import comparison, observations, plan, run, summary, targets, verdict
 from caodiem.document import Document
 from caodiem.errors import ExitCode, InvalidRun, UsageError
 from caodiem.network import NetworkScenario
@@ -278,6 +278,22 @@ def report(into: run.Run) -> Path:
     from caodiem.report import build
 
     return build(into)
+
+
+def compare(first: Path, second: Path) -> tuple[list[comparison.Compared], Path]:
+    """Two runs side by side, and a picture of them under plots/ of the second one's folder."""
+    from caodiem.report import compared
+
+    levels = comparison.compare(first, second)
+    names = _name(first), _name(second)
+    into = run.Run(second if run.Run(second).manifest.is_file() else second.resolve().parents[1])
+    return levels, compared.draw(levels, names, into.plots / f"compared-with-{names[0].replace('/', '-')}.png")
+
+
+def _name(path: Path) -> str:
+    """A run by its folder; one execution of it also by level and kind."""
+    parts = path.resolve().parts
+    return parts[-1] if run.Run(path).manifest.is_file() else "/".join(parts[-3:])
 
 
 def calibrate(source: run.Run) -> "list[Measured]":

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from caodiem import observations, run
+from caodiem import observations, run, stages
 from caodiem.comparison import compare
 from caodiem.dossier import Outcome
 from caodiem.errors import UsageError
@@ -31,7 +31,8 @@ def made(folder: Path, took_s: float, level: str = "level-85", outcome: Outcome 
 
 
 def test_a_run_twice_as_slow_is_twice_as_slow_everywhere(tmp_path: Path) -> None:
-    pairs = compare(made(tmp_path / "a", 0.1), made(tmp_path / "b", 0.2))
+    (level,) = compare(made(tmp_path / "a", 0.1), made(tmp_path / "b", 0.2))
+    pairs = level.pairs
     found = {(pair.name, pair.figure): pair.ratio for pair in pairs}
     assert found["all", "p95"] == pytest.approx(2)
     assert found["look_up_status", "p50"] == pytest.approx(2)
@@ -43,13 +44,23 @@ def test_a_run_twice_as_slow_is_twice_as_slow_everywhere(tmp_path: Path) -> None
 def test_a_prediction_is_compared_with_a_measurement(tmp_path: Path) -> None:
     first = made(tmp_path / "a", 0.1) / "level-85" / "replayed"
     second = made(tmp_path / "b", 0.1, level="level-43") / "level-43" / "replayed"
-    assert {pair.level for pair in compare(first, second)} == {"level-85 | level-43"}
+    (level,) = compare(first, second)
+    assert level.level == "level-85 | level-43"
+    assert {pair.level for pair in level.pairs} == {level.level}
 
 
 def test_what_was_never_answered_has_no_ratio(tmp_path: Path) -> None:
-    pairs = compare(made(tmp_path / "a", 0.1), made(tmp_path / "b", 0.1, outcome=Outcome.FAILED))
-    assert math.isinf(pairs[0].second)
-    assert math.isnan(pairs[0].ratio)
+    (level,) = compare(made(tmp_path / "a", 0.1), made(tmp_path / "b", 0.1, outcome=Outcome.FAILED))
+    assert math.isinf(level.pairs[0].second)
+    assert math.isnan(level.pairs[0].ratio)
+
+
+def test_the_picture_stands_in_the_second_run(tmp_path: Path) -> None:
+    first, second = made(tmp_path / "a", 0.1), made(tmp_path / "b", 0.1, outcome=Outcome.FAILED)
+    levels, picture = stages.compare(first, second / "level-85" / "replayed")
+    assert len(levels) == 1
+    assert picture == second / "plots" / "compared-with-a.png"
+    assert picture.read_bytes().startswith(b"\x89PNG")
 
 
 def test_folders_without_observations_are_refused(tmp_path: Path) -> None:
