@@ -129,16 +129,20 @@ def replay(
     window: Window = "",
     scale: PartScale = 1.0,
     speed: Speed = 1.0,
+    journeys: Annotated[str, typer.Option(metavar="A,B", help="Replay these journeys alone.")] = "",
     pool: Pool = None,
     greatest_lateness: GreatestLateness = None,
     abort: Abort = None,
     host: Host = None,
+    portal: Annotated[
+        str | None, typer.Option(metavar="MODULE:CLASS", help="The class that knows the host's requests.")
+    ] = None,
     as_json: Json = False,
 ) -> None:
     """Replay the plans of a run, or a part of them, once more into a new run's folder."""
-    generator = stages.Generator(host, tuple(abort or ()), pool, greatest_lateness)
+    generator = stages.Generator(host, tuple(abort or ()), pool, greatest_lateness, portal)
     generator.check()
-    part = parse_part(window, scale, speed)
+    part = parse_part(window, scale, speed, journeys)
     inputs, made = stages.continued(source, part)
     _announce(inputs, made, run.read_json(made.manifest)["options"]["scale"], str(part), generator.in_words(inputs))
 

@@ -1,4 +1,4 @@
-"""Which part of a plan is replayed, and how fast: a window, a share of its dossiers, a speed.
+"""Which part of a plan is replayed, and how fast: a window, a share of its dossiers, some journeys, a speed.
 
 What comes of it is a plan again, with a hash of its own, and the accounts of a replay are against that one.
 """
@@ -18,12 +18,13 @@ _SLOWEST, _FASTEST = 0.001, 1000.0
 
 @dataclass(frozen=True, slots=True)
 class Part:
-    """Seconds [start_s, start_s + length_s) of a plan, thinned to `scale`, with all times divided by `speed`."""
+    """Seconds [start_s, start_s + length_s) of a plan, thinned to `scale`, all times divided by `speed`."""
 
     start_s: float = 0.0
     length_s: float = math.inf
     scale: float = 1.0
     speed: float = 1.0
+    journeys: tuple[str, ...] = ()  # all of them where none is named
 
     @property
     def is_whole(self) -> bool:
@@ -38,6 +39,8 @@ class Part:
             raise UsageError(f"--window starts at second {self.start_s:g}: expected less than {length_s:g} s, the plan")
         found = plans.window(whole, self.start_s, min(self.length_s, length_s - self.start_s))
         found = plans.hasten(plans.scale(found, self.scale), self.speed)
+        if self.journeys:
+            found = plans.only(found, self.journeys)
         if not found.arrivals:
             raise UsageError(f"{self}: nobody arrives; expected a wider window or a greater --scale")
         return found
@@ -45,21 +48,26 @@ class Part:
     def __str__(self) -> str:
         """In the words of the options, so that it can be asked for again."""
         window = "all" if math.isinf(self.length_s) else f"{self.start_s:g}+{self.length_s:g} s"
-        return f"window {window}, scale {self.scale:g}, speed {self.speed:g}"
+        journeys = f", journeys {','.join(self.journeys)}" if self.journeys else ""
+        return f"window {window}, scale {self.scale:g}, speed {self.speed:g}{journeys}"
 
 
-def parse(window: str, scale: float, speed: float) -> Part:
-    """From the options `--window START+LENGTH` ("" for all of it), `--scale` and `--speed`; UsageError says which."""
+def parse(window: str, scale: float, speed: float, journeys: str = "") -> Part:
+    """From the options `--window START+LENGTH`, `--scale`, `--speed` and `--journeys A,B`; UsageError says which.
+
+    "" stands for the whole window, and for every journey.
+    """
+    names = tuple(name.strip() for name in journeys.split(",") if name.strip())
     if not 0 < scale <= 1:
         raise UsageError(f"--scale {scale:g}: expected more than 0 and at most 1")
     if not _SLOWEST <= speed <= _FASTEST:
         raise UsageError(f"--speed {speed:g}: expected {_SLOWEST:g} to {_FASTEST:g}; 2 is twice as fast")
     if not window:
-        return Part(scale=scale, speed=speed)
+        return Part(scale=scale, speed=speed, journeys=names)
     found = _WINDOW.fullmatch(window)
     if found is None:
         raise UsageError(f"--window {window!r}: expected START+LENGTH, like '600+60' or '10min+90s' (s, min, h)")
     start_s, length_s = float(found[1]) * _SECONDS[found[2]], float(found[3]) * _SECONDS[found[4]]
     if not length_s > 0:
         raise UsageError(f"--window {window!r}: a length of 0: expected more")
-    return Part(start_s, length_s, scale, speed)
+    return Part(start_s, length_s, scale, speed, names)

@@ -1,12 +1,12 @@
 """The plan: who does what when. One row a step; everything that executes a plan starts from this table.
 
 A plan is an Arrow table plus `PlanMeta`, kept in one Parquet file. Its rows stand in order of (due_s, arrival, step).
-Nothing here draws: `window`, `scale`, `hasten` and `stripe` choose rows and stretch time, so a plan comes of a plan.
+Nothing here draws: `window`, `scale`, `hasten`, `only` and `stripe` choose rows and stretch time, so a plan comes of a plan.
 """
 
 import hashlib
 import json
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
@@ -152,6 +152,16 @@ def hasten(plan: Plan, speed: float) -> Plan:
         table = table.set_column(table.schema.get_field_index(name), name, pc.divide(table[name], float(speed)))
     meta = replace(plan.meta, length_s=plan.meta.length_s / speed, speed=plan.meta.speed * speed)
     return make(table, meta)
+
+
+def only(plan: Plan, journeys: Collection[str]) -> Plan:
+    """The arrivals of some journeys; UsageError names one that the plan does not have."""
+    names = plan.table["journey"].cast(pa.string())
+    known = sorted(pc.unique(names).to_pylist())
+    for name in journeys:
+        if name not in known:
+            raise UsageError(f"--journeys {name}: expected some of {', '.join(known)}")
+    return make(plan.table.filter(pc.is_in(names, pa.array(journeys, pa.string()))), plan.meta)
 
 
 def kept_at_scale(seed: int, dossier: np.ndarray, scale: float) -> np.ndarray:

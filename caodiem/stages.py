@@ -181,6 +181,7 @@ class Generator:
     abort: tuple[str, ...] = ()  # rules as caodiem/abort.py reads them
     pool: int | None = None
     greatest_lateness_s: float | None = None
+    portal: str | None = None  # the portal class, as module:Class
 
     def check(self) -> None:
         """UsageError or SafetyError when it will not do; asked before any work and again before a replay."""
@@ -189,6 +190,12 @@ class Generator:
             raise UsageError(f"--pool {self.pool}: expected at least 1")
         if self.greatest_lateness_s is not None and not self.greatest_lateness_s > 0:
             raise UsageError(f"--greatest-lateness {self.greatest_lateness_s:g}: expected more than 0 seconds")
+        if self.portal is not None:
+            if self.host is None:
+                raise UsageError(f"--portal {self.portal}: expected --host as well, the portal that it is for")
+            from loadtests import portals
+
+            portals.load(self.portal)
         if self.host is not None:
             targets.load().check(self.host)
 
@@ -211,6 +218,7 @@ class Generator:
             "abort": self.abort,
             "pool": int(said.pool.value) if self.pool is None else self.pool,
             "greatest_lateness_s": said.greatest_lateness.value if lateness_s is None else lateness_s,
+            **({} if self.portal is None else {"portal": self.portal}),
         }
 
 

@@ -22,10 +22,9 @@ from caodiem import abort, part, plan, run, targets
 from caodiem.dossier import Outcome
 from caodiem.errors import CaodiemError, ExitCode, InvalidRun, SafetyError
 from caodiem.scenario import Scenario
-from loadtests import accounts, defaults, journeys
+from loadtests import accounts, defaults, journeys, portals
 from loadtests.board import Board
 from loadtests.client import Client
-from loadtests.portals.reference import ReferencePortal
 from loadtests.share import BEGIN, END, HEALTH, ORDERS, THROUGH
 
 ADMIN_TOKEN = "CAODIEM_ADMIN_TOKEN"
@@ -49,8 +48,10 @@ class Conductor:
         self._runner = environment.runner
         self._options = environment.parsed_options
         self._plan_file = defaults.plan_file(self._options.plan)
-        self._part = part.parse(self._options.window, self._options.scale, self._options.speed)
+        asked = self._options
+        self._part = part.parse(asked.window, asked.scale, asked.speed, asked.journeys)
         self._plan = self._part.of(plan.read(self._plan_file))
+        portals.check_serves(portals.load(self._options.portal), self._plan)
         self._admin_token = os.environ.get(ADMIN_TOKEN, "")
         if not environment.host:
             environment.host, self._admin_token = defaults.staging_portal()
@@ -161,7 +162,7 @@ class Conductor:
     def _order(self, workers: list[str]) -> None:
         assert self._execution is not None
         client = Client(self._host, targets.load(), 1)
-        prepared = ReferencePortal(self._admin_token).prepare(self._plan, client.send)
+        prepared = portals.load(self._options.portal, self._admin_token).prepare(self._plan, client.send)
         client.close()
         self._workers = dict(enumerate(workers))
         for index, worker in self._workers.items():
@@ -175,6 +176,7 @@ class Conductor:
                 "greatest_lateness_s": self._options.greatest_lateness,
                 "until_s": self._last_due_s() + _DRAIN_S,
                 "abort_rules": [rule.text for rule in self._rules],
+                "portal": self._options.portal,
                 "prepared": prepared,
             }
             self._runner.send_message(ORDERS, orders, worker)
@@ -276,6 +278,7 @@ class Conductor:
             "target": _without_userinfo(self._host),
             "plan_hash": self._plan.meta.plan_hash,
             "part": str(self._part),
+            "portal": self._options.portal,
             "pool": self._options.num_users or 1,
             "greatest_lateness_s": self._options.greatest_lateness,
             "workers": len(self._workers),

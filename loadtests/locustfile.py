@@ -16,7 +16,7 @@ from locust.runners import WorkerRunner
 
 from caodiem import abort
 from caodiem.errors import CaodiemError, ExitCode
-from loadtests import dashboard
+from loadtests import dashboard, portals
 from loadtests.conductor import Conductor
 from loadtests.share import Share
 
@@ -43,6 +43,16 @@ def add_arguments(parser: LocustArgumentParser, **_: Any) -> None:
     )
     parser.add_argument(
         "--speed", type=float, default=1.0, include_in_web_ui=False, help="divide due and think times by this"
+    )
+    parser.add_argument(
+        "--journeys", default="", metavar="A,B", include_in_web_ui=False, help="replay these journeys alone"
+    )
+    parser.add_argument(
+        "--portal",
+        default=portals.REFERENCE,
+        metavar="MODULE:CLASS",
+        include_in_web_ui=False,
+        help="the class that knows the portal's requests (default: that of our staging portal)",
     )
     parser.add_argument(
         "--greatest-lateness",

@@ -17,7 +17,7 @@ from typing import Any
 from caodiem import plan as plans
 from caodiem import run
 from caodiem.errors import ExitCode
-from loadtests import accounts
+from loadtests import accounts, portals
 
 Progress = Callable[[float], None]
 
@@ -36,10 +36,11 @@ def replay(
     greatest_lateness_s: float,
     progress: Progress | None,
     abort: Sequence[str] = (),
+    portal: str = portals.REFERENCE,
 ) -> int:
     """Replay `plan` against `host` and leave observations, components and info in `into`; returns the exit code.
 
-    `abort` holds rules that stop it (caodiem.abort); without any, those of the host's kind apply.
+    `portal` (module:Class) knows the portal's requests. `abort` holds rules that stop it (caodiem.abort); without any, those of the host's kind apply.
     0 when it was replayed to its end, 3 when it ended early, 4 when it was refused or stopped for safety. `progress`
     hears now and then how many seconds of the plan have been played. An earlier replay in `into` is overwritten. An
     exception, Ctrl-C among them, stops Locust, closes the accounts from what was written and is raised again.
@@ -48,7 +49,7 @@ def replay(
     into.folder.mkdir(parents=True, exist_ok=True)
     accounts.clear(into)
     began_s = time.monotonic()
-    command = _command(plan, into, host, pool, greatest_lateness_s, abort)
+    command = _command(plan, into, host, pool, greatest_lateness_s, portal, abort)
     with (into.folder / "locust.log").open("wb") as log:
         locust = subprocess.Popen(
             command,
@@ -68,7 +69,13 @@ def replay(
 
 
 def _command(
-    plan: Path, into: run.Execution, host: str, pool: int, greatest_lateness_s: float, abort: Sequence[str]
+    plan: Path,
+    into: run.Execution,
+    host: str,
+    pool: int,
+    greatest_lateness_s: float,
+    portal: str,
+    abort: Sequence[str],
 ) -> list[str]:
     """Everything that matters is said here, so that no locust.conf of the user's or ours changes it."""
     options: Mapping[str, Any] = {
@@ -79,6 +86,7 @@ def _command(
         "--users": pool,
         "--spawn-rate": min(pool, _SPAWN_RATE_PER_S),
         "--greatest-lateness": greatest_lateness_s,
+        "--portal": portal,
     }
     words = [str(word) for option in options.items() for word in option]
     words += [f"--abort={rule}" for rule in abort]

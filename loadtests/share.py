@@ -14,12 +14,11 @@ from locust.env import Environment
 
 from caodiem import abort, targets
 from caodiem.observations import Recorder
-from loadtests import journeys
+from loadtests import journeys, portals
 from loadtests.client import Client
 from loadtests.journeys import Journey
 from loadtests.ledger import Ledger
 from loadtests.pacer import Bound, Pacer
-from loadtests.portals.reference import ReferencePortal
 from loadtests.swarm import Released, Swarm
 
 # Messages, conductor to worker and back. Their data are primitives: they travel by msgpack.
@@ -65,7 +64,7 @@ class Share:
         stripe = journeys.of_stripe(Path(orders["plan"]), orders["index"], orders["count"])
         firsts = ((journey.due_s, journey) for journey in stripe)
         worker = f"{socket.gethostname()}-{orders['index']}"
-        portal = ReferencePortal()
+        portal = portals.load(orders["portal"])
         portal.use(orders["prepared"])
         permitted = targets.load()
         top_rate_per_s = permitted.top_rate_per_s(orders["host"]) / orders["count"]

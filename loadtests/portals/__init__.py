@@ -1,14 +1,16 @@
 """What a replay asks of a portal class: one class for each kind of portal, reference.py for ours.
 
-A team with its own portal writes one class with the two methods of `Portal` and nothing else. Knows no Locust, no
-sockets and no clock.
+A team with its own portal writes one class that does what `Portal` says and nothing else (docs/your-portal.md). Knows
+no Locust, no sockets and no clock.
 """
 
-from collections.abc import Callable, Mapping
+import importlib
+from collections.abc import Callable, Collection, Mapping
 from types import MappingProxyType
 from typing import Any, NamedTuple, Protocol
 
 from caodiem.dossier import Outcome
+from caodiem.errors import UsageError
 from caodiem.plan import Plan
 from loadtests.journeys import Journey
 
@@ -40,10 +42,16 @@ class Answer(NamedTuple):
 
 
 Send = Callable[[Request], Answer]
+REFERENCE = "loadtests.portals.reference:ReferencePortal"
 
 
 class Portal(Protocol):
-    """How one kind of portal is made ready for a plan, and asked for a step of it."""
+    """How one kind of portal is made ready for a plan, and asked for a step of it.
+
+    Made with the token of `CAODIEM_ADMIN_TOKEN` ("" where there is none), which only `prepare` may use.
+    """
+
+    operations: Collection[str]  # what `request` can ask; a plan with others is refused before the first packet
 
     def prepare(self, plan: Plan, send: Send) -> dict[str, Any]:
         """Put the portal into the state that the plan's first steps expect, before the clock starts.
@@ -60,3 +68,28 @@ class Portal(Protocol):
     def request(self, journey: Journey) -> Request:
         """What `journey.step` asks of the portal."""
         ...
+
+
+def load(name: str, admin_token: str = "") -> Portal:
+    """The portal class that `name` (module:Class) means, made; UsageError when there is none or it lacks something."""
+    module, _, kind = name.partition(":")
+    try:
+        made = getattr(importlib.import_module(module), kind)(admin_token)
+    except (ImportError, AttributeError, ValueError, TypeError) as error:
+        raise UsageError(f"--portal {name}: {error}; expected a class as module:Class, like {REFERENCE}") from error
+    missing = [part for part in ("operations", "prepare", "use", "request") if not hasattr(made, part)]
+    if missing:
+        raise UsageError(f"--portal {name}: has no {', '.join(missing)}; expected what loadtests.portals.Portal says")
+    portal: Portal = made
+    return portal
+
+
+def check_serves(portal: Portal, plan: Plan) -> None:
+    """UsageError that names what the plan asks and the portal class cannot, and the journeys that would do."""
+    table = plan.table.select(["journey", "operation"]).group_by(["journey", "operation"]).aggregate([]).to_pylist()
+    unserved = sorted({row["operation"] for row in table} - set(portal.operations))
+    if unserved:
+        lacking = {row["journey"] for row in table if row["operation"] in unserved}
+        possible = sorted({row["journey"] for row in table} - lacking)
+        instead = f"--journeys {','.join(possible)}" if possible else "another plan: no journey of this one will do"
+        raise UsageError(f"the portal class serves no {', '.join(unserved)}; expected {instead}")

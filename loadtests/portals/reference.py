@@ -53,6 +53,7 @@ class ReferencePortal:
             "push_sync": self._push_sync,
             **dict.fromkeys(_ACTIONS, self._act),
         }
+        self.operations = tuple(self._asks)
 
     def prepare(self, plan: Plan, send: Send) -> dict[str, Any]:
         """Dossiers in the status that their first step expects, accounts, tokens of staff, documents to file."""

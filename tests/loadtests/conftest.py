@@ -18,11 +18,11 @@ class Served(NamedTuple):
 
 @pytest.fixture
 def serve() -> Iterator[Callable[..., Served]]:
-    """Starts small portals with the options given; stops them after the test."""
+    """Starts small portals, or those of another script, with the options given; stops them after the test."""
     started: list[subprocess.Popen[str]] = []
 
-    def start(*options: str) -> Served:
-        command = [sys.executable, str(Path(__file__).with_name("small_portal.py")), *options]
+    def start(*options: str, script: str = "small_portal.py") -> Served:
+        command = [sys.executable, str(Path(__file__).with_name(script)), *options]
         process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
         started.append(process)
         assert process.stdout is not None

@@ -91,16 +91,16 @@ class SmallPortal:
         return 404, {}
 
 
-async def main() -> None:
-    parser = argparse.ArgumentParser()
-    parser.add_argument("--service-s", type=float, default=0.0)
-    parser.add_argument("--redirect-to", default="")
-    options = parser.parse_args()
-    portal = SmallPortal(options.service_s, options.redirect_to)
+async def serve(portal: SmallPortal) -> None:
+    """On a free port of loopback, which is printed."""
     server = await asyncio.start_server(portal.serve, "127.0.0.1", 0, backlog=1024)
     print(f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}", flush=True)
     await server.serve_forever()
 
 
 if __name__ == "__main__":
-    asyncio.run(main())
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--service-s", type=float, default=0.0)
+    parser.add_argument("--redirect-to", default="")
+    options = parser.parse_args()
+    asyncio.run(serve(SmallPortal(options.service_s, options.redirect_to)))

@@ -379,7 +379,7 @@ def test_the_web_ui_cannot_change_the_host(serve: Serve, into: run.Execution) ->
     started = locust(planned, into, serve().url, "--web-host", "127.0.0.1", "--web-port", str(port))
     with listening() as (elsewhere, server):
         form = urllib.parse.urlencode({"user_count": 5, "spawn_rate": 5, "host": elsewhere}).encode()
-        for _ in range(50):
+        for _ in range(400):
             try:
                 with urllib.request.urlopen(f"http://127.0.0.1:{port}/swarm", form, timeout=5) as answer:
                     said = json.load(answer)
