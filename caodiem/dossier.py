@@ -152,20 +152,20 @@ STATUS_BEFORE: dict[str, Status] = {
     "digitise_paper": Status.REGISTERED,
 }
 
-_SERIALS_PER_DAY = 10_000_000
+SERIALS_PER_DAY = 10_000_000
 _CODE = re.compile(r"^(?P<agency>[GH]\d{2})-(?P<day>\d{8})-(?P<serial>\d{7})$")
 
 
 def dossier_number(filed_on: date, serial: int) -> int:
     """The plan's `dossier` key: yyyymmdd followed by a seven-digit serial, unique in the whole country."""
-    if not 0 <= serial < _SERIALS_PER_DAY:
-        raise ValueError(f"serial {serial}: expected 0 to {_SERIALS_PER_DAY - 1}")
-    return int(filed_on.strftime("%Y%m%d")) * _SERIALS_PER_DAY + serial
+    if not 0 <= serial < SERIALS_PER_DAY:
+        raise ValueError(f"serial {serial}: expected 0 to {SERIALS_PER_DAY - 1}")
+    return int(filed_on.strftime("%Y%m%d")) * SERIALS_PER_DAY + serial
 
 
 def dossier_code(agency: str, dossier: int) -> str:
     """The code citizens see: unit, day, seven-digit serial (source: lifecycle-code-newer-example)."""
-    return f"{agency}-{dossier // _SERIALS_PER_DAY:08d}-{dossier % _SERIALS_PER_DAY:07d}"
+    return f"{agency}-{dossier // SERIALS_PER_DAY:08d}-{dossier % SERIALS_PER_DAY:07d}"
 
 
 def parse_dossier_code(code: str) -> tuple[str, int]:
@@ -173,4 +173,4 @@ def parse_dossier_code(code: str) -> tuple[str, int]:
     match = _CODE.match(code)
     if match is None:
         raise ValueError(f"dossier code {code!r}: expected a form like H01-20260609-0092637")
-    return match["agency"], int(match["day"]) * _SERIALS_PER_DAY + int(match["serial"])
+    return match["agency"], int(match["day"]) * SERIALS_PER_DAY + int(match["serial"])

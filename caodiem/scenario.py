@@ -4,8 +4,9 @@ The classes say what a scenario file may hold. Reading files, merging `extends` 
 scenario_file.py.
 """
 
+import math
 from collections.abc import Iterator
-from datetime import date
+from datetime import date, datetime
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from pydantic import BaseModel, Field
@@ -15,6 +16,9 @@ from caodiem.behaviour import Count, Outage, Retries, Slowdown, Time, overlaps
 from caodiem.behaviour import Seconds as AnySeconds
 from caodiem.document import Document, Part
 from caodiem.dossier import OPERATIONS, Group
+
+# Each surge numbers its dossiers in a block of its own of a day's serials.
+MOST_SURGES = 3
 
 if TYPE_CHECKING:
     OperationName = str
@@ -58,8 +62,38 @@ class Adoption(Part):
     spread: q.LogitSpread
 
 
+class ServiceGroup(Part):
+    """Services of one group of agencies that are filed alike."""
+
+    name: str = Field(min_length=1)
+    group: Group
+    # Of all dossiers of its group of agencies; the services of a group come to 100.
+    share: q.Percent
+    # How far the logit of its online share stands above the agency's own; agencies' shares are kept.
+    lean: q.Logit
+    # Of its dossiers that are not handled end to end online: those that are filed online all the same.
+    partly: q.Percent
+    months: q.YearProfile
+
+
+class Surge(Part):
+    """Dossiers that come on top of the usual ones, at one agency or at all by their volumes.
+
+    An announcement's rate starts at once and decays; a deadline's grows towards it and falls to nothing.
+    """
+
+    name: str = Field(min_length=1)
+    kind: Literal["announcement", "deadline"]
+    at: datetime
+    size: q.Dossiers
+    # The rate changes by a factor of e in this time, besides citizens' hours.
+    decay: q.Hours
+    online: q.Percent
+    agency: str | None = None
+
+
 class Demand(Part):
-    """Dossiers filed, all channels, and how they fall on days and hours."""
+    """Dossiers filed, all channels, and how they fall on services, days and hours."""
 
     year: Annotated[int, Field(ge=2020, le=2035)]
     volume: q.DossiersPerDay
@@ -73,6 +107,8 @@ class Demand(Part):
     week_counter: q.WeekProfile
     hours_online: q.DayProfile
     hours_counter: q.DayProfile
+    services: list[ServiceGroup] = Field(min_length=2)
+    surges: list[Surge] = Field(default_factory=list, max_length=MOST_SURGES)
 
 
 class Office(Part):
@@ -212,6 +248,7 @@ class Scenario(Document):
             shares = [point.share.value for point in self.adoption.points if point.group is group]
             if shares != sorted(shares):
                 found.append((f"adoption.points ({group.value})", shares, "shares that do not fall"))
+        found += _demand_contradictions(self.demand)
         office = self.office
         hours = [office.morning_from, office.morning_to, office.afternoon_from, office.afternoon_to]
         values = [hour.value for hour in hours]
@@ -221,6 +258,27 @@ class Scenario(Document):
         if len({f"{level:g}" for level in self.levels}) < len(self.levels):
             found.append(("levels", self.levels, "levels that differ in their first six digits"))
         return found
+
+
+def _demand_contradictions(demand: Demand) -> list[tuple[str, object, str]]:
+    """The same of the services and surges."""
+    found: list[tuple[str, object, str]] = []
+    for group in Group:
+        shares = [service.share.value for service in demand.services if service.group is group]
+        if not math.isclose(sum(shares), 100, abs_tol=1e-6):
+            found.append((f"demand.services ({group.value}).share", shares, "shares that come to 100 percent"))
+    for number, surge in enumerate(demand.surges):
+        if surge.at.year != demand.year or surge.at.tzinfo is not None:
+            found.append(
+                (f"demand.surges[{number}].at", str(surge.at), f"a local time in {demand.year}, the calendar's")
+            )
+    for key, names in (
+        ("services", [service.name for service in demand.services]),
+        ("surges", [surge.name for surge in demand.surges]),
+    ):
+        if len(set(names)) < len(names):
+            found.append((f"demand.{key}", names, "names that differ"))
+    return found
 
 
 def inputs(scenario: Scenario) -> list[dict[str, Any]]:

@@ -49,6 +49,9 @@ def load(path: Path, scenario: Scenario) -> Agencies:
     except (OSError, KeyError, ValueError, TypeError) as error:
         columns = "code,group,name_vi,name_en,volume_rank,share_rank"
         raise UsageError(f"{path}: {error}; expected a CSV file with the columns {columns}") from error
+    for number, surge in enumerate(scenario.demand.surges):
+        if surge.agency is not None and surge.agency not in words["code"]:
+            raise UsageError(f"demand.surges[{number}].agency = {surge.agency!r}: expected a code of {path}")
     volumes = _volumes(groups, volume_rank, scenario)
     return Agencies(words["code"], words["name_en"], words["name_vi"], groups, volumes, share_rank)
 
@@ -75,6 +78,34 @@ def online_shares(agencies: Agencies, scenario: Scenario, means: dict[Group, flo
         constant = brentq(excess, logit(mean) - 10 * spread - 1, logit(mean) + 10 * spread + 1, xtol=1e-13)
         shares[members] = expit(constant + offsets)
     return shares
+
+
+def service_shares(agencies: Agencies, scenario: Scenario, shares: Floats) -> Floats:
+    """Each agency's online share of each service, such that its mean over its services' dossiers is `shares`.
+
+    A row an agency, a column a service; 0 where the agency has none of it. A service's logit stands `lean` above the
+    agency's constant, which is found by bisection to the last bit.
+    """
+    services = scenario.demand.services
+    lean = np.array([service.lean.value for service in services])
+    parts = service_parts(agencies, scenario)
+    below, above = np.full((2, len(shares)), np.abs(lean).max() + 40.0) * np.array([[-1.0], [1.0]])
+    for _ in range(100):
+        middle = (below + above) / 2
+        is_low = (parts * expit(middle[:, None] + lean)).sum(axis=1) < shares
+        below, above = np.where(is_low, middle, below), np.where(is_low, above, middle)
+    found = np.where((shares > 0) & (shares < 1), expit((below[:, None] + lean).T), shares).T
+    return np.asarray(np.where(parts > 0, found, 0.0))
+
+
+def service_parts(agencies: Agencies, scenario: Scenario) -> Floats:
+    """The share (0 to 1) of each service (columns) in the dossiers of each agency (rows)."""
+    return np.array(
+        [
+            [service.share.value / 100 if service.group is group else 0.0 for service in scenario.demand.services]
+            for group in agencies.group
+        ]
+    )
 
 
 def _check_ranks(groups: list[Group], ranks: Floats) -> None:

@@ -1,7 +1,8 @@
-"""Demand: how many dossiers are filed on which day, at which agency, by which channel, at what second.
+"""Demand: how many dossiers are filed on which day, at which agency, for what, by which channel, at what second.
 
 Every dossier is drawn whole and keyed by its number, so that two adoption levels share their random numbers: the same
-dossier that comes to the counter at 43% comes online at 85%.
+dossier that comes to the counter at 43% comes online at 85%. Surges number their dossiers apart, so that one more or
+less changes no other dossier.
 """
 
 from dataclasses import dataclass
@@ -11,14 +12,17 @@ import holidays
 import numpy as np
 from scipy.stats import gamma, poisson
 
-from caodiem.dossier import dossier_number
+from caodiem.dossier import SERIALS_PER_DAY, Group, dossier_number
 from caodiem.draws import uniform
 from caodiem.plan import kept_at_scale
-from caodiem.scenario import Scenario
-from simulation.agencies import Agencies
+from caodiem.scenario import Scenario, Surge
+from simulation import surge as surges
+from simulation.agencies import Agencies, service_parts, service_shares
+from simulation.surge import DAY_S
 
 Floats = np.ndarray
-DAY_S = 86_400
+# Each surge's serials of a day, from the top of the day's numbers downwards.
+_SURGE_SERIALS = 2_000_000
 LEAD_DAYS = 61  # November and December
 
 
@@ -26,7 +30,8 @@ LEAD_DAYS = 61  # November and December
 class Calendar:
     """A year's days, and the last weeks of the year before, in which the work at hand on 1 January was filed.
 
-    Weights are relative to the mean day of the year; arrays have an entry a day.
+    Weights are relative to the mean day of the year; arrays have an entry a day. `services` holds the weights of each
+    service apart: channel (0 counter, 1 online), service, day.
     """
 
     days: list[date]
@@ -34,6 +39,7 @@ class Calendar:
     working: np.ndarray  # desks are open
     online: Floats  # weight of online filings
     counter: Floats  # weight of filings at a counter
+    services: Floats
     factor: Floats  # what the day carries beyond chance, mean 1
 
     def index(self, day: date) -> int:
@@ -46,8 +52,10 @@ class Filings:
 
     dossier: np.ndarray  # int64, caodiem.dossier.dossier_number
     agency: np.ndarray  # index into Agencies
-    online: np.ndarray  # bool
+    online: np.ndarray  # bool: handled online from end to end
     filed_s: Floats
+    partly: np.ndarray  # bool: filed online, and not handled online to the end
+    service: np.ndarray  # index into the scenario's services, and after those into its surges
 
 
 def calendar(scenario: Scenario, year: int) -> Calendar:
@@ -63,21 +71,45 @@ def calendar(scenario: Scenario, year: int) -> Calendar:
     online = np.array(demand.week_online.value)[np.where(holiday, 6, weekday)]
     working = counter > 0
     rush = np.where(_after_holiday(holiday, working), demand.after_holiday.value, 1.0)
-    factor = _day_factors(scenario, days)
-    online, counter = (each * rush / (each * rush)[LEAD_DAYS:].mean() for each in (online, counter))
-    return Calendar(days, LEAD_DAYS, working, online, counter, factor)
+    months = np.array([day.month - 1 for day in days])
+    season = np.array([service.months.value for service in demand.services])[:, months]
+    services = np.stack([counter * rush, online * rush])[:, None, :] * season
+    services = services / services[:, :, LEAD_DAYS:].mean(axis=2, keepdims=True)
+    counter, online = np.einsum("s,csd->cd", _national_parts(scenario), services)
+    return Calendar(days, LEAD_DAYS, working, online, counter, services, _day_factors(scenario, days))
+
+
+def _national_parts(scenario: Scenario) -> Floats:
+    """The share (0 to 1) of each service in all dossiers of the country."""
+    ministries = scenario.adoption.ministry_dossier_share.value / 100
+    parts = {Group.MINISTRIES: ministries, Group.LOCALITIES: 1 - ministries}
+    return np.array([parts[service.group] * service.share.value / 100 for service in scenario.demand.services])
 
 
 def expected_per_day(scenario: Scenario, calendar: Calendar, online_share: float) -> tuple[Floats, Floats]:
-    """(online, counter) dossiers expected on each day in the whole country, before the day's factor."""
+    """(online, counter) dossiers expected on each day in the whole country, before the day's factor; no surges.
+
+    Services weigh as in all channels together: a season of one that is filed online more than others is blurred.
+    """
     volume = scenario.demand.volume.value
     return volume * online_share * calendar.online, volume * (1 - online_share) * calendar.counter
 
 
+def surges_per_day(scenario: Scenario, calendar: Calendar) -> Floats:
+    """Dossiers of all surges expected on each day in the whole country."""
+    found = np.zeros(len(calendar.days))
+    for each in scenario.demand.surges:
+        shape, at = surges.shape(scenario, each), calendar.index(each.at.date())
+        shares = [surges.share_on(shape, day - at) for day in range(len(calendar.days))]
+        found += each.size.value * np.array([end - begin for begin, end in shares])
+    return found
+
+
 def busiest_day(scenario: Scenario, calendar: Calendar, online_share: float) -> date:
-    """The working day with the most filings, the day's factor included."""
+    """The day with the most filings, the day's factor and surges included; without surges a working day."""
     online, counter = expected_per_day(scenario, calendar, online_share)
     filed = np.where(calendar.working, (online + counter) * calendar.factor, 0)
+    filed += surges_per_day(scenario, calendar)
     filed[: calendar.begins] = 0
     return calendar.days[int(np.argmax(filed))]
 
@@ -92,36 +124,94 @@ def filings(
     cumulative rate, which is inverted exactly (Cox and Lewis 1966, section 2.3).
     """
     start, days = calendar.index(first), range(calendar.index(first), calendar.index(last) + 1)
-    parts = [_filed_on(scenario, agencies, shares, calendar, day, scale, (day - start) * DAY_S) for day in days]
-    dossier, agency, online, filed_s = (np.concatenate(column) for column in zip(*parts, strict=True))
+    by_service = service_shares(agencies, scenario, shares)
+    parts = [_filed_on(scenario, agencies, by_service, calendar, day, scale, (day - start) * DAY_S) for day in days]
+    parts += [
+        _surged_on(scenario, agencies, number, calendar, day, scale, (day - start) * DAY_S)
+        for day in days
+        for number in range(len(scenario.demand.surges))
+    ]
+    columns = [np.concatenate(column) for column in zip(*parts, strict=True)]
+    dossier, _, _, filed_s = columns[:4]
     order = np.lexsort((dossier, filed_s))
-    return Filings(dossier[order], agency[order], online[order], filed_s[order])
+    return Filings(*(column[order] for column in columns))
 
 
 def _filed_on(
-    scenario: Scenario, agencies: Agencies, shares: Floats, calendar: Calendar, day: int, scale: float, at_s: float
+    scenario: Scenario, agencies: Agencies, by_service: Floats, calendar: Calendar, day: int, scale: float, at_s: float
 ) -> tuple[np.ndarray, ...]:
-    """One day's dossiers as columns: number, agency, online, filed_s."""
+    """One day's usual dossiers as columns of `Filings`; `by_service` has each agency's online share of each service."""
     seed, demand = scenario.seed, scenario.demand
-    weights = np.array([calendar.counter[day], calendar.online[day]])
-    most = demand.volume.value * calendar.factor[day] * weights.max()
-    ordinal = calendar.days[day].toordinal()
-    count = int(poisson.ppf(uniform(seed, "day count", ordinal)[0], most)) if most else 0
-    dossier = dossier_number(calendar.days[day], 0) + np.arange(count, dtype=np.int64)
+    weights = calendar.services[:, :, day]
+    dossier = _numbered(seed, "day count", calendar, day, demand.volume.value * calendar.factor[day] * weights.max(), 0)
     dossier = dossier[kept_at_scale(seed, dossier, scale)]
-    edges = np.cumsum(agencies.volume_per_day) / agencies.volume_per_day.sum()
-    agency = np.minimum(np.searchsorted(edges, uniform(seed, "agency", dossier)), len(edges) - 1)
-    online = uniform(seed, "channel", dossier) < shares[agency]
-    # The day was counted at the heavier channel's weight; the lighter one is thinned.
-    kept = uniform(seed, "day weight", dossier) * weights.max() < weights[online.astype(int)]
-    dossier, agency, online = dossier[kept], agency[kept], online[kept]
+    agency = _agency_of(scenario, agencies, dossier)
+    service = _service_of(scenario, agencies, agency, dossier)
+    online = uniform(seed, "channel", dossier) < by_service[agency, service]
+    partly = np.array([each.partly.value / 100 for each in demand.services])[service]
+    partly = ~online & (uniform(seed, "partly", dossier) < partly)
+    # The day was counted at the heaviest weight; the lighter ones are thinned.
+    is_remote = online | partly
+    kept = uniform(seed, "day weight", dossier) * weights.max() < weights[is_remote.astype(int), service]
+    dossier, agency, service = dossier[kept], agency[kept], service[kept]
+    online, partly, is_remote = online[kept], partly[kept], is_remote[kept]
     moment = uniform(seed, "moment", dossier)
     hours = np.where(
-        online,
+        is_remote,
         invert_hours(np.array(demand.hours_online.value), moment),
         invert_hours(np.array(demand.hours_counter.value), moment),
     )
-    return dossier, agency, online, at_s + hours * 3600
+    return dossier, agency, online, at_s + hours * 3600, partly, service
+
+
+def _surged_on(
+    scenario: Scenario, agencies: Agencies, number: int, calendar: Calendar, day: int, scale: float, at_s: float
+) -> tuple[np.ndarray, ...]:
+    """One day's dossiers of a surge, as columns of `Filings`."""
+    seed, surge = scenario.seed, scenario.demand.surges[number]
+    shape, days_after = surges.shape(scenario, surge), day - calendar.index(surge.at.date())
+    begin, end = surges.share_on(shape, days_after)
+    first = SERIALS_PER_DAY - (number + 1) * _SURGE_SERIALS
+    dossier = _numbered(seed, f"surge {surge.name}", calendar, day, surge.size.value * (end - begin), first)
+    dossier = dossier[kept_at_scale(seed, dossier, scale)]
+    online = uniform(seed, "channel", dossier) < surge.online.value / 100
+    filed_s = shape.time(begin + (end - begin) * uniform(seed, "moment", dossier)) - days_after * DAY_S
+    service = np.full(len(dossier), len(scenario.demand.services) + number)
+    agency = _surge_agency(scenario, agencies, surge, dossier)
+    # A surge keeps no office hours: what is not handled online to its end is filed online all the same.
+    return dossier, agency, online, at_s + filed_s, ~online, service
+
+
+def _surge_agency(scenario: Scenario, agencies: Agencies, surge: Surge, dossier: np.ndarray) -> np.ndarray:
+    if surge.agency is None:
+        return _agency_of(scenario, agencies, dossier)
+    return np.full(len(dossier), agencies.code.index(surge.agency))
+
+
+def _numbered(seed: int, stream: str, calendar: Calendar, day: int, mean: float, first: int) -> np.ndarray:
+    """The numbers of a day's dossiers from a serial on: a Poisson count of the given mean, keyed by the day."""
+    on = calendar.days[day]
+    count = int(poisson.ppf(uniform(seed, stream, on.toordinal())[0], mean)) if mean > 0 else 0
+    return dossier_number(on, first) + np.arange(count, dtype=np.int64)
+
+
+def _agency_of(scenario: Scenario, agencies: Agencies, dossier: np.ndarray) -> np.ndarray:
+    edges = np.cumsum(agencies.volume_per_day) / agencies.volume_per_day.sum()
+    return np.minimum(np.searchsorted(edges, uniform(scenario.seed, "agency", dossier)), len(edges) - 1)
+
+
+def _service_of(scenario: Scenario, agencies: Agencies, agency: np.ndarray, dossier: np.ndarray) -> np.ndarray:
+    """The service of each dossier, drawn by the shares within its agency's group."""
+    edges = np.cumsum(service_parts(agencies, scenario), axis=1)
+    chance = uniform(scenario.seed, "service", dossier)
+    service = np.zeros(len(dossier), dtype=np.int64)
+    for group in Group:
+        members = agencies.of(group)
+        chosen = np.isin(agency, members)
+        # Services of other groups have no width of their own and are never chosen.
+        limits = edges[members[0]] / edges[members[0], -1]
+        service[chosen] = np.searchsorted(limits, chance[chosen], side="right")
+    return service
 
 
 def invert_hours(weights: Floats, share: Floats) -> Floats:

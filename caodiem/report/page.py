@@ -479,6 +479,7 @@ def _named(row: Json, words: Words) -> dict[str, str]:
     """What a row says of itself, in words; what it does not say is left empty."""
     return {
         "group": words.text_or(row.get("group", ""), ""),
+        "name": words.text_or(f"name_{row.get('name')}", str(row.get("name", ""))),
         "day": words.day(date.fromisoformat(row["on"])) if "on" in row else "",
         "operation": words.operation(row.get("operation", "")),
         "station": words.text_or(f"station_{row.get('station')}", str(row.get("station", ""))),

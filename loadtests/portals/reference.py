@@ -14,7 +14,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from caodiem.dossier import STATUS_AFTER, STATUS_BEFORE, Status, dossier_code
+from caodiem.dossier import SERIALS_PER_DAY, STATUS_AFTER, STATUS_BEFORE, Status, dossier_code
 from caodiem.errors import InvalidRun
 from caodiem.plan import Plan
 from loadtests.journeys import Journey
@@ -35,7 +35,6 @@ _ACTIONS = {
 _OF_CITIZENS = ("search_catalogue", "file_dossier", "pay_fee", "look_up_status", "supplement_dossier")
 # The events of a sync batch walk each dossier through a whole life, in legal transitions.
 _LIFE = (Status.REGISTERED, Status.RECEIVED, Status.IN_PROCESS, Status.FINISHED, Status.RETURNED)
-_SERIALS_PER_DAY = 10_000_000
 
 
 class ReferencePortal:
@@ -165,13 +164,13 @@ class ReferencePortal:
         return _post("/sync", batch, check, self._systems[journey.agency])
 
     def _events(self, journey: Journey) -> Iterator[dict[str, Any]]:
-        day = journey.dossier // _SERIALS_PER_DAY
+        day = journey.dossier // SERIALS_PER_DAY
         for event in range(journey.step.items):
             # Far enough apart that two batches seldom speak of one dossier: 61 dossiers, 305 events.
-            serial = (journey.arrival * 61 + event // len(_LIFE)) % _SERIALS_PER_DAY
+            serial = (journey.arrival * 61 + event // len(_LIFE)) % SERIALS_PER_DAY
             happened = self._starts_at + timedelta(seconds=int(journey.due_s) + event)
             yield {
-                "code": dossier_code(journey.agency, day * _SERIALS_PER_DAY + serial),
+                "code": dossier_code(journey.agency, day * SERIALS_PER_DAY + serial),
                 "status": int(_LIFE[event % len(_LIFE)]),
                 "sequence": event % len(_LIFE) + 1,
                 "at": f"{happened:%Y%m%d%H%M%S}",

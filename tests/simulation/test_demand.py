@@ -63,10 +63,39 @@ def test_the_years_first_day_may_be_the_busiest_and_has_days_before_it(scenario:
 def test_counts_by_channel_are_those_expected(scenario, known, calendar) -> None:
     found = filed(scenario, known, calendar, 43)
     days = range(calendar.index(FIRST), calendar.index(LAST) + 1)
-    for online, weight, share in ((True, calendar.online, 0.43), (False, calendar.counter, 0.57)):
-        expected = 0.2 * 88_000 * share * sum(weight[day] * calendar.factor[day] for day in days)
+    shares = agencies.service_shares(known, scenario, projection.level_shares(scenario, known, 43))
+    volume = known.volume_per_day[:, None] * agencies.service_parts(known, scenario)
+    partly = np.array([service.partly.value / 100 for service in scenario.demand.services])
+    for chosen, channel, share in (
+        (found.online, 1, shares),
+        (found.partly, 1, (1 - shares) * partly),
+        (~found.online & ~found.partly, 0, (1 - shares) * (1 - partly)),
+    ):
+        week = sum(calendar.services[channel, :, day] * calendar.factor[day] for day in days)
+        expected = 0.2 * (volume * share * week).sum()
         # Five standard deviations of a Poisson count.
-        assert abs(np.sum(found.online == online) - expected) < 5 * np.sqrt(expected)
+        assert abs(np.sum(chosen) - expected) < 5 * np.sqrt(expected)
+
+
+def test_services_keep_their_agencies_share_and_lean(scenario, known) -> None:
+    for level in (43, 85):
+        shares = projection.level_shares(scenario, known, level)
+        found, parts = agencies.service_shares(known, scenario, shares), agencies.service_parts(known, scenario)
+        assert (found * parts).sum(axis=1) == pytest.approx(shares, abs=1e-14)
+        assert parts.sum(axis=1) == pytest.approx(1)
+        odds = np.log(found[0] / (1 - found[0]), where=parts[0] > 0, out=np.full(len(found[0]), np.nan))
+        lean = np.array([service.lean.value for service in scenario.demand.services])
+        assert np.nanmax(odds - lean) - np.nanmin(odds - lean) < 1e-9
+    assert agencies.service_shares(known, scenario, np.ones(85)).max(axis=1) == pytest.approx(1)
+    assert not agencies.service_shares(known, scenario, np.zeros(85)).any()
+
+
+def test_services_follow_their_seasons(scenario, known, calendar) -> None:
+    """Passports fall from 1.3 in June to 0.8 in November, before holidays and weekdays."""
+    passports = calendar.services[1, 0]
+    june, november = calendar.index(date(2026, 6, 8)), calendar.index(date(2026, 11, 9))
+    assert passports[june] / passports[november] == pytest.approx(1.3 / 0.8)
+    assert calendar.services[:, :, calendar.begins :].mean(axis=2) == pytest.approx(1)
 
 
 def test_agencies_get_their_volumes(scenario, known, calendar) -> None:
@@ -74,12 +103,13 @@ def test_agencies_get_their_volumes(scenario, known, calendar) -> None:
     counts = np.bincount(found.agency[found.online], minlength=len(known.code))
     expected = known.volume_per_day * projection.level_shares(scenario, known, 85)
     expected *= counts.sum() / expected.sum()
-    assert (np.abs(counts - expected) < 5 * np.sqrt(expected) + 5).all()
+    # Five standard deviations, and two percent for what the services' seasons move between the groups.
+    assert (np.abs(counts - expected) < 5 * np.sqrt(expected) + 5 + 0.02 * expected).all()
 
 
 def test_counters_file_only_while_they_are_open(scenario, known, calendar) -> None:
     found = filed(scenario, known, calendar, 43)
-    hours = found.filed_s[~found.online] / 3600
+    hours = found.filed_s[~found.online & ~found.partly] / 3600
     assert (hours < 5 * 24).all()
     assert ((hours % 24 >= 7) & (hours % 24 < 17)).all()
     assert (np.diff(found.filed_s) >= 0).all()
