@@ -1,7 +1,8 @@
 """The plan: who does what when. One row a step; everything that executes a plan starts from this table.
 
 A plan is an Arrow table plus `PlanMeta`, kept in one Parquet file. Its rows stand in order of (due_s, arrival, step).
-Nothing here draws: `window`, `scale`, `hasten`, `only` and `stripe` choose rows and stretch time, so a plan comes of a plan.
+Nothing here draws: `window`, `scale`, `hasten`, `only` and `stripe` choose rows and stretch time, so a plan comes of a
+plan.
 """
 
 import hashlib

@@ -40,7 +40,8 @@ def replay(
 ) -> int:
     """Replay `plan` against `host` and leave observations, components and info in `into`; returns the exit code.
 
-    `portal` (module:Class) knows the portal's requests. `abort` holds rules that stop it (caodiem.abort); without any, those of the host's kind apply.
+    `portal` (module:Class) knows the portal's requests. `abort` holds rules that stop it (caodiem.abort); without any,
+    those of the host's kind apply.
     0 when it was replayed to its end, 3 when it ended early, 4 when it was refused or stopped for safety. `progress`
     hears now and then how many seconds of the plan have been played. An earlier replay in `into` is overwritten. An
     exception, Ctrl-C among them, stops Locust, closes the accounts from what was written and is raised again.
