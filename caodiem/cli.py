@@ -14,7 +14,7 @@ from typing import Annotated, Any
 
 import typer
 
-from caodiem import plan, run, stages
+from caodiem import faults, plan, run, stages
 from caodiem import plan_from_log as from_log
 from caodiem.errors import CaodiemError, ExitCode, UsageError
 from caodiem.operation_map import load as load_map
@@ -262,6 +262,7 @@ def calibrate(source: RunFolder, as_json: Json = False) -> None:
 def staging(
     port: Annotated[int, typer.Option(help="Port on loopback; 0 takes a free one.")] = 8080,
     workers: Annotated[int, typer.Option(min=1, help="Processes that serve the portal.")] = 1,
+    wrong: Annotated[Path | None, typer.Option("--faults", help="TOML file with [faults.SYSTEM] tables.")] = None,
     as_json: Json = False,
 ) -> None:
     """Serve the reference portal on loopback until Ctrl-C; prints where it is and how to sign in."""
@@ -274,7 +275,8 @@ def staging(
     # A program that started us holds a pipe to our standard input; when it is gone, so should we be.
     if stat.S_ISFIFO(os.fstat(sys.stdin.fileno()).st_mode):
         stop_when_orphaned()
-    serve(port=port, workers=workers, ready=tell if as_json else None)
+    what = faults.read(wrong) if wrong is not None else {}
+    serve(port=port, workers=workers, faults=what, ready=tell if as_json else None)
 
 
 def main() -> None:

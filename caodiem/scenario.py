@@ -16,14 +16,17 @@ from caodiem.behaviour import Count, Outage, Retries, Slowdown, Time, overlaps
 from caodiem.behaviour import Seconds as AnySeconds
 from caodiem.document import Document, Part
 from caodiem.dossier import OPERATIONS, Group
+from caodiem.faults import SYSTEMS, Fault
 
 # Each surge numbers its dossiers in a block of its own of a day's serials.
 MOST_SURGES = 3
 
 if TYPE_CHECKING:
+    SystemName = str
     OperationName = str
     OperationOrAll = str
 else:
+    SystemName = Literal[SYSTEMS]
     OperationName = Literal[tuple(OPERATIONS)]
     OperationOrAll = Literal[("all", *OPERATIONS)]
 
@@ -230,6 +233,8 @@ class Scenario(Document):
     slo: list[Objective] = Field(min_length=1)
     validity: Validity
     replay: Replay
+    # What is to go wrong with our own portal while it is replayed against.
+    faults: dict[SystemName, Fault] = Field(default={})
 
     def contradictions(self) -> list[tuple[str, object, str]]:
         found: list[tuple[str, object, str]] = []

@@ -253,7 +253,7 @@ def _replay_level(scenario: Scenario, level: run.Level, generator: Generator, ba
         return ExitCode(replay_plan(level.plan, into, generator.host, os.environ.get(TOKEN_VARIABLE, ""), **options))
     from staging.service import running
 
-    with running(into.folder / "portal.log") as portal:
+    with running(into.folder / "portal.log", faults=scenario.faults) as portal:
         return ExitCode(replay_plan(level.plan, into, portal.url, portal.admin_token, **options))
 
 

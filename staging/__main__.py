@@ -4,6 +4,7 @@ import argparse
 import sys
 from pathlib import Path
 
+from caodiem import faults
 from caodiem.errors import CaodiemError
 from staging.service import serve, stop_when_orphaned, tell_ready
 
@@ -13,13 +14,15 @@ def main() -> int:
     parser.add_argument("--port", type=int, default=0, help="0 picks a free one (default)")
     parser.add_argument("--workers", type=int, default=1, help="processes that answer requests (default 1)")
     parser.add_argument("--data", type=Path, help="folder for the temporary database (default: the system's)")
+    parser.add_argument("--faults", type=Path, help="TOML file whose [faults] say what goes wrong from the start")
     parser.add_argument("--ready-fd", type=int, help=argparse.SUPPRESS)  # used by staging.service.running
     options = parser.parse_args()
     if options.ready_fd is not None:
         stop_when_orphaned()
     try:
         ready = tell_ready(options.ready_fd) if options.ready_fd is not None else None
-        serve(options.port, options.workers, data=options.data, ready=ready)
+        wrong = faults.read(options.faults) if options.faults else {}
+        serve(options.port, options.workers, data=options.data, faults=wrong, ready=ready)
     except CaodiemError as error:
         print(f"error: {error}", file=sys.stderr)
         return int(error.exit_code)

@@ -62,4 +62,4 @@ async def sign_in(call: Call[SignIn]) -> Response:
     return answer(SignedIn(parts.tokens.issue(identity, time.time()), role))
 
 
-ROUTES = (Route("POST", "/accounts/sign-in", sign_in, {200: SignedIn, 401: Problem}, body=SignIn),)
+ROUTES = (Route("POST", "/accounts/sign-in", sign_in, {200: SignedIn, 401: Problem}, system="identity", body=SignIn),)

@@ -1,4 +1,4 @@
-"""What a load test needs before and after: accounts and dossiers to work on, signed documents, counts.
+"""What a load test needs before, meanwhile and after: accounts, dossiers, signed documents, faults, counts.
 
 Knows the tables whole. Its calls need the token made at start-up, and are no part of what is measured.
 """
@@ -14,6 +14,7 @@ from psycopg import AsyncConnection
 from starlette.responses import Response
 
 from caodiem.dossier import TRANSITIONS, Status
+from caodiem.faults import Faults, check
 from staging import procedures
 from staging.accounts import hash_secret, new_salt
 from staging.answers import Refusal, answer
@@ -168,7 +169,30 @@ async def counts(call: Call[None]) -> Response:
     return answer(Counts(*row))
 
 
+class Wrongs(msgspec.Struct, forbid_unknown_fields=True):
+    """What goes wrong, by system; systems that are left out work as they should."""
+
+    faults: Faults
+
+
+async def set_faults(call: Call[Wrongs]) -> Response:
+    """Let these systems misbehave from now on, and no others; {} ends all faults."""
+    try:
+        check(call.body.faults)
+    except ValueError as error:
+        raise Refusal(400, str(error)) from error
+    call.parts.faults.set(call.body.faults)
+    return answer(call.body)
+
+
+async def get_faults(call: Call[None]) -> Response:
+    """What goes wrong at this moment."""
+    return answer(Wrongs(call.parts.faults.all()))
+
+
 ROUTES = (
+    Route("PUT", "/admin/faults", set_faults, {200: Wrongs}, who=(ADMIN,), body=Wrongs),
+    Route("GET", "/admin/faults", get_faults, {200: Wrongs}, who=(ADMIN,)),
     Route("POST", "/admin/prepare", prepare, {200: Prepared}, who=(ADMIN,), body=Wanted),
     Route("GET", "/admin/documents", documents, {200: Documents}, who=(ADMIN,), query=WantedDocuments),
     Route("GET", "/admin/counts", counts, {200: Counts}, who=(ADMIN,)),

@@ -73,6 +73,7 @@ ROUTES = (
         "/cases/{code}/{action}",
         act,
         {200: Moved, 400: Problem, 404: Problem, 409: Problem},
+        system="case_system",
         who=(OFFICER,),
     ),
 )

@@ -55,4 +55,4 @@ async def search(call: Call[None]) -> Response:
     return answer(Found([Procedure(*row) for row in rows]))
 
 
-ROUTES = (Route("GET", "/catalogue", search, {200: Found}, query=Search),)
+ROUTES = (Route("GET", "/catalogue", search, {200: Found}, system="national_portal", query=Search),)

@@ -13,6 +13,7 @@ from psycopg.errors import ForeignKeyViolation
 from starlette.responses import Response
 
 from caodiem.dossier import STATUS_AFTER, STATUS_NAMES_VI, Status, parse_dossier_code
+from staging import timing
 from staging.answers import Problem, Refusal, answer
 from staging.parts import Parts
 from staging.routes import Call, Route
@@ -181,7 +182,8 @@ def not_found(code: str, citizen: str) -> Refusal:
 
 async def _judge(parts: Parts, components: Sequence[Component]) -> list[Judged]:
     """The verdict on each component; Refusal 422 with all of them when one is not valid."""
-    verdicts = await parts.verifier.verify_all([component.content for component in components])
+    async with parts.faults.reach(timing.VERIFICATION):
+        verdicts = await parts.verifier.verify_all([component.content for component in components])
     if all(verdict.valid for verdict in verdicts):
         return [Judged(component.name) for component in components]
     told = [
@@ -213,15 +215,24 @@ ROUTES = (
         "/dossiers",
         file_dossier,
         {201: Filed, 200: Filed, 409: Problem, 422: NotFiled},
+        system="national_portal",
         who=(CITIZEN,),
         body=Filing,
     ),
-    Route("GET", "/dossiers/{code}", look_up, {200: Dossier, 400: Problem, 404: Problem}, who=(CITIZEN,)),
+    Route(
+        "GET",
+        "/dossiers/{code}",
+        look_up,
+        {200: Dossier, 400: Problem, 404: Problem},
+        system="national_portal",
+        who=(CITIZEN,),
+    ),
     Route(
         "POST",
         "/dossiers/{code}/components",
         supplement,
         {200: Filed, 404: Problem, 409: Problem, 422: NotFiled},
+        system="national_portal",
         who=(CITIZEN,),
         body=Supplement,
     ),

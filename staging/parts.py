@@ -1,4 +1,4 @@
-"""What the request handlers of one worker share: the database, the verifier, tokens, signed documents.
+"""What the request handlers of one worker share: the database, the verifier, tokens, signed documents, faults.
 
 Made once when a worker starts, handed to each handler with its request.
 """
@@ -9,6 +9,7 @@ from pathlib import Path
 from staging import keys, pki
 from staging.corpus import Corpus
 from staging.database import Database
+from staging.faults import Faults
 from staging.signatures import Verifier
 from staging.tokens import Tokens
 
@@ -22,6 +23,7 @@ class Parts:
     verifier: Verifier
     corpus: Corpus
     keys: keys.Keys
+    faults: Faults
 
 
 def make(folder: Path) -> Parts:
@@ -35,4 +37,5 @@ def make(folder: Path) -> Parts:
         Verifier(root, (issuing,), pki.read_crls(folder / keys.PKI_FOLDER)),
         Corpus(folder / keys.PKI_FOLDER),
         known,
+        Faults(folder),
     )

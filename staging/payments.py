@@ -53,6 +53,7 @@ ROUTES = (
         "/dossiers/{code}/payment",
         pay,
         {201: Paid, 200: Paid, 404: Problem, 409: Problem},
+        system="payment",
         who=(CITIZEN,),
         body=Payment,
     ),

@@ -48,13 +48,15 @@ class Route:
 
     `who`: the roles of staging.tokens that may call, ADMIN for the token made at start-up; empty for anybody. `query`:
     a Struct whose fields have defaults. `body`: what it is decoded as; `form`: from an HTML form's encoding, not JSON.
-    `answers`: content by status, but for the answers that follow from the rest (`all_answers`).
+    `system`: whose work it is, of caodiem.faults.SYSTEMS; empty for what serves the load test itself and never fails on
+    demand. `answers`: content by status, but for the answers that follow from the rest (`all_answers`).
     """
 
     method: str
     path: str
     handler: Handler
     answers: Mapping[int, Content]
+    system: str = ""
     who: tuple[str, ...] = ()
     query: type[msgspec.Struct] | None = None
     body: Any = None
@@ -72,6 +74,8 @@ class Route:
     def all_answers(self) -> dict[int, Content]:
         """Every answer, those included that the route gives before its handler is asked."""
         statuses = {503}  # too much in flight, or what stands behind the portal is away
+        if self.system:
+            statuses |= {502}
         if self.who:
             statuses |= {401, 403}
         if self.query is not None:
@@ -84,6 +88,12 @@ class Route:
         """The handler's answer; Refusal when the caller, the query or the body is not what the route takes."""
         parts: Parts = request.app.state.parts
         identity = _identify(request, parts, self.who) if self.who else NOBODY
+        if self.system not in parts.faults.all():  # spares a context for each request
+            return await self._handle(request, parts, identity, path)
+        async with parts.faults.reach(self.system):
+            return await self._handle(request, parts, identity, path)
+
+    async def _handle(self, request: Request, parts: Parts, identity: Identity, path: dict[str, str]) -> Response:
         query = _read_query(request, self.query) if self.query is not None else None
         body = await read_body(request, self.body, form=self.form) if self.body is not None else None
         return await self.handler(Call(request, parts, identity, path, query, body))

@@ -21,16 +21,19 @@ import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from types import FrameType
+from typing import Any
 
 import psycopg
 from granian.constants import Interfaces
 from granian.server import Server
 
 from caodiem.errors import CaodiemError, ExitCode, InvalidRun, UsageError
+from caodiem.faults import Fault
 from staging import keys, pki, postgres, procedures
+from staging.faults import Faults
 
 HOST = "127.0.0.1"
 START_MAX_S = 30.0
@@ -54,11 +57,13 @@ def serve(
     workers: int = 1,
     *,
     data: Path | None = None,
+    faults: dict[str, Fault] | None = None,
     ready: Callable[[Portal, Path], None] | None = None,
 ) -> None:
     """Serve on loopback until SIGINT or SIGTERM; must run in the main thread.
 
-    `data`: the folder to make the temporary folder in (the system's own). `ready` is called from another thread, with
+    `data`: the folder to make the temporary folder in (the system's own). `faults`: what goes wrong from the start, by
+    system. `ready` is called from another thread, with
     the portal and its temporary folder, when the portal answers; without it they are printed for a person. UsageError
     for a port in use.
     """
@@ -69,6 +74,7 @@ def serve(
         with postgres.database(folder) as conninfo:
             known = keys.make(conninfo)
             keys.write(known, folder)
+            Faults(folder).set(faults or {})
             with psycopg.connect(conninfo) as connection:
                 procedures.fill(connection)
             hierarchy.result()
@@ -79,7 +85,14 @@ def serve(
 
 
 @contextmanager
-def running(log: Path, *, workers: int = 1, port: int = 0, data: Path | None = None) -> Iterator[Portal]:
+def running(
+    log: Path,
+    *,
+    workers: int = 1,
+    port: int = 0,
+    data: Path | None = None,
+    faults: dict[str, Fault] | None = None,
+) -> Iterator[Portal]:
     """A portal in processes of its own, stopped with all that belongs to it when the block ends.
 
     What it prints goes to `log`. UsageError for bad options, InvalidRun when it does not come up; both with the log's
@@ -108,6 +121,8 @@ def running(log: Path, *, workers: int = 1, port: int = 0, data: Path | None = N
             portal, folder = _read_ready(ready_read, supervisor, log)
         finally:
             os.close(ready_read)
+        if faults:
+            _admin(portal, "PUT", "/admin/faults", {"faults": {name: asdict(each) for name, each in faults.items()}})
         yield portal
     finally:
         _stop(supervisor, folder)
@@ -204,13 +219,25 @@ def _is_healthy(url: str) -> bool:
 
 def _print_for_person(portal: Portal, _folder: Path) -> None:
     """Where the portal is and how to sign in, with one account made for it."""
-    connection = http.client.HTTPConnection(portal.url.removeprefix("http://"), timeout=30)
-    body = json.dumps({"agencies": ["H01"], "citizens": 1, "dossiers": []})
-    connection.request("POST", "/admin/prepare", body, {"Authorization": f"Bearer {portal.admin_token}"})
-    secret = json.loads(connection.getresponse().read())["secret"]
+    secret = _admin(portal, "POST", "/admin/prepare", {"agencies": ["H01"], "citizens": 1, "dossiers": []})["secret"]
     print(f"portal       {portal.url}", f"admin token  {portal.admin_token}", sep="\n")
     print(f"accounts     citizen-000000, officer-H01, agency-H01; secret {secret}")
     print("Ctrl-C stops it; everything it made is thrown away.", flush=True)
+
+
+def _admin(portal: Portal, method: str, path: str, content: object) -> dict[str, Any]:
+    """The answer to an admin call; InvalidRun when it is not a good one."""
+    connection = http.client.HTTPConnection(portal.url.removeprefix("http://"), timeout=30)
+    try:
+        headers = {"Authorization": f"Bearer {portal.admin_token}"}
+        connection.request(method, path, json.dumps(content), headers)
+        response = connection.getresponse()
+        told = json.loads(response.read())
+    finally:
+        connection.close()
+    if response.status != 200:
+        raise InvalidRun(f"staging portal: {method} {path} answered {response.status} {told}; expected 200")
+    return dict(told)
 
 
 def _read_ready(pipe: int, supervisor: subprocess.Popen[bytes], log: Path) -> tuple[Portal, Path]:

@@ -63,7 +63,7 @@ class Batch(msgspec.Struct, forbid_unknown_fields=True):
     events: Annotated[list[Event], msgspec.Meta(max_length=EVENTS_MAX)]
 
 
-class Fault(msgspec.Struct):
+class Rejected(msgspec.Struct):
     """A bad event: its place in the batch, and why it was not taken."""
 
     index: int
@@ -78,7 +78,7 @@ class Taken(msgspec.Struct):
 
     accepted: int
     stale: int
-    rejected: list[Fault]
+    rejected: list[Rejected]
 
 
 Integers = NDArray[np.int64]
@@ -288,4 +288,4 @@ def _byte_strings(words: Integers, start: Integers) -> _Array:
     return _array(_BYTEA_OID, _BYTEAS_OID, len(start), np.insert(halves, start * 4, lengths).tobytes())
 
 
-ROUTES = (Route("POST", "/sync", push, {200: Taken, 409: Problem}, who=(AGENCY,), body=Batch),)
+ROUTES = (Route("POST", "/sync", push, {200: Taken, 409: Problem}, system="status_sync", who=(AGENCY,), body=Batch),)

@@ -1,0 +1,160 @@
+"""Faults: every switch of every system works, tells itself apart in the times, and turns off again."""
+
+import random
+import statistics
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from caodiem import faults
+from caodiem.errors import UsageError
+from caodiem.faults import SYSTEMS, Fault
+from staging.app import ROUTES
+from staging.routes import Route
+from staging.service import running
+from tests.staging.calls import Caller, Reply
+
+SignedIn = Callable[[str], Caller]
+Switch = Callable[..., None]
+ASKS = {
+    "identity": ("citizen-000000", "POST", "/accounts/sign-in", {"account": "citizen-000000", "secret": "guess"}, 401),
+    "national_portal": ("citizen-000000", "GET", "/catalogue?q=khai", None, 200),
+    "payment": ("citizen-000000", "POST", "/dossiers/H01-20260701-9999999/payment", {"amount_vnd": 1}, 404),
+    "case_system": ("officer-H01", "POST", "/cases/H01-20260701-9999999/receive", {}, 404),
+    "status_sync": ("agency-H01", "POST", "/sync", {"batch": "none", "events": []}, 200),
+    "signature_verification": (
+        "citizen-000000",
+        "POST",
+        "/dossiers",
+        {
+            "code": "H01-20260702-0000077",
+            "procedure": "1.000001.H01",
+            "components": [{"name": "bad.pdf", "content": "JVBERi0xLjcK"}],
+        },
+        422,
+    ),
+}
+
+
+@pytest.fixture
+def switch(admin: Caller) -> Iterator[Switch]:
+    """Sets one system's fault; all are ended afterwards."""
+
+    def put(system: str, **fault: object) -> None:
+        assert admin.call("PUT", "/admin/faults", {"faults": {system: fault}}).status == 200
+
+    yield put
+    assert admin.call("PUT", "/admin/faults", {"faults": {}}).body == {"faults": {}}
+
+
+def ask(signed_in: SignedIn, system: str) -> Reply:
+    account, method, path, content, _ = ASKS[system]
+    return signed_in(account).call(method, path, content)
+
+
+def served_ms(reply: Reply, system: str) -> float:
+    """What the answer says of a system's service time; -1 when it does not speak of it."""
+    entries = dict(entry.split(";dur=") for entry in reply.headers["server-timing"].split(", "))
+    return float(entries.get(system, -1))
+
+
+@pytest.mark.parametrize("system", ASKS)
+def test_each_switch_works_and_turns_off(signed_in: SignedIn, switch: Switch, admin: Caller, system: str) -> None:
+    good = ASKS[system][-1]
+    assert ask(signed_in, system).status == good
+    switch(system, latency_s_median=0.04)
+    slow = ask(signed_in, system)
+    assert slow.status == good
+    assert served_ms(slow, system) >= 40
+    switch(system, latency_s_median=0.04, slowdown=2.5)
+    assert served_ms(ask(signed_in, system), system) >= 100
+    switch(system, error_share=1)
+    assert ask(signed_in, system).status == 502
+    switch(system, outage=True)
+    away = ask(signed_in, system)
+    assert (away.status, away.headers["retry-after"]) == (503, "1")
+    assert system in away.body["error"]
+    assert admin.get("/admin/faults").body["faults"][system]["outage"] is True
+    assert admin.get("/admin/counts").status == 200
+    admin.call("PUT", "/admin/faults", {"faults": {}})
+    assert ask(signed_in, system).status == good
+
+
+def test_a_slow_down_alone_stretches_the_work_itself(signed_in: SignedIn, switch: Switch) -> None:
+    switch("national_portal", slowdown=8)
+    reply = ask(signed_in, "national_portal")
+    assert served_ms(reply, "national_portal") > 5 * served_ms(reply, "database")
+
+
+def test_a_share_of_errors_is_a_share(signed_in: SignedIn, switch: Switch) -> None:
+    switch("national_portal", error_share=0.5)
+    statuses = [ask(signed_in, "national_portal").status for _ in range(200)]
+    assert set(statuses) == {200, 502}
+    assert 60 < statuses.count(502) < 140
+
+
+@pytest.mark.parametrize(
+    "route", [pytest.param(each, id=f"{each.method} {each.path}") for each in ROUTES if each.system]
+)
+def test_each_route_fails_with_its_system(
+    route: Route, portal: object, admin: Caller, signed_in: SignedIn, switch: Switch
+) -> None:
+    assert route.system in SYSTEMS
+    accounts = {"citizen": "citizen-000000", "officer": "officer-H01", "agency": "agency-H01"}
+    caller = signed_in(accounts[route.who[0]]) if route.who else Caller(admin.url)
+    switch(route.system, outage=True)
+    path = route.path.format(**dict.fromkeys(route.parameters, "H01-20260701-9999999"))
+    assert caller.call(route.method, path).status == 503
+    switch(route.system, error_share=1)
+    assert caller.call(route.method, path).status == 502
+
+
+def test_faults_can_stand_from_the_start_and_hold_in_every_worker(tmp_path: Path) -> None:
+    with running(tmp_path / "log.txt", workers=2, faults={"national_portal": Fault(outage=True)}) as portal:
+        anyone, admin = Caller(portal.url), Caller(portal.url, portal.admin_token)
+        assert {anyone.get("/catalogue").status for _ in range(20)} == {503}
+        assert admin.call("PUT", "/admin/faults", {"faults": {}}).status == 200
+        assert {anyone.get("/catalogue").status for _ in range(20)} == {200}
+
+
+@pytest.mark.parametrize("content", [{"nowhere": {}}, {"payment": {"slowdown": 0.5}}, {"payment": {"outage": "yes"}}])
+def test_bad_faults_are_named(admin: Caller, content: object) -> None:
+    reply = admin.call("PUT", "/admin/faults", {"faults": content})
+    assert reply.status == 400
+    assert "expected" in reply.body["error"].lower()
+
+
+def test_latency_has_the_median_and_the_percentile_asked_for() -> None:
+    fault, draws = Fault(latency_s_median=0.2, latency_s_p95=1.0), random.Random(1)
+    drawn_s = sorted(fault.latency_s(draws.gauss(0, 1)) for _ in range(20_000))
+    assert statistics.median(drawn_s) == pytest.approx(0.2, rel=0.05)
+    assert drawn_s[19_000] == pytest.approx(1.0, rel=0.05)
+    assert Fault(latency_s_median=0.2).latency_s(3.0) == 0.2
+
+
+@pytest.mark.parametrize(
+    ("table", "named"),
+    [
+        ("[faults.nowhere]\noutage = true", "nowhere"),
+        ("[faults.payment]\nlatency_s_median = -1", "latency_s_median = -1"),
+        ("[faults.payment]\nlatency_s_median = 1\nlatency_s_p95 = 0.5", "latency_s_p95 = 0.5"),
+        ("[faults.payment]\nerror_share = 2", "error_share = 2"),
+        ("[faults.payment]\nlatency = 2", "latency_s_median"),
+        ("[faults]\npayment = 3", "payment"),
+        ("[other]", r"\[faults.SYSTEM\]"),
+        ("[", "TOML"),
+    ],
+)
+def test_a_file_with_a_mistake_is_named(tmp_path: Path, table: str, named: str) -> None:
+    path = tmp_path / "faults.toml"
+    path.write_text(table)
+    with pytest.raises(UsageError, match=named) as caught:
+        faults.read(path)
+    assert str(path) in str(caught.value)
+
+
+def test_a_file_is_read(tmp_path: Path) -> None:
+    path = tmp_path / "faults.toml"
+    path.write_text("[faults.payment]\nlatency_s_median = 0.2\nlatency_s_p95 = 1\n[faults.identity]\noutage = true\n")
+    assert faults.read(path) == {"payment": Fault(0.2, 1), "identity": Fault(outage=True)}
