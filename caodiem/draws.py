@@ -32,13 +32,17 @@ def uniform(seed: int, stream: str, *keys: Keys) -> Floats:
 
     `stream` names the quantity drawn ("supplement", "think"), so that no two quantities share a number.
     """
-    name = hashlib.blake2b(f"{seed}/{stream}".encode(), digest_size=8).digest()
-    begin = np.array([int.from_bytes(name, "little")], dtype=np.uint64)
+    begin = np.array([stream_word(seed, stream)], dtype=np.uint64)
     rows = [np.atleast_1d(key) for key in np.broadcast_arrays(*keys)]
     if not rows or rows[0].ndim > 1 or len(rows[0]) <= _PIECE:
         return _drawn(begin, rows)
     pieces = (slice(start, start + _PIECE) for start in range(0, len(rows[0]), _PIECE))
     return np.concatenate([_drawn(begin, [row[piece] for row in rows]) for piece in pieces])
+
+
+def stream_word(seed: int, stream: str) -> int:
+    """The 64 bits that a quantity's draws begin with, before any key is mixed in."""
+    return int.from_bytes(hashlib.blake2b(f"{seed}/{stream}".encode(), digest_size=8).digest(), "little")
 
 
 def _drawn(words: npt.NDArray[np.uint64], keys: list[npt.NDArray[Any]]) -> Floats:

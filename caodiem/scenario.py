@@ -126,11 +126,26 @@ class Office(Part):
 class Casework(Part):
     """A dossier's way through an office."""
 
+    # Of dossiers that are not fully online: filed online, their papers shown and their result fetched at a counter.
+    partly_online: q.Percent
+    papers_shown: q.Days
     components: q.CountProfile
+    # Filings whose signatures do not pass, and how long until the citizen files again.
+    bad_signature: q.Percent
+    mending: q.Days
     fee: q.Percent
     not_received: q.Percent
     supplement: q.Percent
     supplement_answer: q.Days
+    # A financial obligation that is found while in process.
+    payment_due: q.Percent
+    payment_due_answer: q.Days
+    # Of citizens who are asked for mended papers, a supplement or a payment: those who never answer.
+    unanswered: q.Percent
+    answer_term: q.Days
+    withdrawn: q.Percent
+    # From the filing to the withdrawal; those who would withdraw after the end do not.
+    withdrawal: q.Days
     signature_check: q.Seconds
     # Least time between a filing and the next thing that its citizen does; the payment comes `payment` after it.
     pause: q.Seconds
@@ -144,6 +159,8 @@ class Casework(Part):
     processing: q.WorkingHours
     processing_variation: q.Ratio
     desk_utilisation: q.PositivePercent
+    # From receipt to the end of handling, less the time during which the citizen was asked.
+    promise: q.WorkingHours
     # Working days simulated before the busiest one, so that desks hold the work that they usually hold.
     warm_up: q.WorkingDays
 

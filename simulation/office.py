@@ -2,12 +2,15 @@
 
 The casework runs in office time, where desks never close. So a queue, a service and a promise need no calendar, and
 what a citizen does at night reaches the desk at opening.
+
+`to_office` and `to_wall` are functions of one time, for compiled loops; `OfficeClock` has them for arrays.
 """
 
 from dataclasses import dataclass
 from datetime import date
 
 import numpy as np
+from numba import njit
 
 from caodiem.scenario import Scenario
 from simulation.demand import DAY_S, Calendar
@@ -26,15 +29,39 @@ class OfficeClock:
     def to_office(self, wall_s: Floats) -> Floats:
         """Office time at a wall time; while desks are closed, the office time of the next opening."""
         wall_s = np.asarray(wall_s, dtype=np.float64)
-        period = np.clip(np.searchsorted(self.opens_s, wall_s, side="right") - 1, 0, None)
-        worked = np.clip(wall_s - self.opens_s[period], 0, self.closes_s[period] - self.opens_s[period])
-        return self.begins_s[period] + worked
+        found = _all_to_office(wall_s.ravel(), self.opens_s, self.closes_s, self.begins_s)
+        return found.reshape(wall_s.shape)
 
     def to_wall(self, office_s: Floats) -> Floats:
         """Wall time at an office time; work that ends at closing ends then, not at the next opening."""
         office_s = np.asarray(office_s, dtype=np.float64)
-        period = np.clip(np.searchsorted(self.begins_s, office_s, side="left") - 1, 0, None)
-        return self.opens_s[period] + (office_s - self.begins_s[period])
+        return _all_to_wall(office_s.ravel(), self.opens_s, self.begins_s).reshape(office_s.shape)
+
+
+@njit(cache=True, nogil=True)
+def to_office(wall_s, opens_s, closes_s, begins_s):  # type: ignore[no-untyped-def]
+    """As `OfficeClock.to_office`; infinite stays infinite."""
+    if wall_s == np.inf:
+        return wall_s
+    period = max(np.searchsorted(opens_s, wall_s, side="right") - 1, 0)
+    return begins_s[period] + min(max(wall_s - opens_s[period], 0.0), closes_s[period] - opens_s[period])
+
+
+@njit(cache=True, nogil=True)
+def to_wall(office_s, opens_s, begins_s):  # type: ignore[no-untyped-def]
+    """As `OfficeClock.to_wall`."""
+    period = max(np.searchsorted(begins_s, office_s, side="left") - 1, 0)
+    return opens_s[period] + (office_s - begins_s[period])
+
+
+@njit(cache=True)
+def _all_to_office(wall_s, opens_s, closes_s, begins_s):  # type: ignore[no-untyped-def]
+    return np.array([to_office(each, opens_s, closes_s, begins_s) for each in wall_s])
+
+
+@njit(cache=True)
+def _all_to_wall(office_s, opens_s, begins_s):  # type: ignore[no-untyped-def]
+    return np.array([to_wall(each, opens_s, begins_s) for each in office_s])
 
 
 def clock(scenario: Scenario, calendar: Calendar, first: date) -> OfficeClock:

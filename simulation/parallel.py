@@ -14,7 +14,7 @@ from typing import Any
 from caodiem import observations, run
 from caodiem.plan import Plan
 from caodiem.scenario import Scenario
-from simulation import agencies, level, network, reference
+from simulation import agencies, compiled, level, network
 
 _POLL_S = 0.1
 _told: Any = None
@@ -73,8 +73,8 @@ def _simulate_level(scenario: Scenario, agencies_file: Path, percent: float, sca
 
 
 def predict(scenario: Scenario, drawn: Plan, place: run.Level) -> None:
-    """The reference engine's observations of a plan, into the level's folder."""
-    rows, components = reference.execute(network.of(scenario.portal), drawn)
+    """The compiled engine's observations of a plan, into the level's folder."""
+    rows, components = compiled.execute(network.of(scenario.portal), drawn)
     into = place.executed("simulated")
     into.folder.mkdir(parents=True, exist_ok=True)
     observations.write(rows, into.observations)

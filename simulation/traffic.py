@@ -21,7 +21,7 @@ from caodiem.dossier import OPERATIONS
 from caodiem.draws import uniform
 from caodiem.plan import SCHEMA, Plan, PlanMeta, make
 from caodiem.scenario import Scenario
-from simulation.casework import Event
+from simulation.cases import ENDS, Channel, Event
 from simulation.demand import DAY_S, invert_hours
 
 Floats = np.ndarray
@@ -42,13 +42,15 @@ JOURNEYS: dict[str, tuple[str, ...]] = {
     "agency_syncs": ("push_sync",),
 }
 
-# Which events start which journey, for dossiers filed online and for those filed at a counter.
+# Which events start which journey, for dossiers filed online (also in part) and for those filed at a counter.
 _ONLINE = {
     Event.FILED: "citizen_files",
+    Event.FILED_AGAIN: "citizen_files",
     Event.PAID: "citizen_pays",
     Event.SUPPLEMENTED: "citizen_supplements",
+    Event.OBLIGATION_PAID: "citizen_pays",
 }
-_AT_COUNTER = {Event.SUPPLEMENTED: "officer_starts"}
+_AT_COUNTER = {Event.SUPPLEMENTED: "officer_starts", Event.OBLIGATION_PAID: "officer_starts"}
 _AT_DESK = {
     Event.RECEIVED: "officer_receives",
     Event.NOT_RECEIVED: "officer_refuses",
@@ -58,7 +60,7 @@ _AT_DESK = {
     Event.RETURNED: "officer_returns",
 }
 # A change of the national record that the agency reports.
-_SYNCED = tuple(_AT_DESK)
+_SYNCED = (*_AT_DESK, Event.PAYMENT_DUE, Event.WITHDRAWN, Event.STOPPED)
 _COMPONENTS = ("file_dossier", "supplement_dossier")
 
 
@@ -145,8 +147,10 @@ def plan(scenario: Scenario, day: Journeys, start_s: float, length_s: float, met
 
 def _columns(casework: pa.Table) -> dict[str, np.ndarray]:
     """The casework table as arrays, words as str."""
-    words = {name: np.array(casework[name].cast(pa.string()).to_pylist(), dtype=str) for name in ("agency", "event")}
-    return {name: casework[name].to_numpy() for name in casework.column_names if name not in words} | words
+    texts = ("agency", "channel", "event")
+    words = {name: np.array(casework[name].cast(pa.string()).to_pylist(), dtype=str) for name in texts}
+    rest = {name: casework[name].to_numpy() for name in casework.column_names if name not in words}
+    return {**rest, **words, "online": words["channel"] != Channel.COUNTER.name.lower()}
 
 
 def _from_events(events: dict[str, np.ndarray]) -> list[tuple[np.ndarray, ...]]:
@@ -180,7 +184,7 @@ def _tracking(scenario: Scenario, events: dict[str, np.ndarray]) -> tuple[np.nda
     Their number is Poisson by inversion of a keyed draw.
     """
     filed = np.flatnonzero((events["event"] == Event.FILED) & events["online"])
-    ends = np.isin(events["event"], (Event.RETURNED, Event.NOT_RECEIVED))
+    ends = np.isin(events["event"], ENDS)
     # Every dossier that was filed ends once, so the ends in order of dossier answer for each filing.
     dossier, end_s = events["dossier"][ends], events["at_s"][ends]
     order = np.argsort(dossier)

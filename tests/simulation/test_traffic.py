@@ -13,6 +13,7 @@ import pytest
 from caodiem import plan, run
 from caodiem.scenario import Scenario
 from simulation import agencies, level, traffic
+from simulation.cases import ENDS
 from tests.conftest import ROOT
 
 SCALE = 0.01
@@ -50,10 +51,10 @@ def test_each_event_of_the_day_causes_its_journey(day) -> None:
     events, day_s, found = day
     at_s = events["at_s"].to_numpy()
     today = events.filter(pa.array((at_s >= day_s) & (at_s < day_s + 86_400))).to_pylist()
-    number = Counter((row["event"], row["online"]) for row in today)
+    number = Counter((row["event"], row["channel"] != "counter") for row in today)
     journeys = Counter(found.journey.tolist())
-    assert journeys["citizen_files"] == number["filed", True]
-    assert journeys["citizen_pays"] == number["paid", True]
+    assert journeys["citizen_files"] == number["filed", True] + number["filed_again", True]
+    assert journeys["citizen_pays"] == number["paid", True] + number["obligation_paid", True]
     assert journeys["citizen_supplements"] == number["supplemented", True]
     assert journeys["officer_receives"] == number["received", True] + number["received", False]
     assert journeys["officer_returns"] == number["returned", True] + number["returned", False]
@@ -90,7 +91,7 @@ def test_look_ups_fall_between_filing_and_the_end_and_in_the_number_asked_for(sc
     filed = (columns["event"] == "filed") & columns["online"]
     begin = dict(zip(columns["dossier"][filed].tolist(), columns["at_s"][filed].tolist(), strict=True))
     assert all(at >= begin[number] - 1e-6 for at, number in zip(at_s.tolist(), dossier.tolist(), strict=True))
-    ends = np.isin(columns["event"], ("returned", "not_received"))
+    ends = np.isin(columns["event"], ENDS)
     end = dict(zip(columns["dossier"][ends].tolist(), columns["at_s"][ends].tolist(), strict=True))
     late = scenario.casework.pause.value
     assert all(at <= max(end[number], begin[number] + late) + 1e-6 for at, number in zip(at_s, dossier, strict=True))
