@@ -126,8 +126,7 @@ class Office(Part):
 class Casework(Part):
     """A dossier's way through an office."""
 
-    # Of dossiers that are not fully online: filed online, their papers shown and their result fetched at a counter.
-    partly_online: q.Percent
+    # Of a dossier filed online in part: its papers are shown and its result fetched at a counter.
     papers_shown: q.Days
     components: q.CountProfile
     # Filings whose signatures do not pass, and how long until the citizen files again.

@@ -7,7 +7,7 @@
 
 A citizen may withdraw until the dossier is finished. One who is asked (for mended papers, a supplement, a payment) and
 does not answer within the term ends it. What happens before a dossier comes to a desk needs no engine: `draw` says it.
-Draws are keyed by dossier. A dossier that is partly online is filed as one at a counter, in the counter's hours.
+Draws are keyed by dossier.
 """
 
 from enum import IntEnum, StrEnum
@@ -121,12 +121,12 @@ SCHEMA = pa.schema(
 MOST_BEFORE_DESK = 6
 
 _QUANTITIES = (
-    "components", "partly online", "bad signature", "mending", "mending unanswered", "fee", "payment", "papers shown",
+    "components", "bad signature", "mending", "mending unanswered", "fee", "payment", "papers shown",
     "withdrawn", "withdrawal", "not received", "supplement", "answer", "answer unanswered", "payment due",
     "due answer", "due unanswered", "processing", "receive", "handle", "handle again", "settle", "return",
 )  # fmt: skip
 (
-    _COMPONENTS, _PARTLY, _BAD, _MENDING, _UNMENDED, _FEE, _PAYMENT, _SHOWN, _WITHDRAWN, _WITHDRAWAL, _NOT_RECEIVED,
+    _COMPONENTS, _BAD, _MENDING, _UNMENDED, _FEE, _PAYMENT, _SHOWN, _WITHDRAWN, _WITHDRAWAL, _NOT_RECEIVED,
     _SUPPLEMENT, _ANSWER, _UNANSWERED, _DUE, _DUE_ANSWER, _UNPAID, _PROCESSING, _RECEIVE, _HANDLE, _AGAIN, _SETTLE,
     _RETURN,
 ) = range(len(_QUANTITIES))  # fmt: skip
@@ -134,14 +134,13 @@ _RULES = np.dtype(
     [
         (name, "f8")
         for name in (
-            "one_component", "two_components", "partly_online", "check_s", "bad_signature", "mending_s", "unanswered",
+            "one_component", "two_components", "check_s", "bad_signature", "mending_s", "unanswered",
             "term_s", "fee", "pause_s", "payment_s", "papers_shown_s", "withdrawn", "withdrawal_s", "not_received",
             "supplement", "answer_s", "payment_due", "due_answer_s", "processing_s", "processing_sigma", "desk_sigma",
         )
     ]
 )  # fmt: skip
-_ONLINE, _COUNTER = int(Channel.ONLINE), int(Channel.COUNTER)
-_PARTLY_ONLINE = int(Channel.PARTLY)
+_PARTLY_ONLINE, _COUNTER = int(Channel.PARTLY), int(Channel.COUNTER)
 _FILED, _FAILED, _AGAIN_FILED = NUMBER[Event.FILED], NUMBER[Event.SIGNATURES_FAILED], NUMBER[Event.FILED_AGAIN]
 _CHECKED, _PAID = NUMBER[Event.CHECKED], NUMBER[Event.PAID]
 _IS_WITHDRAWN, _IS_NOT_RECEIVED = NUMBER[Event.WITHDRAWN], NUMBER[Event.NOT_RECEIVED]
@@ -155,7 +154,6 @@ def rules(scenario: Scenario) -> np.ndarray:
     for name, value in {
         "one_component": weights[0],
         "two_components": weights[1],
-        "partly_online": work.partly_online.value / 100,
         "check_s": work.signature_check.value,
         "bad_signature": work.bad_signature.value / 100,
         "mending_s": work.mending.value * DAY_S,
@@ -185,11 +183,17 @@ def draw(scenario: Scenario, clock: OfficeClock, filings: Filings, desks: Desks)
     cases = np.empty(len(filings.dossier), dtype=CASE)
     rows = np.empty(MOST_BEFORE_DESK * len(cases), dtype=ROW)
     count = draw_into(
-        cases, rows, filings.dossier, filings.agency, filings.online, filings.filed_s, rules(scenario),
+        cases, rows, filings.dossier, filings.agency, channels(filings), filings.filed_s, rules(scenario),
         words(scenario.seed, _QUANTITIES), clock.opens_s, clock.closes_s, clock.begins_s,
         desks.receive_s, desks.handle_s, desks.return_s,
     )  # fmt: skip
     return cases, rows[:count]
+
+
+def channels(filings: Filings) -> np.ndarray:
+    """The `Channel` (int8) of each filing."""
+    remote = np.where(filings.partly, Channel.PARTLY, Channel.COUNTER)
+    return np.where(filings.online, Channel.ONLINE, remote).astype(np.int8)
 
 
 def table(agencies: Agencies, rows: np.ndarray) -> pa.Table:
@@ -216,7 +220,7 @@ _function = njit(cache=True, nogil=True)
 
 @_function
 def draw_into(
-    cases, rows, dossier, agency, online, filed_s, given, word, opens_s, closes_s, begins_s,
+    cases, rows, dossier, agency, channel, filed_s, given, word, opens_s, closes_s, begins_s,
     receive_s, handle_s, return_s,
 ):  # type: ignore[no-untyped-def]  # fmt: skip
     """Fill `cases`, write the rows before any desk; returns how many rows."""
@@ -228,9 +232,7 @@ def draw_into(
         case.dossier, case.agency = dossier[number], agency[number]
         drawn = chance(word[_COMPONENTS], key)
         case.components = 1 + (rule.one_component < drawn) + (rule.two_components < drawn)
-        case.channel = _ONLINE
-        if not online[number]:
-            case.channel = _PARTLY_ONLINE if chance(word[_PARTLY], key) < rule.partly_online else _COUNTER
+        case.channel = channel[number]
         case.withdrawn_s = np.inf
         if chance(word[_WITHDRAWN], key) < rule.withdrawn:
             case.withdrawn_s = filed_s[number] + exponential(rule.withdrawal_s, chance(word[_WITHDRAWAL], key))

@@ -67,7 +67,7 @@ def test_officers_serve_first_come_first_served(served: list[tuple[float, float]
 
 # Every branch often enough to be counted.
 MANY = {"bad_signature": 15.0, "not_received": 10.0, "supplement": 30.0, "payment_due": 25.0, "unanswered": 20.0}
-MANY |= {"withdrawn": 15.0, "partly_online": 50.0}
+MANY |= {"withdrawn": 15.0}
 
 
 @pytest.fixture(scope="module")
@@ -144,7 +144,7 @@ def test_shares_of_branches_are_those_of_the_scenario(often: Scenario, simulated
         return abs(found - of * share) < 5 * np.sqrt(of * share * (1 - share))
 
     online = int(np.sum(drawn["channel"] != Channel.COUNTER))
-    assert near(int(np.sum(drawn["channel"] == Channel.PARTLY)), int(np.sum(~filed.online)), work.partly_online.value)
+    assert np.sum(drawn["channel"] == Channel.PARTLY) == filed.partly.sum() > 0
     assert near(number[Event.SIGNATURES_FAILED], online, work.bad_signature.value)
     settled = number[Event.RECEIVED] + number[Event.NOT_RECEIVED]
     given_up = number[Event.SIGNATURES_FAILED] - number[Event.FILED_AGAIN]
@@ -229,6 +229,7 @@ def test_a_service_under_way_is_not_broken_off() -> None:
 def test_nobody_has_work_where_nothing_is_filed(scenario: Scenario) -> None:
     known = agencies.load(ROOT / "scenarios" / "agencies.csv", scenario)
     none = np.array([], dtype=np.int64)
-    filed = Filings(none, none, none.astype(bool), none.astype(float))
+    no = none.astype(bool)
+    filed = Filings(none, none, no, none.astype(float), no, none)
     calendar = demand.calendar(scenario, 2026)
     assert casework.simulate(scenario, known, calendar, CLOCK, filed, 0.02).num_rows == 0
