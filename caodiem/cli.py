@@ -44,6 +44,9 @@ _REFERENCE_MAP = Path(__file__).parents[1] / "loadtests" / "portals" / "referenc
 ScenarioFile = Annotated[Path, typer.Argument(metavar="SCENARIO", help="A scenario file, such as scenarios/*.toml.")]
 RunFolder = Annotated[Path, typer.Argument(metavar="RUN", help="A run's folder under results/runs/.")]
 Scale = Annotated[float, typer.Option(help="Share of the country's dossiers to simulate and replay, above 0 to 1.")]
+SampleScale = Annotated[
+    float, typer.Option("--scale", help="Share of the country's dossiers to simulate; the answer is for all of it.")
+]
 Host = Annotated[str | None, typer.Option(help="Replay against this portal (see targets.toml), not our own.")]
 Abort = Annotated[
     list[str] | None,
@@ -121,6 +124,27 @@ def simulate(scenario: ScenarioFile, scale: Scale = 1.0, as_json: Json = False) 
         return ExitCode.PASS
 
     _finish(inputs, made, as_json, work, judged=False)
+
+
+@app.command()
+def size(scenario: ScenarioFile, scale: SampleScale = 1.0, as_json: Json = False) -> None:
+    """Find the fewest servers that meet every SLO, and the highest rate that today's servers hold.
+
+    For a network of its own with [[slo]], or the portal of a scenario in each level's busiest window. Exit code 0:
+    today's servers meet every SLO; 1: they do not, more are needed or none would do; 3: it stays undecided.
+    """
+    with bars() as shown:
+        made, figures, code = stages.size(scenario, scale, shown)
+    if as_json:
+        _print_json({"run": str(made.folder), **figures})
+    else:
+        from caodiem.report.capacity import lines
+
+        print(figures["title"])
+        for case in figures["cases"]:
+            print("", f"{case['case']}: every SLO by today's servers: {case['today']}", *lines(case), sep="\n")
+        print(f"Picture: {made.plots / 'capacity.png'}", made.folder, sep="\n")
+    raise typer.Exit(code)
 
 
 @app.command()

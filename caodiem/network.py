@@ -142,6 +142,24 @@ class Route(Part):
     probability: Share
 
 
+class Objective(Part):
+    """An SLO of the journeys of one name, or of all: a quantile of their response time, greatest shares that fail."""
+
+    journey: str = "all"
+    quantile: Annotated[q.QuantilePercent, completed("percent")] | None = None
+    response: Seconds | None = None
+    refused: Annotated[q.Percent, completed("percent")] | None = None
+    abandoned: Annotated[q.Percent, completed("percent")] | None = None
+
+    @model_validator(mode="after")
+    def _says_something(self) -> "Objective":
+        if (self.quantile is None) != (self.response is None):
+            raise wrong(("quantile", self.quantile and self.quantile.value, "quantile and response together"))
+        if self.quantile is None and self.refused is None and self.abandoned is None:
+            raise wrong(("quantile", None, "quantile and response, or refused, or abandoned"))
+        return self
+
+
 class Run(Part):
     """How long, how often, how precise."""
 
@@ -167,6 +185,7 @@ class NetworkScenario(Document):
     journeys: list[Journey] = Field(default=[])
     routes: list[Route] = Field(default=[])
     retries: Retries | None = None
+    slo: list[Objective] = Field(default=[])
     run: Run
 
     @model_validator(mode="before")
@@ -223,6 +242,10 @@ class NetworkScenario(Document):
                 found.append((f"arrivals[{number}].journey", each.journey, expected))
             if each.to is not None and not self.routes:
                 found.append((f"arrivals[{number}].to", each.to, "nothing, unless there are routes"))
+        accepted = ["all", *journeys]
+        for number, slo in enumerate(self.slo):
+            if slo.journey not in accepted:
+                found.append((f"slo[{number}].journey", slo.journey, f"one of {', '.join(accepted)}"))
         return found
 
     def _spans(self) -> q.Problems:

@@ -24,8 +24,11 @@ from caodiem.scenario_file import Problem, ScenarioError, load, load_document, l
 from caodiem.series import SeriesScenario
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
     from simulation.backtest import Foretold
     from simulation.calibration import Measured
+    from simulation.subject import Subject
 
 # The admin token of a portal that we did not start, with which it is prepared; never in an argument, where it shows.
 TOKEN_VARIABLE = "CAODIEM_ADMIN_TOKEN"
@@ -63,8 +66,7 @@ def simulate_network(path: Path, bars: Bars) -> tuple[run.Run, dict[str, Any]]:
     from simulation import replications
 
     scenario = load_document(path, NetworkScenario)
-    made = run.create(path.stem, scenario.hash, {"seed": scenario.run.seed, "engine": scenario.run.engine})
-    run.write_json(made.scenario, {"title": scenario.title, "resolved": scenario.model_dump(mode="json")})
+    made = _begin_network(path, scenario)
     try:
         figures = replications.simulate(scenario, bars.bar(scenario.title))
     except (KeyboardInterrupt, Exception) as error:
@@ -74,6 +76,60 @@ def simulate_network(path: Path, bars: Bars) -> tuple[run.Run, dict[str, Any]]:
     run.write_json(made.folder / "network.json", figures)
     run.finish(made, "finished", ExitCode.PASS)
     return made, figures
+
+
+def _begin_network(path: Path, scenario: NetworkScenario) -> run.Run:
+    made = run.create(path.stem, scenario.hash, {"seed": scenario.run.seed, "engine": scenario.run.engine})
+    run.write_json(made.scenario, {"title": scenario.title, "resolved": scenario.model_dump(mode="json")})
+    return made
+
+
+def size(path: Path, scale: float, bars: Bars) -> tuple[run.Run, dict[str, Any], ExitCode]:
+    """Fewest servers, capacity and bottleneck of a network of its own, or of every level of a scenario.
+
+    Also written to capacity.json and plots/capacity.png in a run's folder.
+    """
+    from caodiem.report import capacity as shown
+    from simulation import capacity
+    from simulation.trials import Trials
+
+    made, subjects = _subjects(path, scale, bars)
+    try:
+        found = []
+        for name, subject in subjects():
+            trials = Trials(subject)
+            found.append((name, capacity.find(trials, bars.bar(f"Size {name}")), trials))
+        cases = [{"case": name, **shown.as_json(each, trials)} for name, each, trials in found]
+        code = shown.exit_code([each for _, each, _ in found])
+        figures = {"title": run.read_json(made.scenario)["title"], "cases": cases, "exit_code": int(code)}
+        run.write_json(made.folder / "capacity.json", figures)
+        shown.draw(found, made.plots / "capacity.png")
+    except (KeyboardInterrupt, Exception) as error:
+        run.finish(made, "interrupted" if isinstance(error, KeyboardInterrupt) else "failed", ExitCode.INVALID)
+        raise
+    run.finish(made, "finished", code)
+    return made, figures, code
+
+
+def _subjects(path: Path, scale: float, bars: Bars) -> "tuple[run.Run, Callable[[], Iterator[tuple[str, Subject]]]]":
+    """The run's folder, and what is sized in it: a network of its own, or each level's portal once it is simulated."""
+    from simulation.subject import BusiestWindow, OwnNetwork
+
+    if is_network(path):
+        network = load_document(path, NetworkScenario)
+        if not network.slo:
+            raise UsageError(f"{path}: slo = None: expected at least one [[slo]]; without one any size will do")
+        if scale != 1:
+            raise UsageError(f"--scale {scale:g}: expected none; {path} is a network of its own")
+        return _begin_network(path, network), lambda: iter([(network.title, OwnNetwork(network))])
+    scenario, made = begin(path, scale)
+
+    def levels() -> "Iterator[tuple[str, Subject]]":
+        simulate(scenario, made, scale, bars)
+        for level in made.levels:
+            yield f"{level.percent:g}%", BusiestWindow(scenario, plan.read(level.plan))
+
+    return made, levels
 
 
 def project(path: Path, fit_until: date | None, days: list[date]) -> "tuple[run.Run, list[Foretold]]":

@@ -32,7 +32,7 @@ def journeys(scenario: NetworkScenario) -> list[str]:
 
 def draw(scenario: NetworkScenario, network: Network, replication: int) -> tuple[Work, Integers]:
     """The work of one replication, and the journey of each arrival."""
-    seed = _seed(scenario.run.seed, replication)
+    seed = seed_of(scenario.run.seed, replication)
     due_s, journey, entry = _arrivals(scenario, seed)
     operations = tuple(network.operations.values())
     if scenario.routes:
@@ -48,7 +48,7 @@ def draw(scenario: NetworkScenario, network: Network, replication: int) -> tuple
     return works.draw(network, operations, Steps(due_s, first, arrival, step, kind, think_s), seed), journey
 
 
-def _seed(seed: int, replication: int) -> int:
+def seed_of(seed: int, replication: int) -> int:
     """A seed of its own for each replication."""
     name = hashlib.blake2b(f"{seed}/replication {replication}".encode(), digest_size=8).digest()
     return int.from_bytes(name, "little") >> 1

@@ -24,13 +24,13 @@ from simulation.work import Work
 Floats = np.ndarray
 Engine = Callable[[Network, Work], Log]
 _BATCH = 5
-_MOST_PILOTS = 10
+MOST_PILOTS = 10
 
 
 def simulate(scenario: NetworkScenario, progress: Callable[[float], None] = lambda share: None) -> dict[str, Any]:
     """Run the replications; the figures with their intervals, and how they were made."""
     network, horizon_s = own.network_of(scenario), seconds(scenario.run.horizon)
-    engine, run, notice = choose(scenario, network)
+    engine, run, notice = choose(scenario.run.engine, network)
     from_s, warm_up_note = _warm_up_s(scenario, network, run)
     found: list[Figures] = []
     asked = scenario.run.replications
@@ -56,9 +56,9 @@ def simulate(scenario: NetworkScenario, progress: Callable[[float], None] = lamb
     }
 
 
-def choose(scenario: NetworkScenario, network: Network) -> tuple[str, Engine, str]:
+def choose(asked: str, network: Network) -> tuple[str, Engine, str]:
     """(name, engine, notice): the compiled one, or the reference where asked for or where the other lacks something."""
-    if scenario.run.engine == reference.NAME:
+    if asked == reference.NAME:
         return reference.NAME, reference.run, ""
     # Imported here: a planner who asks for the reference needs no Numba.
     from simulation import compiled
@@ -67,7 +67,7 @@ def choose(scenario: NetworkScenario, network: Network) -> tuple[str, Engine, st
     if not missing:
         return compiled.NAME, compiled.run, ""
     lacks = f"the compiled engine takes no {', no '.join(missing)}"
-    if scenario.run.engine == compiled.NAME:
+    if asked == compiled.NAME:
         raise UsageError(f'run.engine = "compiled": {lacks}; expected "auto" or "reference"')
     return reference.NAME, reference.run, f"{lacks}; the reference engine ran instead"
 
@@ -117,19 +117,23 @@ def _warm_up_s(scenario: NetworkScenario, network: Network, run: Engine) -> tupl
     if asked is None and not scenario.steady:
         return 0.0, ""
     responses, dues = [], []
-    for replication in range(min(scenario.run.replications, _MOST_PILOTS)):
+    for replication in range(min(scenario.run.replications, MOST_PILOTS)):
         work, _ = own.draw(scenario, network, replication)
         ended = Ended(work, run(network, work))
         responses.append(ended.ended_s - ended.due_s)
         dues.append(work.due_s)
+    from_s, steady = settled_from_s(dues, responses)
+    note = "MSER-5 found no steady state in the first half of the horizon; expected a longer one, or less load"
+    return from_s, "" if steady else note
+
+
+def settled_from_s(dues: list[Floats], responses: list[Floats]) -> tuple[float, bool]:
+    """(seconds to leave out, whether there is a steady state after them), by MSER-5 over the mean of replications."""
     length = min(len(each) for each in responses)
     left_out = mser5(np.mean([each[:length] for each in responses], axis=0))
     if left_out == 0:
-        return 0.0, ""
-    note = ""
-    if left_out >= (length // _BATCH // 2) * _BATCH:
-        note = "MSER-5 found no steady state in the first half of the horizon; expected a longer one, or less load"
-    return float(np.mean([each[left_out] for each in dues])), note
+        return 0.0, True
+    return float(np.mean([each[left_out] for each in dues])), left_out < (length // _BATCH // 2) * _BATCH
 
 
 def _precise(scenario: NetworkScenario, found: list[Figures]) -> bool:

@@ -34,7 +34,7 @@ def test_every_example_of_the_page_runs_alike_on_both_engines(tmp_path: Path, te
     scenario = loaded(tmp_path, text)
     network = own.network_of(scenario)
     work, _ = own.draw(scenario, network, 0)
-    engines = [replications.choose(with_run(scenario, engine=name), network) for name in ("compiled", "reference")]
+    engines = [replications.choose(name, network) for name in ("compiled", "reference")]
     compiled, reference = (run(network, work) for _, run, _ in engines)
     assert compiled.same_as(reference)
     found = replications.simulate(with_run(scenario, replications=2))
@@ -123,7 +123,8 @@ def test_mistakes_are_told_all_at_once(tmp_path: Path) -> None:
 def test_every_key_is_described() -> None:
     from caodiem import behaviour, network
 
-    for name in ("Arrivals", "Station", "Calendar", "Opening", "Outage", "Journey", "Step", "Visit", "Retries", "Run"):
+    parts = ("Arrivals", "Station", "Calendar", "Opening", "Outage", "Journey", "Step", "Visit", "Retries", "Objective")
+    for name in (*parts, "Run"):
         for key, field in getattr(network, name, getattr(behaviour, name, None)).model_fields.items():
             assert f"`{field.alias or key}`" in PAGE, (name, key)
 
@@ -205,5 +206,5 @@ def test_more_servers_share_their_random_numbers(tmp_path: Path) -> None:
     works = [own.draw(each, own.network_of(each), 3)[0] for each in (one, two)]
     assert np.array_equal(works[0].due_s, works[1].due_s)
     assert np.array_equal(works[0].service_s, works[1].service_s)
-    logs = [replications.choose(one, own.network_of(each))[1](own.network_of(each), works[0]) for each in (one, two)]
+    logs = [replications.choose("auto", own.network_of(each))[1](own.network_of(each), works[0]) for each in (one, two)]
     assert np.all(logs[1].visits["left_s"] <= logs[0].visits["left_s"])

@@ -1,0 +1,296 @@
+"""Sizing and capacity held against closed forms, and the command."""
+
+import json
+import math
+from pathlib import Path
+
+import numpy as np
+import pytest
+from scipy.optimize import brentq
+from typer.testing import CliRunner
+
+from caodiem import plan, run
+from caodiem.cli import app
+from caodiem.network import NetworkScenario
+from caodiem.scenario import Scenario
+from caodiem.scenario_file import ScenarioError, load, load_document
+from simulation import agencies, capacity, level, queueing
+from simulation.log import End
+from simulation.network import INFINITE
+from simulation.objectives import Counted, Decision, Kind, Objective, Rows, count, judge
+from simulation.subject import BusiestWindow, OwnNetwork, busier
+from simulation.trials import Trials
+from tests.conftest import ROOT
+
+DESK = """
+arrivals = {{ rate = {rate} }}
+slo = [{slo}]
+
+[[stations]]
+name = "desk"
+servers = {servers}
+{queue}
+service = {{ distribution = "exponential", mean = {mean} }}
+
+[run]
+horizon = {horizon}
+most_replications = 40
+"""
+
+
+def network(tmp_path: Path, text: str) -> NetworkScenario:
+    path = tmp_path / "network.toml"
+    path.write_text(text, encoding="utf-8")
+    return load_document(path, NetworkScenario)
+
+
+def desk(
+    tmp_path: Path, slo: str, *, rate: float, servers: int, mean: float, horizon: float, queue: str = ""
+) -> Trials:
+    text = DESK.format(slo=slo, rate=rate, servers=servers, mean=mean, horizon=horizon, queue=queue)
+    return Trials(OwnNetwork(network(tmp_path, text)))
+
+
+def longer(rate: float, mean_s: float, servers: int, than_s: float) -> float:
+    """P(response > t) of M/M/c: an exponential service and, with the chance of Erlang C, an exponential wait."""
+    waits, spare = queueing.erlang_c(servers, rate * mean_s), servers - rate * mean_s
+    served = math.exp(-than_s / mean_s)
+    if abs(spare - 1) < 1e-9:
+        return served * (1 + waits * than_s / mean_s)
+    return served * (1 + waits * (1 - math.exp(-(spare - 1) * than_s / mean_s)) / (spare - 1))
+
+
+def needed(trials: Trials) -> capacity.Needed:
+    return capacity.fewest(trials, trials.offered_load())
+
+
+def test_the_formula_of_the_response_is_that_of_one_server() -> None:
+    assert longer(0.5, 1.0, 1, 5.9915) == pytest.approx(0.05, rel=1e-4)
+
+
+def test_a_desk_of_ten_erlangs_is_staffed_as_erlang_c_says(tmp_path: Path) -> None:
+    rate, mean, limit = 10 / 3, 3.0, 7.0
+    exact = next(c for c in range(11, 30) if longer(rate, mean, c, limit) <= 0.12)
+    trials = desk(tmp_path, "{ quantile = 88, response = 7 }", rate=rate, servers=11, mean=mean, horizon=10_000)
+    found = needed(trials)
+    assert found.trial.sizes == (exact,)
+    assert found.least_in_total
+    assert found.neighbours[0].sizes == (exact - 1,)
+    assert found.neighbours[0].decision is Decision.MISSED
+    for trial in (found.trial, found.neighbours[0]):
+        share = trial.judged[0].bad_share
+        assert share["low"] <= longer(rate, mean, trial.sizes[0], limit) <= share["high"]
+
+
+def test_lines_without_a_queue_are_as_many_as_erlang_b_says(tmp_path: Path) -> None:
+    exact = next(c for c in range(1, 40) if queueing.erlang_b(c, 10.0) <= 0.05)
+    trials = desk(tmp_path, "{ refused = 5 }", rate=10, servers=14, mean=1, horizon=4000, queue="queue = 0")
+    found = needed(trials)
+    assert found.trial.sizes == (exact,)
+    below = found.neighbours[0].judged[0].bad_share
+    assert queueing.erlang_b(exact - 1, 10.0) == pytest.approx(0.056819, rel=1e-4)
+    assert below["low"] <= 0.056819 <= below["high"]
+
+
+def test_the_capacity_of_one_server_for_a_quantile(tmp_path: Path) -> None:
+    """The sojourn of M/M/1 is exponential with rate μ - λ: p95 within t asks for λ = μ - ln 20 / t."""
+    exact = 1 - math.log(20) / 6
+    trials = desk(tmp_path, "{ quantile = 95, response = 6 }", rate=0.25, servers=1, mean=1, horizon=20_000)
+    rate = capacity.highest_rate(trials)
+    assert rate.low <= exact / 0.25 <= rate.high
+    assert rate.low <= rate.value <= rate.high
+    assert rate.high / rate.low < 1.1
+    found = capacity.bottleneck(trials, rate)
+    assert found is not None
+    assert found.station == 0
+    assert found.utilisation[0] == pytest.approx(rate.high * 0.25, abs=0.02)
+
+
+TANDEM = """
+arrivals = { rate = 0.5 }
+slo = [{ quantile = 95, response = 7 }]
+stations = [
+    { name = "first", servers = 1, service = { distribution = "exponential", mean = 1 } },
+    { name = "second", servers = 1, service = { distribution = "exponential", mean = 0.6666666666666666 } },
+]
+run = { horizon = 10000, most_replications = 40 }
+"""
+
+
+def tandem_longer(rate: float, than_s: float) -> float:
+    """P(response > t) of two M/M/1 in a row: the sum of independent exponentials (Burke 1956)."""
+    a, b = 1 - rate, 1.5 - rate
+    return (b * math.exp(-a * than_s) - a * math.exp(-b * than_s)) / (b - a)
+
+
+def test_a_tandem_gets_its_server_where_it_is_slowest(tmp_path: Path) -> None:
+    found = capacity.find(Trials(OwnNetwork(network(tmp_path, TANDEM))))
+    share = found.today.judged[0].bad_share
+    assert share["low"] <= tandem_longer(0.5, 7.0) <= share["high"]
+    assert found.today.decision is Decision.MISSED
+    assert found.needed is not None
+    assert found.needed.trial.sizes == (2, 1)
+    assert found.needed.least_in_total
+    exact = brentq(lambda rate: tandem_longer(rate, 7.0) - 0.05, 0.1, 0.9) / 0.5
+    assert found.rate.low <= exact <= found.rate.high
+    assert found.bottleneck is not None
+    assert found.bottleneck.station == 0
+    assert found.bottleneck.relief[0]["low"] > found.bottleneck.relief[1]["high"]
+
+
+def test_one_server_fewer_anywhere_misses(tmp_path: Path) -> None:
+    text = TANDEM.replace("rate = 0.5", "rate = 4").replace("response = 7", "response = 5").replace("10000", "2500")
+    found = needed(Trials(OwnNetwork(network(tmp_path, text))))
+    assert found.trial.decision is Decision.MET
+    assert set(found.neighbours) == {0, 1}
+    assert all(trial.decision is not Decision.MET for trial in found.neighbours.values())
+    assert all(least <= servers for least, servers in zip(found.least, found.trial.sizes, strict=True))
+
+
+def test_infinite_stations_and_hours_with_their_own_servers_are_left_alone(tmp_path: Path) -> None:
+    text = TANDEM.replace('name = "first", servers = 1', 'name = "first", servers = "infinite"').replace(
+        'name = "second", servers = 1',
+        'name = "second", servers = 1, calendar = { period = "day", open = [{ from = 0, to = "24:00", servers = 2 }] }',
+    )
+    subject = OwnNetwork(network(tmp_path, text))
+    assert subject.sizable == {}
+    found = needed(Trials(subject))
+    assert found.trial.sizes == subject.today == (INFINITE, 1)
+
+
+def test_listed_and_regular_arrivals_become_as_many_more(tmp_path: Path) -> None:
+    text = TANDEM.replace(
+        "{ rate = 0.5 }", "[{ times = [1, 2, 3, 4] }, { interval = 10 }, { points = [[0, 1], [50, 2]] }]"
+    )
+    more = busier(network(tmp_path, text), 2.5).arrivals
+    assert more[0].times is not None
+    assert more[0].times.value == [1, 1, 2, 2, 2, 3, 3, 4, 4, 4]
+    assert more[1].interval is not None
+    assert more[1].interval.mean is not None
+    assert more[1].interval.mean.value == 4
+    assert more[2].points is not None
+    assert more[2].points.value == [(0, 2.5), (50, 5)]
+
+
+NEVER = """
+title = "A database that fails for half of the time"
+arrivals = { rate = 2 }
+slo = [{ quantile = 95, response = 2 }]
+stations = [{ name = "database", servers = 3, service = 0.5, outages = [{ from = 100, to = 300 }] }]
+run = { horizon = 400 }
+"""
+
+
+def test_what_no_server_can_mend_is_said_with_exit_code_1(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("never.toml").write_text(NEVER)
+    said = CliRunner().invoke(app, ["size", "never.toml"])
+    assert said.exit_code == 1, said.output
+    assert "No number of servers helps: not met with as many servers as anybody could want: all: p95" in said.stdout
+    folder = Path(said.stdout.splitlines()[-1])
+    assert (folder / "plots" / "capacity.png").stat().st_size > 10_000
+    printed = json.loads((folder / "capacity.json").read_text())
+    assert printed["cases"][0]["needed"] is None
+    assert json.loads((folder / "manifest.json").read_text())["exit_code"] == 1
+
+
+def test_enough_servers_are_exit_code_0_and_mistakes_2(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("enough.toml").write_text(NEVER.replace(", outages = [{ from = 100, to = 300 }]", ""))
+    said = CliRunner().invoke(app, ["size", "enough.toml", "--json"])
+    assert said.exit_code == 0, said.output
+    case = json.loads(said.stdout)["cases"][0]
+    assert case["stations"]["database"]["today"] == 3
+    assert case["stations"]["database"]["needed"] <= 3
+    assert case["capacity"]["factor"]["low"] > 1
+    Path("none.toml").write_text(NEVER.replace("slo = [{ quantile = 95, response = 2 }]", ""))
+    said = CliRunner().invoke(app, ["size", "none.toml"])
+    assert said.exit_code != 0
+    assert "expected at least one [[slo]]" in str(said.exception)
+
+
+@pytest.mark.parametrize(
+    ("slo", "told"),
+    [
+        ("{ quantile = 95 }", "quantile and response together"),
+        ("{}", "or refused, or abandoned"),
+        ('{ refused = 1, journey = "file" }', "one of all"),
+        ("{ quantile = 100, response = 1 }", "1 to 99.99"),
+    ],
+)
+def test_a_mistake_in_an_slo_is_told(tmp_path: Path, slo: str, told: str) -> None:
+    with pytest.raises(ScenarioError, match="slo") as caught:
+        network(tmp_path, TANDEM.replace("{ quantile = 95, response = 7 }", slo))
+    assert told in str(caught.value)
+
+
+def counted(*pairs: tuple[int, int]) -> list[Counted]:
+    return [Counted(rows, bad, 1.0) for rows, bad in pairs]
+
+
+def test_decisions_need_the_whole_interval_on_one_side() -> None:
+    slo = Objective("all", Kind.RESPONSE, 0.05, 2.0)
+    assert judge(slo, counted((1000, 20), (1000, 25), (1000, 22)), 0.95).decision is Decision.MET
+    assert judge(slo, counted((1000, 40), (1000, 60), (1000, 45)), 0.95).decision is Decision.UNDECIDED
+    assert judge(slo, counted((1000, 80), (1000, 85), (1000, 82)), 0.95).decision is Decision.MISSED
+    assert judge(slo, counted((0, 0), (0, 0)), 0.95).decision is Decision.UNDECIDED
+    # None bad of 30 proves nothing about 5 of 100; none of 300 does.
+    assert judge(slo, counted((10, 0), (10, 0), (10, 0)), 0.95).decision is Decision.UNDECIDED
+    assert judge(slo, counted((100, 0), (100, 0), (100, 0)), 0.95).decision is Decision.MET
+
+
+def test_the_interval_of_a_share_holds_its_truth_as_often_as_it_says() -> None:
+    """Rows differ much between replications, and busy ones are worse: the mean of shares would be too low."""
+    random, slo, held = np.random.default_rng(1), Objective("all", Kind.REFUSED, 0.5), []
+    truth = 0.1 * 2 / 1.5  # of 100 rows a tenth half of the time, of 200 rows 0.15 the other half
+    for _ in range(1000):
+        busy = random.random(30) < 0.5
+        rows = np.where(busy, 200, 100)
+        bad = random.binomial(rows, np.where(busy, 0.15, 0.1))
+        found = judge(slo, counted(*zip(rows.tolist(), bad.tolist(), strict=True)), 0.9).bad_share
+        held.append(found["low"] <= truth <= found["high"])
+    assert 0.86 < np.mean(held) < 0.93
+
+
+def test_who_was_not_answered_rightly_is_bad_however_fast() -> None:
+    rows = Rows(["a"], np.zeros(4, dtype=int), np.arange(4.0), np.array([1.0, 9.0, 0.1, 0.1]), np.array([1, 1, 2, 3]))
+    found = count(Objective("all", Kind.RESPONSE, 0.05, 2.0), rows, 0.0)
+    assert (found.rows, found.bad, found.quantile_s) == (4, 3, math.inf)
+    assert count(Objective("a", Kind.REFUSED, 0.05), rows, 0.0).bad == 1
+    assert count(Objective("all", Kind.ABANDONED, 0.05), rows, 3.0).bad == 1
+    assert End.REFUSED == 2
+
+
+@pytest.fixture(scope="module")
+def window(tmp_path_factory: pytest.TempPathFactory) -> tuple[Scenario, plan.Plan]:
+    scenario = load(ROOT / "scenarios" / "adoption-43-to-85.toml")
+    known = agencies.load(ROOT / "scenarios" / "agencies.csv", scenario)
+    into = run.Level(tmp_path_factory.mktemp("level"))
+    return scenario, level.draw(scenario, known, 85, 0.02, into)
+
+
+def test_a_window_drawn_anew_is_as_busy_as_the_country(window: tuple[Scenario, plan.Plan]) -> None:
+    scenario, drawn = window
+    subject = BusiestWindow(scenario, drawn)
+    whole = dict.fromkeys(subject._names, 0.0)
+    for entry in drawn.table.to_pylist():
+        whole[entry["operation"]] += 1 if entry["journey"] == "agency_syncs" else 50
+    works = [subject.draw(1.0, number).work for number in range(20)]
+    found = np.mean([np.bincount(work.kind, minlength=len(whole)) for work in works], axis=0)
+    for (name, expected), mean in zip(whole.items(), found, strict=True):
+        assert mean == pytest.approx(expected, abs=5 * math.sqrt(max(2 * expected, 50) / 20)), name
+    twice = subject.draw(2.0, 0).work
+    assert twice.arrivals == pytest.approx(2 * works[0].arrivals, rel=0.1)
+
+
+@pytest.mark.slow
+def test_the_portal_is_sized_for_the_busiest_window(window: tuple[Scenario, plan.Plan]) -> None:
+    scenario, drawn = window
+    subject = BusiestWindow(scenario, drawn)
+    subject.replications, subject.most_replications = 5, 5
+    found = capacity.find(Trials(subject))
+    assert found.today.decision is Decision.MET
+    assert found.needed is not None
+    assert found.needed.trial.sizes == (1,) * len(scenario.portal.stations)
+    assert found.rate.missed is not None
+    assert 1 < found.rate.low <= found.rate.high < 20
