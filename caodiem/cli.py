@@ -287,6 +287,7 @@ def staging(
     port: Annotated[int, typer.Option(help="Port on loopback; 0 takes a free one.")] = 8080,
     workers: Annotated[int, typer.Option(min=1, help="Processes that serve the portal.")] = 1,
     wrong: Annotated[Path | None, typer.Option("--faults", help="TOML file with [faults.SYSTEM] tables.")] = None,
+    tls: Annotated[bool, typer.Option("--tls", help="Speak TLS, with an authority made for this start.")] = False,
     as_json: Json = False,
 ) -> None:
     """Serve the reference portal on loopback until Ctrl-C; prints where it is and how to sign in."""
@@ -300,7 +301,7 @@ def staging(
     if stat.S_ISFIFO(os.fstat(sys.stdin.fileno()).st_mode):
         stop_when_orphaned()
     what = faults.read(wrong) if wrong is not None else {}
-    serve(port=port, workers=workers, faults=what, ready=tell if as_json else None)
+    serve(port=port, workers=workers, faults=what, tls=tls, ready=tell if as_json else None)
 
 
 def main() -> None:

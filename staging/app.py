@@ -21,7 +21,7 @@ from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from staging import accounts, admin, cases, catalogue, dossiers, keys, openapi, parts, payments, status_sync, timing
-from staging.answers import Problem, Refusal, answer, refuse
+from staging.answers import RETRY_AFTER_S, Problem, Refusal, answer, refuse
 from staging.routes import Call, Route, Table
 
 IN_FLIGHT_MAX = 256
@@ -70,10 +70,24 @@ class Gate:
         self._app = app
         self._in_flight = 0
         self._in_flight_max = in_flight_max
+        self._why = msgspec.json.encode(Problem(f"more than {in_flight_max} requests in flight; try again"))
+        headers = {
+            "content-type": "application/json",
+            "content-length": str(len(self._why)),
+            "retry-after": str(RETRY_AFTER_S),
+            "server-timing": f"{timing.PORTAL};dur=0.000",
+        }
+        raw = [(name.encode(), value.encode()) for name, value in headers.items()]
+        self._turned_away: Message = {"type": "http.response.start", "status": 503, "headers": raw}
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
+            return
+        if self._in_flight >= self._in_flight_max:
+            # Made beforehand: under overload most answers are this one, and what they cost is missing for the others.
+            await send(self._turned_away)
+            await send({"type": "http.response.body", "body": self._why})
             return
         with timing.timed() as timed:
 
@@ -84,17 +98,9 @@ class Gate:
 
             self._in_flight += 1
             try:
-                await self._admit(scope, receive, send_timed)
+                await self._app(scope, receive, send_timed)
             finally:
                 self._in_flight -= 1
-
-    async def _admit(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if self._in_flight <= self._in_flight_max:
-            await self._app(scope, receive, send)
-            return
-        refusal = Refusal(503, f"more than {self._in_flight_max} requests in flight; try again")
-        response = await refuse(Request(scope), refusal)
-        await response(scope, receive, send)
 
 
 async def _http_error(request: Request, error: Exception) -> Response:

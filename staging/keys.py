@@ -22,6 +22,10 @@ class Keys(msgspec.Struct, frozen=True):
     account_secret: str
     conninfo: str
 
+    def __repr__(self) -> str:
+        """Nothing of what it holds: a message or a log may show it."""
+        return "Keys(…)"
+
 
 def make(conninfo: str) -> Keys:
     return Keys(secrets.token_bytes(32), secrets.token_urlsafe(24), secrets.token_urlsafe(12), conninfo)

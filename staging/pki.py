@@ -4,6 +4,7 @@ Nothing in it outlives the portal.
 Knows X.509 and files; knows no PDF and no request. The authorities' keys are never written down.
 """
 
+import ipaddress
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -12,7 +13,7 @@ from pathlib import Path
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
-from cryptography.x509.oid import NameOID
+from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
 PrivateKey = rsa.RSAPrivateKey | ec.EllipticCurvePrivateKey
 
@@ -67,6 +68,17 @@ def make_signer(
     return _sign(builder.add_extension(usage, critical=True), key, issuer)
 
 
+def make_server(address: str, host: str, issuer: Issued) -> Issued:
+    """A certificate for TLS, of an IP address and a host's name; its key usage is not for documents."""
+    key = ec.generate_private_key(ec.SECP256R1())
+    names = [x509.IPAddress(ipaddress.ip_address(address)), x509.DNSName(host)]
+    builder = _builder(host, issuer.certificate.subject, key, window_from_now())
+    builder = builder.add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
+    builder = builder.add_extension(_usage(digital_signature=True), critical=True)
+    builder = builder.add_extension(x509.ExtendedKeyUsage([ExtendedKeyUsageOID.SERVER_AUTH]), critical=False)
+    return _sign(builder.add_extension(x509.SubjectAlternativeName(names), critical=False), key, issuer)
+
+
 def make_crl(
     issuer: Issued, revoked: Sequence[tuple[int, datetime]] = (), window: Window | None = None
 ) -> x509.CertificateRevocationList:
@@ -84,8 +96,9 @@ def make_crl(
 
 
 def make_hierarchy(folder: Path) -> None:
-    """Write to `folder`: root.pem, issuing.pem, the list of each as .crl, the signers' certificates and keys, and
-    those of one whose certificate is revoked."""
+    """Write to `folder`: root.pem, issuing.pem, the list of each as .crl, the signers' certificates and keys, those of
+    one whose certificate is revoked, and those of the portal as a TLS server on loopback (with its issuer's).
+    """
     root = make_authority("Caodiem Staging Root", None, path_length=1)
     issuing = make_authority("Caodiem Staging Issuing", root, path_length=0)
     folder.mkdir(mode=0o700)
@@ -95,6 +108,9 @@ def make_hierarchy(folder: Path) -> None:
         signer = make_signer(f"Công dân thử nghiệm {number}", issuing)
         _write_certificate(folder / f"signer-{number}.pem", signer.certificate)
         _write_key(folder / f"signer-{number}.key", signer.key)
+    server = make_server("127.0.0.1", "localhost", issuing)
+    _write_certificate(folder / "server.pem", server.certificate, issuing.certificate)
+    _write_key(folder / "server.key", server.key)
     revoked = make_signer("Công dân đã bị thu hồi", issuing)
     _write_certificate(folder / "signer-revoked.pem", revoked.certificate)
     _write_key(folder / "signer-revoked.key", revoked.key)
@@ -163,8 +179,8 @@ def _usage(**wanted: bool) -> x509.KeyUsage:
     return x509.KeyUsage(**{name: wanted.get(name, False) for name in names})
 
 
-def _write_certificate(path: Path, certificate: x509.Certificate) -> None:
-    path.write_bytes(certificate.public_bytes(serialization.Encoding.PEM))
+def _write_certificate(path: Path, *certificates: x509.Certificate) -> None:
+    path.write_bytes(b"".join(each.public_bytes(serialization.Encoding.PEM) for each in certificates))
 
 
 def _write_key(path: Path, key: PrivateKey) -> None:

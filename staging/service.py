@@ -13,6 +13,7 @@ import select
 import shutil
 import signal
 import socket
+import ssl
 import subprocess
 import sys
 import tempfile
@@ -21,13 +22,14 @@ import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from types import FrameType
 from typing import Any
 
 import psycopg
 from granian.constants import Interfaces
+from granian.http import HTTP1Settings, HTTP2Settings
 from granian.server import Server
 
 from caodiem.errors import CaodiemError, ExitCode, InvalidRun, UsageError
@@ -41,15 +43,26 @@ _DRAIN_MAX_S = 5
 _STOP_MAX_S = 15.0
 _LOG_LINES_TOLD = 15
 _POLL_S = 0.02
+_HEADER_BYTES_MAX = 64 * 1024  # of a request's line and headers together
+_HEADER_MAX_MS = 10_000
 
 
 @dataclass(frozen=True)
 class Portal:
-    """A portal that answers. `pid` is the supervisor's."""
+    """A portal that answers. `pid` is the supervisor's; `ca`: the file with the root to trust, where it speaks TLS."""
 
     url: str
-    admin_token: str
+    admin_token: str = field(repr=False)
     pid: int
+    ca: str = ""
+
+    def connect(self, timeout_s: float = 30.0) -> http.client.HTTPConnection:
+        """A connection to it, verified where it speaks TLS."""
+        address = self.url.partition("://")[2]
+        if not self.ca:
+            return http.client.HTTPConnection(address, timeout=timeout_s)
+        context = ssl.create_default_context(cafile=self.ca)
+        return http.client.HTTPSConnection(address, timeout=timeout_s, context=context)
 
 
 def serve(
@@ -58,12 +71,13 @@ def serve(
     *,
     data: Path | None = None,
     faults: dict[str, Fault] | None = None,
+    tls: bool = False,
     ready: Callable[[Portal, Path], None] | None = None,
 ) -> None:
     """Serve on loopback until SIGINT or SIGTERM; must run in the main thread.
 
     `data`: the folder to make the temporary folder in (the system's own). `faults`: what goes wrong from the start, by
-    system. `ready` is called from another thread, with
+    system. `tls`: with a certificate of the authority made at start-up. `ready` is called from another thread, with
     the portal and its temporary folder, when the portal answers; without it they are printed for a person. UsageError
     for a port in use.
     """
@@ -78,10 +92,11 @@ def serve(
             with psycopg.connect(conninfo) as connection:
                 procedures.fill(connection)
             hierarchy.result()
-            portal = Portal(f"http://{HOST}:{port}", known.admin_token, os.getpid())
+            root = str(folder / keys.PKI_FOLDER / "root.pem") if tls else ""
+            portal = Portal(f"http{'s' * tls}://{HOST}:{port}", known.admin_token, os.getpid(), root)
             announce = ready or _print_for_person
             threading.Thread(target=_announce_when_ready, args=(portal, folder, announce), daemon=True).start()
-            _serve_http(port, workers, folder)
+            _serve_http(port, workers, folder, tls=tls)
 
 
 @contextmanager
@@ -92,6 +107,7 @@ def running(
     port: int = 0,
     data: Path | None = None,
     faults: dict[str, Fault] | None = None,
+    tls: bool = False,
 ) -> Iterator[Portal]:
     """A portal in processes of its own, stopped with all that belongs to it when the block ends.
 
@@ -100,7 +116,7 @@ def running(
     """
     ready_read, ready_write = os.pipe()
     command = [sys.executable, "-m", "staging", "--port", str(port), "--workers", str(workers)]
-    command += ["--ready-fd", str(ready_write), *(["--data", str(data)] if data else [])]
+    command += ["--ready-fd", str(ready_write), *(["--data", str(data)] if data else []), *["--tls"] * tls]
     paths = [str(Path(__file__).parents[1]), os.environ.get("PYTHONPATH", "")]
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, paths))}
     with log.open("ab") as output:
@@ -143,7 +159,8 @@ def tell_ready(descriptor: int) -> Callable[[Portal, Path], None]:
     """A `ready` for `serve` that writes one JSON line to a pipe: to the caller only, never to the log."""
 
     def ready(portal: Portal, folder: Path) -> None:
-        line = json.dumps({"url": portal.url, "admin_token": portal.admin_token, "folder": str(folder)})
+        told = {"url": portal.url, "admin_token": portal.admin_token, "ca": portal.ca, "folder": str(folder)}
+        line = json.dumps(told)
         with os.fdopen(descriptor, "w") as pipe:
             pipe.write(line + "\n")
 
@@ -179,7 +196,7 @@ def _temporary_folder(data: Path | None) -> Iterator[Path]:
         shutil.rmtree(folder, ignore_errors=True)
 
 
-def _serve_http(port: int, workers: int, folder: Path) -> None:
+def _serve_http(port: int, workers: int, folder: Path, *, tls: bool) -> None:
     """Granian's main loop. Workers are spawned, not forked: this process has threads and a database to look after."""
     multiprocessing.set_start_method("spawn", force=True)
     os.environ[keys.FOLDER_VARIABLE] = str(folder)
@@ -193,6 +210,10 @@ def _serve_http(port: int, workers: int, folder: Path) -> None:
         websockets=False,
         respawn_failed_workers=True,
         workers_kill_timeout=_DRAIN_MAX_S,
+        http1_settings=HTTP1Settings(max_buffer_size=_HEADER_BYTES_MAX, header_read_timeout=_HEADER_MAX_MS),
+        http2_settings=HTTP2Settings(max_headers_size=_HEADER_BYTES_MAX),
+        ssl_cert=folder / keys.PKI_FOLDER / "server.pem" if tls else None,
+        ssl_key=folder / keys.PKI_FOLDER / "server.key" if tls else None,
     ).serve()
 
 
@@ -200,14 +221,14 @@ def _announce_when_ready(portal: Portal, folder: Path, announce: Callable[[Porta
     """Ask for /health until it answers, then announce; gives up silently, for the caller waits no longer either."""
     deadline_s = time.monotonic() + START_MAX_S
     while time.monotonic() < deadline_s:
-        if _is_healthy(portal.url):
+        if _is_healthy(portal):
             announce(portal, folder)
             return
         time.sleep(_POLL_S)
 
 
-def _is_healthy(url: str) -> bool:
-    connection = http.client.HTTPConnection(url.removeprefix("http://"), timeout=5)
+def _is_healthy(portal: Portal) -> bool:
+    connection = portal.connect(5.0)
     try:
         connection.request("GET", "/health")
         return connection.getresponse().status == 200
@@ -220,14 +241,17 @@ def _is_healthy(url: str) -> bool:
 def _print_for_person(portal: Portal, _folder: Path) -> None:
     """Where the portal is and how to sign in, with one account made for it."""
     secret = _admin(portal, "POST", "/admin/prepare", {"agencies": ["H01"], "citizens": 1, "dossiers": []})["secret"]
-    print(f"portal       {portal.url}", f"admin token  {portal.admin_token}", sep="\n")
+    print(f"portal       {portal.url}", f"described    {portal.url}/openapi.json", sep="\n")
+    if portal.ca:
+        print(f"trust        {portal.ca}")
+    print(f"admin token  {portal.admin_token}")
     print(f"accounts     citizen-000000, officer-H01, agency-H01; secret {secret}")
     print("Ctrl-C stops it; everything it made is thrown away.", flush=True)
 
 
 def _admin(portal: Portal, method: str, path: str, content: object) -> dict[str, Any]:
     """The answer to an admin call; InvalidRun when it is not a good one."""
-    connection = http.client.HTTPConnection(portal.url.removeprefix("http://"), timeout=30)
+    connection = portal.connect()
     try:
         headers = {"Authorization": f"Bearer {portal.admin_token}"}
         connection.request(method, path, json.dumps(content), headers)
@@ -251,7 +275,7 @@ def _read_ready(pipe: int, supervisor: subprocess.Popen[bytes], log: Path) -> tu
             raise _start_error(supervisor, log, timed_out=not readable)
         line += chunk
     told = json.loads(line)
-    return Portal(told["url"], told["admin_token"], supervisor.pid), Path(told["folder"])
+    return Portal(told["url"], told["admin_token"], supervisor.pid, told["ca"]), Path(told["folder"])
 
 
 def _start_error(supervisor: subprocess.Popen[bytes], log: Path, *, timed_out: bool) -> CaodiemError:

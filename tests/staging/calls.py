@@ -1,6 +1,5 @@
 """A small client of the portal, for its tests: every answer must be one that /openapi.json tells of."""
 
-import http.client
 import json
 from dataclasses import dataclass
 from functools import cache
@@ -12,6 +11,7 @@ import jsonschema_rs
 from staging import openapi
 from staging.app import ROUTES
 from staging.routes import Table
+from staging.service import Portal
 
 DOCUMENT = openapi.document(ROUTES)
 TABLE = Table(ROUTES)
@@ -56,6 +56,7 @@ class Caller:
 
     url: str
     token: str = ""
+    ca: str = ""
 
     def call(
         self,
@@ -65,7 +66,7 @@ class Caller:
         raw: bytes | None = None,
         headers: dict[str, str] | None = None,
     ) -> Reply:
-        connection = http.client.HTTPConnection(self.url.removeprefix("http://"), timeout=30)
+        connection = Portal(self.url, "", 0, self.ca).connect()
         headers = {**({"authorization": f"Bearer {self.token}"} if self.token else {}), **(headers or {})}
         body = raw if raw is not None else (json.dumps(content).encode() if content is not None else None)
         try:
