@@ -90,7 +90,7 @@ _STATION = np.dtype(
 _CHANGE = np.dtype([("from_s", "f8"), ("to_s", "f8"), ("servers", "i8"), ("refuses", "i8"), ("factor", "f8")])
 _EVENT = np.dtype([("time_s", "f8"), ("place", "i8")])
 # Events pending, first attempts that may be repeated, retries made, journeys under way.
-_PENDING, _BEGUN, _RETRIED, _UNDER_WAY = range(4)
+_PENDING, _BEGUN, _RETRIED, _UNDER_WAY, _TAKEN = range(5)
 _HEAD, _TAIL = range(2)
 _LAST = np.iinfo(np.int64).max
 
@@ -121,7 +121,7 @@ def run(network: Network, work: Work) -> Log:
         operations, visits, levels = _operations(work)
         stations, changes = _stations(network)
         lists = np.full((len(stations), levels, 2), _NOBODY, dtype=np.int64)
-        counts = np.array([0, 0, 0, work.arrivals], dtype=np.int64)
+        counts = np.array([0, 0, 0, work.arrivals, 0], dtype=np.int64)
         _loop(
             work.due_s, work.first, _steps(work), operations, visits, stations, changes, lists, _heap(network, work),
             counts, work.service_s, work.patience_s, work.pause_s, log.attempts, log.visits,
@@ -178,7 +178,7 @@ def _heap(network: Network, work: Work) -> np.ndarray:
     room = work.arrivals + 2 * len(network.stations) + len(work.patience_s)
     if any(each.timeout_s < math.inf for each in work.operations):
         room += int(work.attempt_at[-1]) + int(work.visit_at[-1])
-    return np.empty(room, dtype=_EVENT)
+    return np.empty(room + 1, dtype=_EVENT)
 
 
 @intrinsic
@@ -211,8 +211,10 @@ def _loop(
         time_s, place = np.inf, 0
         if arrival < len(due_s):
             time_s, place = due_s[arrival], _order(COMES, first[arrival], 0, 0)
+        if counts[_TAKEN]:
+            _close(heap, counts)
         if counts[_PENDING] and not _before(time_s, place, heap[0].time_s, heap[0].place):
-            time_s, place = _pop(heap, counts)
+            time_s, place, counts[_TAKEN] = heap[0].time_s, heap[0].place, 1
         else:
             arrival += 1
         kind, row, tried = _kind_of(place), _row_of(place), _try_of(place)
@@ -427,25 +429,28 @@ def _before(time_s, place, other_s, other_place):  # type: ignore[no-untyped-def
 
 @_inlined
 def _push(time_s, place, heap, counts):  # type: ignore[no-untyped-def]
-    """Into the heap, upwards from its end."""
-    hole = counts[_PENDING]
-    counts[_PENDING] += 1
-    while hole:
-        above = (hole - 1) >> 1
-        if not _before(time_s, place, heap[above].time_s, heap[above].place):
-            break
-        heap[hole] = heap[above]
-        hole = above
-    heap[hole].time_s, heap[hole].place = time_s, place
+    """Into the heap: where the event that was taken stood, if that place is still free, else upwards from the end."""
+    if counts[_TAKEN]:
+        counts[_TAKEN] = 0
+        _sink(time_s, place, heap, counts[_PENDING])
+    else:
+        hole = counts[_PENDING]
+        counts[_PENDING] += 1
+        _rise(time_s, place, hole, heap)
 
 
 @_inlined
-def _pop(heap, counts):  # type: ignore[no-untyped-def]
-    """The first event out of the heap. The hole sinks to the bottom, where the heap's last event mostly belongs."""
-    first_s, first_place = heap[0].time_s, heap[0].place
+def _close(heap, counts):  # type: ignore[no-untyped-def]
+    """Let the heap's last event stand where the event that was taken stood."""
+    counts[_TAKEN] = 0
     counts[_PENDING] -= 1
-    count = counts[_PENDING]
-    time_s, place = heap[count].time_s, heap[count].place
+    last = heap[counts[_PENDING]]
+    _sink(last.time_s, last.place, heap, counts[_PENDING])
+
+
+@_inlined
+def _sink(time_s, place, heap, count):  # type: ignore[no-untyped-def]
+    """Put an event into a heap whose first place is free. The hole sinks to the bottom, where most events belong."""
     # Later than every event: so that a hole's second child can be compared also where there is none.
     heap[count].time_s, heap[count].place = np.inf, _LAST
     hole, below = 0, 1
@@ -454,6 +459,12 @@ def _pop(heap, counts):  # type: ignore[no-untyped-def]
         below += _before(heap[below + 1].time_s, heap[below + 1].place, heap[below].time_s, heap[below].place)
         heap[hole] = heap[below]
         hole, below = below, 2 * below + 1
+    _rise(time_s, place, hole, heap)
+
+
+@_inlined
+def _rise(time_s, place, hole, heap):  # type: ignore[no-untyped-def]
+    """Put an event where the heap has a hole, or as far above as it belongs."""
     while hole:
         above = (hole - 1) >> 1
         if not _before(time_s, place, heap[above].time_s, heap[above].place):
@@ -461,4 +472,3 @@ def _pop(heap, counts):  # type: ignore[no-untyped-def]
         heap[hole] = heap[above]
         hole = above
     heap[hole].time_s, heap[hole].place = time_s, place
-    return first_s, first_place
