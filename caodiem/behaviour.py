@@ -1,4 +1,4 @@
-"""How stations and clients behave, as typed values: times, hours, outages, slow-downs, retries.
+"""How stations and clients behave, as typed values: times, hours, outages, retries, breakers.
 
 Networks of one's own (network.py) and the portal of a scenario (scenario.py) are described with these. Each quantity
 says what a file may leave out of it where it stands in a network of one's own: its unit, the source `own`, the evidence
@@ -50,6 +50,7 @@ Rate = Annotated[q.Quantity, completed("per second"), q.checked(tuple(PER_SECOND
 Ratio = Annotated[q.Quantity, completed("ratio"), q.checked(("ratio",), 0, 1e6)]
 Share = Annotated[q.Quantity, completed("ratio"), q.checked(("ratio",), 0, 1)]
 Count = Annotated[q.Quantity, completed("visits"), q.checked(("visits",), 0, 1e9)]
+Journeys = Annotated[q.Quantity, completed("journeys"), q.checked(("journeys",), 0, 1e9)]
 Servers = Annotated[
     q.Quantity,
     completed("servers"),
@@ -191,6 +192,37 @@ class Slowdown(Part):
     from_: Annotated[Moment, Field(alias="from")]
     to: Moment
     factor: Ratio
+
+
+class Breaker(Part):
+    """A circuit breaker in front of a station; simulation/network.py says exactly when it opens and closes."""
+
+    share: Share
+    calls: Annotated[int, Field(ge=1, le=1_000_000)]
+    least: Annotated[int, Field(ge=1)] | None = None
+    open: Seconds
+    probes: Annotated[int, Field(ge=1, le=1_000_000)] = 1
+
+    @model_validator(mode="after")
+    def _reachable(self) -> "Breaker":
+        if self.share.value == 0:
+            raise wrong(("share", 0, "more than 0"))
+        if self.least is not None and self.least > self.calls:
+            raise wrong(("least", self.least, f"at most calls, {self.calls}"))
+        return self
+
+
+class Pace(Part):
+    """A token bucket: services begin at most at this rate, `burst` at once after a quiet time."""
+
+    rate: Rate
+    burst: Annotated[int, Field(ge=1, le=1_000_000)] = 1
+
+    @model_validator(mode="after")
+    def _moves(self) -> "Pace":
+        if self.rate.value == 0:
+            raise wrong(("rate", 0, "more than 0"))
+        return self
 
 
 class Retries(Part):

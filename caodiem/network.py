@@ -11,9 +11,12 @@ from pydantic import Field, model_validator
 
 from caodiem import quantity as q
 from caodiem.behaviour import (
+    Breaker,
     Calendar,
     Count,
+    Journeys,
     Outage,
+    Pace,
     Rate,
     Ratio,
     Retries,
@@ -30,6 +33,8 @@ from caodiem.behaviour import (
 )
 from caodiem.document import Document, Part
 
+# What admission control is called among the stations.
+ENTRANCE = "entrance"
 _MOST_STEPS = 1000
 
 
@@ -84,6 +89,28 @@ class Station(Part):
     calendar: Calendar | None = None
     outages: list[Outage] = Field(default=[])
     slowdowns: list[Slowdown] = Field(default=[])
+    breaker: Breaker | None = None
+    pace: Pace | None = None
+
+
+class Admission(Part):
+    """Admission control: how many journeys are inside at once, at which rate they enter, and who waits outside."""
+
+    inside: Journeys | None = None
+    rate: Rate | None = None
+    burst: Annotated[int, Field(ge=1, le=1_000_000)] = 1
+    room: Journeys | None = None
+    patience: Time | None = None
+
+    @model_validator(mode="after")
+    def _limited(self) -> "Admission":
+        if self.inside is None and self.rate is None:
+            raise wrong(("inside", None, "one of inside, rate, or both"))
+        if self.inside is not None and self.inside.value < 1:
+            raise wrong(("inside", self.inside.value, "at least 1 journey"))
+        if self.rate is not None and self.rate.value == 0:
+            raise wrong(("rate", 0, "more than 0"))
+        return self
 
 
 class Visit(Part):
@@ -186,6 +213,7 @@ class NetworkScenario(Document):
     routes: list[Route] = Field(default=[])
     retries: Retries | None = None
     slo: list[Objective] = Field(default=[])
+    admission: Admission | None = None
     run: Run
 
     @model_validator(mode="before")
@@ -207,7 +235,7 @@ class NetworkScenario(Document):
         found: q.Problems = [
             (f"stations[{number}].name", name, "a name that no other station has")
             for number, name in enumerate(names)
-            if name in names[:number]
+            if name in names[:number] or (name == ENTRANCE and self.admission is not None)
         ]
         found += self._unknown_names(names) + self._spans() + self._services()
         if self.journeys and self.routes:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 from pydantic import BaseModel, Field
 
 from caodiem import quantity as q
-from caodiem.behaviour import Count, Outage, Retries, Slowdown, Time, overlaps
+from caodiem.behaviour import Breaker, Count, Outage, Pace, Retries, Slowdown, Time, overlaps
 from caodiem.behaviour import Seconds as AnySeconds
 from caodiem.document import Document, Part
 from caodiem.dossier import OPERATIONS, Group
@@ -184,6 +184,8 @@ class Station(Part):
     # Times count from the start of the window that is predicted: the replayed slice, or whichever is asked for.
     outages: list[Outage] = Field(default=[])
     slowdowns: list[Slowdown] = Field(default=[])
+    breaker: Breaker | None = None
+    pace: Pace | None = None
 
 
 class Service(Part):

@@ -28,6 +28,7 @@ from simulation.instants import (
     SERVED,
     SERVERS_CHANGE,
     TIMES_OUT,
+    TOKEN_COMES,
     kind_of,
     order,
     row_of,
@@ -39,7 +40,9 @@ from simulation.work import Work
 
 NAME = "compiled"
 _NOBODY = -1
-_OK, _REFUSED, _ABANDONED, _TIMED_OUT = int(End.OK), int(End.REFUSED), int(End.ABANDONED), int(End.TIMED_OUT)
+_OK, _REFUSED, _ABANDONED, _TIMED_OUT, _CUT_OFF = (
+    int(each) for each in (End.OK, End.REFUSED, End.ABANDONED, End.TIMED_OUT, End.CUT_OFF)
+)
 
 # A step: where its draws and its log are, which try it is at, and its neighbours in a queue.
 _STEP = np.dtype(
@@ -49,10 +52,12 @@ _STEP = np.dtype(
         ("think_s", "f8"),
         ("kind", "i4"),
         ("tries", "i4"),  # attempt and visit that it is at; _NOBODY when it is over
-        ("after", "i8"),
-        ("before", "i8"),
+        ("after", "i4"),
+        ("before", "i4"),
         ("waits", "i4"),
         ("last", "i4"),  # of its journey
+        ("entry", "i8"),  # the step by which its journey came in; _NOBODY where there is no entrance
+        ("state", "i8"),  # of the breaker that let its visit through
     ]
 )
 _OPERATION = np.dtype(
@@ -85,6 +90,29 @@ _STATION = np.dtype(
         ("limit_end", "i8"),
         ("slow_at", "i8"),
         ("slow_end", "i8"),
+        ("entrance", "i8"),
+        ("breaker", "i8"),  # its place among all breakers; _NOBODY where there is none
+        ("gap_s", "f8"),  # of its pace; 0 where it has none
+        ("slack_s", "f8"),
+        ("next_s", "f8"),
+        ("awaits_token", "i8"),
+    ]
+)
+# A breaker and what it remembers: the ends of the last visits while closed, as a ring within an array of all rings.
+_BREAKER = np.dtype(
+    [
+        ("share", "f8"),
+        ("calls", "i8"),
+        ("least", "i8"),
+        ("open_s", "f8"),
+        ("probes", "i8"),
+        ("state", "i8"),  # how often it has changed
+        ("open_until_s", "f8"),  # -inf when it is closed
+        ("let_through", "i8"),  # probes since it is half open; _NOBODY when it is not
+        ("good", "i8"),  # probes that succeeded
+        ("ring_at", "i8"),
+        ("ended", "i8"),  # since it closed
+        ("failures", "i8"),  # among those remembered
     ]
 )
 _CHANGE = np.dtype([("from_s", "f8"), ("to_s", "f8"), ("servers", "i8"), ("refuses", "i8"), ("factor", "f8")])
@@ -120,21 +148,28 @@ def run(network: Network, work: Work) -> Log:
     if work.arrivals:
         operations, visits, levels = _operations(work)
         stations, changes = _stations(network)
+        breakers, rings = _breakers(network)
         lists = np.full((len(stations), levels, 2), _NOBODY, dtype=np.int64)
         counts = np.array([0, 0, 0, work.arrivals, 0], dtype=np.int64)
         _loop(
-            work.due_s, work.first, _steps(work), operations, visits, stations, changes, lists, _heap(network, work),
-            counts, work.service_s, work.patience_s, work.pause_s, log.attempts, log.visits,
+            work.due_s, work.first, _steps(network, work), operations, visits, stations, changes, breakers, rings,
+            lists, _heap(network, work), counts, work.service_s, work.patience_s, work.pause_s,
+            log.attempts, log.visits,
         )  # fmt: skip
     return log
 
 
-def _steps(work: Work) -> np.ndarray:
+def _steps(network: Network, work: Work) -> np.ndarray:
     steps = np.empty(work.steps, dtype=_STEP)
     steps["visit_at"], steps["attempt_at"] = work.visit_at[:-1], work.attempt_at[:-1]
     steps["think_s"], steps["kind"] = work.think_s, work.kind
     steps["tries"], steps["waits"], steps["last"] = _NOBODY, 0, 0
     steps["last"][work.first[1:] - 1] = 1
+    steps["entry"] = _NOBODY
+    if any(station.entrance for station in network.stations):
+        enters = [any(network.stations[v.station].entrance for v in each.visits) for each in work.operations]
+        entry = np.where(np.array(enters)[work.kind[work.first[:-1]]], work.first[:-1], _NOBODY)
+        steps["entry"] = np.repeat(entry, np.diff(work.first))
     return steps
 
 
@@ -155,8 +190,15 @@ def _stations(network: Network) -> tuple[np.ndarray, np.ndarray]:
     """The stations before anything happens, and all that changes in them with time."""
     stations = np.zeros(len(network.stations), dtype=_STATION)
     changes: list[tuple[float, float, int, bool, float]] = []
+    guarded = 0
     for station, each in zip(stations, network.stations, strict=True):
         hours = each.hours
+        station["entrance"], station["breaker"], station["slack_s"] = each.entrance, _NOBODY, np.inf
+        if each.breaker:
+            station["breaker"] = guarded
+            guarded += 1
+        if each.pace:
+            station["gap_s"], station["slack_s"] = each.pace.gap_s, each.pace.slack_s
         station["queue"] = np.iinfo(np.int64).max if each.queue is None else each.queue
         station["open"], station["limit"], station["period_s"] = hours.servers[0], INFINITE, hours.period_s
         station["hours_at"] = station["hours"] = len(changes)
@@ -169,13 +211,26 @@ def _stations(network: Network) -> tuple[np.ndarray, np.ndarray]:
     return stations, np.array(changes, dtype=_CHANGE)
 
 
+def _breakers(network: Network) -> tuple[np.ndarray, np.ndarray]:
+    """The breakers in the order of their stations, closed, and room for what they remember."""
+    described = [station.breaker for station in network.stations if station.breaker]
+    breakers = np.zeros(len(described), dtype=_BREAKER)
+    for breaker, each in zip(breakers, described, strict=True):
+        for name in ("share", "calls", "least", "open_s", "probes"):
+            breaker[name] = getattr(each, name)
+    calls = breakers["calls"]
+    breakers["ring_at"] = np.cumsum(calls) - calls
+    breakers["open_until_s"], breakers["let_through"] = -np.inf, _NOBODY
+    return breakers, np.zeros(calls.sum(), dtype=np.int8)
+
+
 def _heap(network: Network, work: Work) -> np.ndarray:
     """Room for every event that can be pending; the operating system gives memory only to what is written.
 
-    One of each journey, two changes of each station, and what clients no longer wait for: patience, time-outs, and
-    services that go on without their client.
+    One of each journey, two changes and a token of each station, and what clients no longer wait for: patience,
+    time-outs, and services that go on without their client.
     """
-    room = work.arrivals + 2 * len(network.stations) + len(work.patience_s)
+    room = work.arrivals + 3 * len(network.stations) + len(work.patience_s)
     if any(each.timeout_s < math.inf for each in work.operations):
         room += int(work.attempt_at[-1]) + int(work.visit_at[-1])
     return np.empty(room + 1, dtype=_EVENT)
@@ -195,7 +250,7 @@ def _borrowed(_context, array):  # type: ignore[no-untyped-def]
 
 @_function
 def _loop(
-    due_s, first, steps, operations, visits, stations, changes, lists, heap, counts,
+    due_s, first, steps, operations, visits, stations, changes, breakers, rings, lists, heap, counts,
     service_s, patience_s, pause_s, attempts, log,
 ):  # type: ignore[no-untyped-def]  # fmt: skip
     """Take the next event, of the heap or an arrival, until no journey is under way."""
@@ -203,6 +258,7 @@ def _loop(
     visits, stations, changes, lists = _borrowed(visits), _borrowed(stations), _borrowed(changes), _borrowed(lists)
     heap, counts, attempts, log = _borrowed(heap), _borrowed(counts), _borrowed(attempts), _borrowed(log)
     service_s, patience_s, pause_s = _borrowed(service_s), _borrowed(patience_s), _borrowed(pause_s)
+    breakers, rings = _borrowed(breakers), _borrowed(rings)
     for station in range(len(stations)):
         _plan_hours(station, stations, changes, heap, counts)
         _plan_limit(station, stations, changes, heap, counts)
@@ -220,19 +276,23 @@ def _loop(
         kind, row, tried = _kind_of(place), _row_of(place), _try_of(place)
         # What becomes of the attempt that the event is about; 0: it goes on to its next visit.
         end = 0
-        if kind == SERVED:
-            station = visits[operations[steps[row].kind].first + (tried & MOST)].station
-            stations[station].busy -= 1
-            _serve(time_s, station, steps, operations, stations, changes, lists, heap, counts, service_s, log)
-            if steps[row].tries != tried:
+        if kind <= TOKEN_COMES:
+            if kind == SERVED:
+                where = visits[operations[steps[row].kind].first + (tried & MOST)].station
+                stations[where].busy -= not stations[where].entrance
+            elif kind == SERVERS_CHANGE:
+                where = row >> 2
+                _change_servers(row, stations, changes, heap, counts)
+            else:
+                where = row
+                stations[where].awaits_token = 0
+            _serve(time_s, where, steps, operations, stations, changes, lists, heap, counts, service_s, log)
+            if kind != SERVED or steps[row].tries != tried:
                 continue
+            _tell(time_s, stations[where].breaker, steps[row].state, True, breakers, rings)
             steps[row].tries += 1
         elif kind == COMES:
             _begin(time_s, row, tried, steps, operations, heap, counts, attempts)
-        elif kind == SERVERS_CHANGE:
-            _change_servers(row, stations, changes, heap, counts)
-            _serve(time_s, row >> 2, steps, operations, stations, changes, lists, heap, counts, service_s, log)
-            continue
         elif kind == PATIENCE_ENDS and steps[row].waits and steps[row].tries == tried:
             end = _ABANDONED
         elif kind == TIMES_OUT and steps[row].tries >> ATTEMPT_BITS == tried >> ATTEMPT_BITS:
@@ -240,14 +300,19 @@ def _loop(
         else:
             continue
         if end:
-            _leave_queue(time_s, row, end, steps, operations, visits, stations, lists, log)
+            _give_up(time_s, row, end, steps, operations, visits, stations, breakers, rings, lists, log)
         else:
             end = _advance(
-                time_s, row, steps, operations, visits, stations, changes, lists, heap, counts,
+                time_s, row, steps, operations, visits, stations, changes, breakers, rings, lists, heap, counts,
                 service_s, patience_s, log,
             )  # fmt: skip
-        if end:
-            _end_attempt(time_s, row, end, steps, operations, heap, counts, pause_s, attempts)
+        if end and _end_attempt(time_s, row, end, steps, operations, heap, counts, pause_s, attempts):
+            counts[_UNDER_WAY] -= 1
+            if steps[row].entry != _NOBODY:
+                _leave(
+                    time_s, steps[row].entry, steps, operations, visits, stations, changes, lists, heap, counts,
+                    service_s, log,
+                )  # fmt: skip
 
 
 @_inlined
@@ -265,7 +330,8 @@ def _begin(now_s, row, tried, steps, operations, heap, counts, attempts):  # typ
 
 @_inlined
 def _advance(
-    now_s, row, steps, operations, visits, stations, changes, lists, heap, counts, service_s, patience_s, log
+    now_s, row, steps, operations, visits, stations, changes, breakers, rings, lists, heap, counts,
+    service_s, patience_s, log,
 ):  # type: ignore[no-untyped-def]  # fmt: skip
     """Come to the station of the step's visit; returns how the attempt ended if that ends it, else 0."""
     step = steps[row]
@@ -276,14 +342,21 @@ def _advance(
     station = stations[visit.station]
     at = step.visit_at + attempt * operation.visits + number
     log[at].came_s = now_s
-    free = station.busy < min(station.open, station.limit)
+    if station.breaker != _NOBODY:
+        if not _lets_through(now_s, breakers[station.breaker]):
+            log[at].left_s, log[at].end = now_s, _CUT_OFF
+            return _REFUSED
+        step.state = breakers[station.breaker].state
+    free = station.busy < min(station.open, station.limit) and _has_token(now_s, station)
     if station.refuses or (not free and station.waiting >= station.queue):
         log[at].left_s, log[at].end = now_s, _REFUSED
+        _tell(now_s, station.breaker, step.state, False, breakers, rings)
         return _REFUSED
     if free:
         _start(now_s, row, at, station, step, changes, heap, counts, service_s, log)
     else:
         _queue(row, visit.station, operation.level, steps, stations, lists)
+        _await_token(visit.station, stations, heap, counts)
         if visit.patient:
             _push(now_s + patience_s[at], _order(PATIENCE_ENDS, row, attempt, number), heap, counts)
     return 0
@@ -293,6 +366,8 @@ def _advance(
 def _start(now_s, row, at, station, step, changes, heap, counts, service_s, log):  # type: ignore[no-untyped-def]
     """A free server takes a visit."""
     station.busy += 1
+    if station.gap_s:
+        station.next_s = max(station.next_s, now_s) + station.gap_s
     slow = 1.0
     for number in range(station.slow_at, station.slow_end):
         if changes[number].from_s <= now_s < changes[number].to_s:
@@ -309,7 +384,7 @@ def _serve(
     """Let free servers take who waits."""
     station = stations[where]
     servers = min(station.open, station.limit)
-    while station.waiting and station.busy < servers:
+    while station.waiting and station.busy < servers and _has_token(now_s, station):
         level = 0
         while lists[where, level, _HEAD] == _NOBODY:
             level += 1
@@ -319,23 +394,105 @@ def _serve(
         visits = operations[step.kind].visits
         at = step.visit_at + (step.tries >> ATTEMPT_BITS) * visits + (step.tries & MOST)
         _start(now_s, row, at, station, step, changes, heap, counts, service_s, log)
+    _await_token(where, stations, heap, counts)
 
 
 @_inlined
-def _leave_queue(now_s, row, end, steps, operations, visits, stations, lists, log):  # type: ignore[no-untyped-def]
-    """Whoever waits and gives up is gone: no server takes the visit later."""
+def _await_token(where, stations, heap, counts):  # type: ignore[no-untyped-def]
+    """Whoever waits at a paced station where a server is free waits for a token: schedule it, once."""
+    station = stations[where]
+    if (
+        station.gap_s
+        and station.waiting
+        and not station.awaits_token
+        and station.busy < min(station.open, station.limit)
+    ):
+        station.awaits_token = 1
+        _push(station.next_s - station.slack_s, _order(TOKEN_COMES, where, 0, 0), heap, counts)
+
+
+@_inlined
+def _has_token(now_s, station):  # type: ignore[no-untyped-def]
+    return not station.awaits_token and station.next_s - station.slack_s <= now_s
+
+
+@_inlined
+def _lets_through(now_s, breaker):  # type: ignore[no-untyped-def]
+    """Whether somebody who comes now may visit the station."""
+    if breaker.open_until_s > now_s:
+        return False
+    if breaker.open_until_s > -np.inf and breaker.let_through == _NOBODY:
+        breaker.state += 1
+        breaker.let_through, breaker.good = 0, 0
+    if breaker.let_through == _NOBODY:
+        return True
+    breaker.let_through += 1
+    return breaker.let_through <= breaker.probes
+
+
+@_inlined
+def _tell(now_s, which, state, succeeded, breakers, rings):  # type: ignore[no-untyped-def]
+    """Tell a station's breaker, if it has one, how a visit ended that was let through in `state`."""
+    if which != _NOBODY and breakers[which].state == state:
+        breaker = breakers[which]
+        opens, closes = False, False
+        if breaker.let_through == _NOBODY:
+            opens = _remember(breaker, not succeeded, rings)
+        elif succeeded:
+            breaker.good += 1
+            closes = breaker.good == breaker.probes
+        else:
+            opens = True
+        if opens or closes:
+            breaker.state += 1
+            breaker.open_until_s = now_s + breaker.open_s if opens else -np.inf
+            breaker.let_through, breaker.ended, breaker.failures = _NOBODY, 0, 0
+
+
+@_inlined
+def _remember(breaker, failed, rings):  # type: ignore[no-untyped-def]
+    """Put the end of a visit into a closed breaker's ring; whether it opens by that."""
+    place = breaker.ring_at + breaker.ended % breaker.calls
+    if breaker.ended >= breaker.calls:
+        breaker.failures -= rings[place]
+    rings[place] = failed
+    breaker.failures += failed
+    breaker.ended += 1
+    counted = min(breaker.ended, breaker.calls)
+    return counted >= breaker.least and breaker.failures >= breaker.share * counted
+
+
+@_inlined
+def _give_up(
+    now_s, row, end, steps, operations, visits, stations, breakers, rings, lists, log
+):  # type: ignore[no-untyped-def]  # fmt: skip
+    """A client ends its visit. If it waits it is gone: no server takes the visit later."""
     step = steps[row]
-    if not step.waits:
-        return
     operation, number = operations[step.kind], step.tries & MOST
-    at = step.visit_at + (step.tries >> ATTEMPT_BITS) * operation.visits + number
-    _unqueue(row, visits[operation.first + number].station, operation.level, steps, stations, lists)
-    log[at].left_s, log[at].end = now_s, end
+    where = visits[operation.first + number].station
+    if step.waits:
+        at = step.visit_at + (step.tries >> ATTEMPT_BITS) * operation.visits + number
+        _unqueue(row, where, operation.level, steps, stations, lists)
+        log[at].left_s, log[at].end = now_s, end
+    _tell(now_s, stations[where].breaker, step.state, False, breakers, rings)
+
+
+@_function
+def _leave(
+    now_s, entry, steps, operations, visits, stations, changes, lists, heap, counts, service_s, log
+):  # type: ignore[no-untyped-def]  # fmt: skip
+    """Give back the place of a journey that came in through an entrance."""
+    where = visits[operations[steps[entry].kind].first].station
+    at = steps[entry].visit_at
+    if log[at].end == _OK:
+        log[at].left_s = now_s
+        stations[where].busy -= 1
+        _serve(now_s, where, steps, operations, stations, changes, lists, heap, counts, service_s, log)
 
 
 @_inlined
 def _end_attempt(now_s, row, end, steps, operations, heap, counts, pause_s, attempts):  # type: ignore[no-untyped-def]
-    """On to the next step, to the next attempt, or out."""
+    """On to the next step or to the next attempt; returns whether the journey is over instead."""
     step = steps[row]
     operation, attempt = operations[step.kind], step.tries >> ATTEMPT_BITS
     at = step.attempt_at + attempt
@@ -343,13 +500,14 @@ def _end_attempt(now_s, row, end, steps, operations, heap, counts, pause_s, atte
     step.tries = _NOBODY
     if end == _OK and not step.last:
         _push(now_s + steps[row + 1].think_s, _order(COMES, row + 1, 0, 0), heap, counts)
-    elif end == _OK or attempt + 1 == operation.attempts:
-        counts[_UNDER_WAY] -= 1
-    elif counts[_RETRIED] < operation.burst + operation.budget * counts[_BEGUN]:
+        return False
+    if end == _OK or attempt + 1 == operation.attempts:
+        return True
+    if counts[_RETRIED] < operation.burst + operation.budget * counts[_BEGUN]:
         counts[_RETRIED] += 1
         _push(now_s + pause_s[at], _order(COMES, row, attempt + 1, 0), heap, counts)
-    else:
-        counts[_UNDER_WAY] -= 1
+        return False
+    return True
 
 
 @_inlined

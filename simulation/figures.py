@@ -49,9 +49,10 @@ class Ended:
         self.due_s = work.due_s
         self.ended_s = log.attempts["ended_s"][last]
         self.end = log.attempts["end"][last]
-        self.attempts = _sums(made, first_attempt)
-        # A step was reached when its first attempt was made.
-        self.steps = _sums(made[work.attempt_at[:-1]], work.first[:-1])
+        # A step was reached when its first attempt was made; coming in through an entrance is no step of the client's.
+        entered = (work.step[work.first[:-1]] < 0).astype(np.int64)
+        self.attempts = _sums(made, first_attempt) - entered
+        self.steps = _sums(made[work.attempt_at[:-1]], work.first[:-1]) - entered
 
 
 def _journeys(ended: Ended, chosen: np.ndarray, from_s: float, to_s: float) -> Figures:
@@ -74,10 +75,12 @@ def _journeys(ended: Ended, chosen: np.ndarray, from_s: float, to_s: float) -> F
 def _station(station: Station, visits: np.ndarray, from_s: float, to_s: float) -> Figures:
     visits = visits[visits["end"] != End.NONE]
     counted = visits[(visits["came_s"] >= from_s) & (visits["came_s"] < to_s)]
+    cut_off = int((counted["end"] == End.CUT_OFF).sum())
+    counted = counted[counted["end"] != End.CUT_OFF]
     served = counted[counted["end"] == End.OK]
     entered = counted[counted["end"] != End.REFUSED]
     waits = np.where(entered["end"] == End.OK, entered["began_s"], entered["left_s"]) - entered["came_s"]
-    begun = visits[visits["end"] == End.OK]
+    begun = visits[visits["end"] == End.OK]  # at an entrance: of those inside
     busy = present(begun["began_s"], begun["left_s"], from_s, to_s)
     number = present(visits["came_s"], visits["left_s"], from_s, to_s)
     servers = mean_servers(station, from_s, to_s)
@@ -85,7 +88,8 @@ def _station(station: Station, visits: np.ndarray, from_s: float, to_s: float) -
         "arrivals": len(counted),
         "served": len(served),
         "refused": int((counted["end"] == End.REFUSED).sum()),
-        "abandoned": int((counted["end"] >= End.ABANDONED).sum()),
+        "abandoned": int(np.isin(counted["end"], (End.ABANDONED, End.TIMED_OUT)).sum()),
+        "cut_off": cut_off,
         "waited": float((waits > 0).mean()) if len(waits) else math.nan,
         "wait_s": spread(waits),
         "response_s": spread(served["left_s"] - served["came_s"]),
@@ -106,7 +110,7 @@ def _waits_at(
         counts = np.diff(np.append(work.visit_at[work.first[:-1]], len(where)))
         mine = np.repeat(chosen, counts)
     came_s, end = log.visits["came_s"], log.visits["end"]
-    entered = mine & (end != End.NONE) & (end != End.REFUSED) & (came_s >= from_s) & (came_s < to_s)
+    entered = mine & ~np.isin(end, (End.NONE, End.REFUSED, End.CUT_OFF)) & (came_s >= from_s) & (came_s < to_s)
     until_s = np.where(end == End.OK, log.visits["began_s"], log.visits["left_s"])
     return {
         station.name: _mean((until_s - came_s)[entered & (where == number)])

@@ -1,10 +1,11 @@
 """What happens first among the things that happen at one instant, for both engines.
 
-At one instant services end first, then the number of servers changes, then patience ends, then time-outs, and only
-then do clients come: those of a new journey, after a pause to think and after a pause to try again, alike. Within a
-kind the smaller row (arrival, step), attempt, visit is first; of stations the smaller. So somebody who comes when a
-server becomes free finds it free, and somebody whose patience ends at that instant is served. Whoever is served goes
-on to the next station at once, and so comes there before it closes at that instant.
+At one instant services end first, then the number of servers changes, then a paced station may begin its next service,
+then patience ends, then time-outs, and only then do clients come: those of a new journey, after a pause to think and
+after a pause to try again, alike. Within a kind the smaller row (arrival, step), attempt, visit is first; of stations
+the smaller. So somebody who comes when a server becomes free finds it free, and somebody whose patience ends at that
+instant is served. Whoever is served goes on to the next station at once, and so comes there before it closes at that
+instant. Whom an entrance lets in is among those who come at that instant.
 
 Where a station's hours and an outage change its servers at one instant, what takes servers away comes first: nobody is
 served in the moment between a failure and an opening.
@@ -12,7 +13,7 @@ served in the moment between a failure and an opening.
 An instant's `order` is one integer: kind, row, attempt and visit side by side.
 """
 
-SERVED, SERVERS_CHANGE, PATIENCE_ENDS, TIMES_OUT, COMES = range(1, 6)
+SERVED, SERVERS_CHANGE, TOKEN_COMES, PATIENCE_ENDS, TIMES_OUT, COMES = range(1, 7)
 
 _KIND = 58
 _ROW = 20

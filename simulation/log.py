@@ -24,6 +24,7 @@ class End(IntEnum):
     REFUSED = 2
     ABANDONED = 3  # its patience ended while it waited
     TIMED_OUT = 4  # its client's time-out ended first; a service that had begun goes on without the client
+    CUT_OFF = 5  # of a visit that was not made because a circuit breaker was open; its attempt was refused
 
 
 # What an HTTP client would see; who gave up saw no answer in time.
@@ -37,7 +38,7 @@ VISIT = np.dtype(
     [
         ("came_s", "f8"),  # to the station
         ("began_s", "f8"),  # its service
-        ("left_s", "f8"),  # served, refused, or gone from the queue
+        ("left_s", "f8"),  # served, refused, or gone from the queue; through an entrance: when its journey was over
         ("end", "i8"),  # End; OK for each visit that was served, wanted or not
     ]
 )

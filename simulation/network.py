@@ -10,7 +10,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
 from caodiem import behaviour
-from caodiem.behaviour import seconds
+from caodiem.behaviour import per_second, seconds
 from caodiem.plan import Plan
 from caodiem.scenario import Portal
 from simulation import distributions
@@ -63,6 +63,46 @@ class Slowdown:
 
 
 @dataclass(frozen=True, slots=True)
+class Pace:
+    """A token bucket: a service begins only with a token. `burst` tokens at most, one more every 1 / rate_per_s.
+
+    Counted as a virtual schedule (GCRA, ITU-T I.371): `next_s`, at first 0, is when the bucket would be full again; a
+    service may begin when next_s - slack_s <= now, and then next_s becomes max(next_s, now) + gap_s.
+    """
+
+    rate_per_s: float
+    burst: int = 1
+
+    @property
+    def gap_s(self) -> float:
+        return 1 / self.rate_per_s
+
+    @property
+    def slack_s(self) -> float:
+        return (self.burst - 1) / self.rate_per_s
+
+
+@dataclass(frozen=True, slots=True)
+class Breaker:
+    """A circuit breaker in front of a station, one for all its clients (Nygard 2007, "Release It!").
+
+    Closed, it lets everybody through and remembers how the last `calls` visits ended: once there are `least` of them
+    and failures are at least `share` of those remembered, it opens. Open, it refuses whoever comes within `open_s`: the
+    visit is not made. From then on it is half open: it lets `probes` visits through and refuses the others meanwhile;
+    the first probe that fails opens it again, and when all have succeeded it closes and has forgotten the past.
+
+    A visit succeeds when its service ends while its client is there; one refused, abandoned or timed out has failed.
+    What came before the breaker last changed its state no longer counts.
+    """
+
+    share: float
+    calls: int
+    least: int
+    open_s: float
+    probes: int = 1
+
+
+@dataclass(frozen=True, slots=True)
 class Station:
     """Servers that take one visit each; whoever waits is taken by priority, then first come first served."""
 
@@ -72,6 +112,12 @@ class Station:
     calendar: Calendar | None = None  # overrides `servers`
     outages: tuple[Outage, ...] = ()  # in order, apart from each other
     slowdowns: tuple[Slowdown, ...] = ()  # in order, apart from each other
+    breaker: Breaker | None = None
+    pace: Pace | None = None
+    # An entrance (admission control): a visit is over as soon as a server takes it, and keeps the server until its
+    # journey has ended. So servers are the most journeys inside, and those who wait for one stand outside. An
+    # operation that visits an entrance visits nothing else and is the first of its journey.
+    entrance: bool = False
 
     @property
     def hours(self) -> Calendar:
@@ -167,6 +213,8 @@ def of(portal: Portal) -> Network:
             None,
             outages(each.outages),
             slowdowns(each.slowdowns),
+            breaker(each.breaker),
+            pace(each.pace),
         )
         for name, each in portal.stations.items()
     )
@@ -183,6 +231,19 @@ def outages(given: Sequence[behaviour.Outage]) -> tuple[Outage, ...]:
 def slowdowns(given: Sequence[behaviour.Slowdown]) -> tuple[Slowdown, ...]:
     """As a file describes them."""
     return tuple(Slowdown(seconds(each.from_), seconds(each.to), each.factor.value) for each in given)
+
+
+def breaker(given: behaviour.Breaker | None) -> Breaker | None:
+    """As a file describes it."""
+    if given is None:
+        return None
+    least = given.calls if given.least is None else given.least
+    return Breaker(given.share.value, given.calls, least, seconds(given.open), given.probes)
+
+
+def pace(given: behaviour.Pace | None) -> Pace | None:
+    """As a file describes it."""
+    return Pace(per_second(given.rate), given.burst) if given is not None else None
 
 
 def retries(given: behaviour.Retries | None) -> Retries | None:

@@ -8,11 +8,24 @@ import numpy as np
 from caodiem import network as described
 from caodiem.behaviour import SECONDS, per_second, seconds
 from caodiem.draws import uniform
-from caodiem.network import NetworkScenario
+from caodiem.network import ENTRANCE, NetworkScenario
 from simulation import arrivals, distributions
 from simulation import work as works
 from simulation.distributions import Distribution
-from simulation.network import Calendar, Network, Operation, Station, Visit, outages, retries, slowdowns
+from simulation.network import (
+    INFINITE,
+    Calendar,
+    Network,
+    Operation,
+    Pace,
+    Station,
+    Visit,
+    breaker,
+    outages,
+    pace,
+    retries,
+    slowdowns,
+)
 from simulation.work import Steps, Work
 
 Floats = np.ndarray
@@ -20,9 +33,17 @@ Integers = np.ndarray
 
 
 def network_of(scenario: NetworkScenario) -> Network:
-    """The stations, and an operation for each request of a journey, named `journey/number` (or by its station)."""
+    """The stations, and an operation for each request of a journey, named `journey/number` (or by its station).
+
+    Where admission is controlled, one station and one operation more, both called `entrance`, stand at the end.
+    """
     stations = tuple(_station(each) for each in scenario.stations)
-    return Network(stations, {name: each for name, each, _ in _requests(scenario)})
+    operations = {name: each for name, each, _ in _requests(scenario)}
+    if scenario.admission is not None:
+        patience = distributions.of(scenario.admission.patience) if scenario.admission.patience else None
+        operations[ENTRANCE] = Operation((Visit(len(stations), distributions.Fixed(0.0), patience),))
+        stations = (*stations, _entrance(scenario.admission))
+    return Network(stations, operations)
 
 
 def journeys(scenario: NetworkScenario) -> list[str]:
@@ -39,6 +60,8 @@ def draw(scenario: NetworkScenario, network: Network, replication: int) -> tuple
         first, step, kind = _walks(scenario, entry, seed)
     else:
         first, step, kind = _scripts(scenario, journey)
+    if scenario.admission is not None:
+        first, step, kind = _entered(first, step, kind, len(operations) - 1)
     arrival = np.repeat(np.arange(len(due_s)), np.diff(first))
     think_s = np.zeros(len(kind))
     for number, (name, _, think) in enumerate(_requests(scenario)):
@@ -121,6 +144,15 @@ def _walks(scenario: NetworkScenario, entry: Integers, seed: int) -> tuple[Integ
     return first, which[order], where[order]
 
 
+def _entered(first: Integers, step: Integers, kind: Integers, entrance: int) -> tuple[Integers, Integers, Integers]:
+    """The same journeys, each with a step before its first one: number -1, so that the others keep their draws."""
+    return (
+        first + np.arange(len(first)),
+        np.insert(step, first[:-1], -1),
+        np.insert(kind, first[:-1], entrance),
+    )
+
+
 def _requests(scenario: NetworkScenario) -> list[tuple[str, Operation, Distribution | None]]:
     """Every request that journeys make, in their order: name, operation, time to think before it."""
     stations = {each.name: (number, each) for number, each in enumerate(scenario.stations)}
@@ -155,6 +187,19 @@ def _station(given: described.Station) -> Station:
         _calendar(given) if given.calendar else None,
         outages(given.outages),
         slowdowns(given.slowdowns),
+        breaker(given.breaker),
+        pace(given.pace),
+    )
+
+
+def _entrance(given: described.Admission) -> Station:
+    """The station in which journeys are while they are under way, its queue those who wait outside."""
+    return Station(
+        ENTRANCE,
+        int(given.inside.value) if given.inside is not None else INFINITE,
+        int(given.room.value) if given.room is not None else None,
+        pace=Pace(per_second(given.rate), given.burst) if given.rate is not None else None,
+        entrance=True,
     )
 
 

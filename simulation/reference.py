@@ -5,6 +5,7 @@ next step. The stations are our own: SimPy's resources know no closing time, no 
 """
 
 import math
+from collections import deque
 from collections.abc import Callable, Generator
 from heapq import heappop, heappush
 from typing import Any
@@ -14,11 +15,11 @@ import simpy
 
 from caodiem.plan import Plan
 from simulation import log as logs
+from simulation import network as described
 from simulation import work as works
-from simulation.instants import COMES, PATIENCE_ENDS, SERVED, SERVERS_CHANGE, TIMES_OUT, change, order
+from simulation.instants import COMES, PATIENCE_ENDS, SERVED, SERVERS_CHANGE, TIMES_OUT, TOKEN_COMES, change, order
 from simulation.log import End, Log
 from simulation.network import INFINITE, Network, Operation, Retries, Visit
-from simulation.network import Station as Description
 from simulation.work import Work
 
 NAME = "reference"
@@ -58,14 +59,18 @@ class Turn(simpy.Event):
 class Station:
     """Servers and those who wait for them."""
 
-    def __init__(self, clock: Clock, described: Description, index: int) -> None:
+    def __init__(self, clock: Clock, description: described.Station, index: int) -> None:
         self._clock = clock
-        self._described = described
+        self.described = description
+        self.breaker = Breaker(clock, description.breaker) if description.breaker else None
+        self._index = index
+        self._next_s = 0.0
+        self._awaits_token = False
         self._busy = 0
         self._waiting = 0
         self._queue: list[tuple[int, int, Turn]] = []  # a heap by priority, then by who came first
         self._came = 0
-        self._open = described.hours.servers[0]
+        self._open = description.hours.servers[0]
         self._limit = INFINITE
         self._refuses = False
         clock.process(self._keep_hours(index))
@@ -73,8 +78,8 @@ class Station:
 
     def join(self, priority: int) -> Turn | None:
         """A turn for somebody who comes now; None when nobody is let in."""
-        free = self._busy < self._servers
-        if self._refuses or (not free and self._described.queue is not None and self._waiting >= self._described.queue):
+        free = self._busy < self._servers and self._has_token()
+        if self._refuses or (not free and self.described.queue is not None and self._waiting >= self.described.queue):
             return None
         turn = Turn(self._clock)
         self._came += 1
@@ -88,12 +93,18 @@ class Station:
         turn.left = True
         self._waiting -= 1
 
-    def end_service(self, _event: simpy.Event) -> None:
+    def end_service(self, _event: simpy.Event | None = None) -> None:
         self._busy -= 1
         self._serve()
 
     def slow_by(self) -> float:
-        return self._described.slow_by(self._clock.now)
+        return self.described.slow_by(self._clock.now)
+
+    def told(self, state: int | None, end: End) -> End:
+        """The end of a visit, of which the breaker that let it through in `state` is told."""
+        if self.breaker and state is not None:
+            self.breaker.tell(state, end == End.OK)
+        return end
 
     @property
     def _servers(self) -> int:
@@ -101,24 +112,97 @@ class Station:
 
     def _serve(self) -> None:
         """Let free servers take who waits. Nobody in service is sent away when servers become fewer."""
-        while self._waiting and self._busy < self._servers:
+        while self._waiting and self._busy < self._servers and self._has_token():
             turn = heappop(self._queue)[2]
             if not turn.left:
                 self._waiting -= 1
                 self._busy += 1
+                self._take_token()
                 turn.succeed()
+        if self._waiting and self._busy < self._servers and not self._awaits_token:
+            self._awaits_token = True
+            token = self._clock.at(self._next_s - self.described.pace.slack_s, order(TOKEN_COMES, self._index))
+            token.callbacks.append(self._token_came)
+
+    def _has_token(self) -> bool:
+        pace = self.described.pace
+        return pace is None or (not self._awaits_token and self._next_s - pace.slack_s <= self._clock.now)
+
+    def _take_token(self) -> None:
+        if self.described.pace:
+            self._next_s = max(self._next_s, self._clock.now) + self.described.pace.gap_s
+
+    def _token_came(self, _event: simpy.Event) -> None:
+        self._awaits_token = False
+        self._serve()
 
     def _keep_hours(self, index: int) -> Generator[simpy.Event, Any, None]:
-        for time_s, servers in self._described.hours.changes():
+        for time_s, servers in self.described.hours.changes():
             yield self._clock.at(time_s, order(SERVERS_CHANGE, change(index, servers > self._open, False)))
             self._open = servers
             self._serve()
 
     def _fail(self, index: int) -> Generator[simpy.Event, Any, None]:
-        for time_s, servers, refuses in self._described.limits():
+        for time_s, servers, refuses in self.described.limits():
             yield self._clock.at(time_s, order(SERVERS_CHANGE, change(index, servers > self._limit, True)))
             self._limit, self._refuses = servers, refuses
             self._serve()
+
+
+class Breaker:
+    """A circuit breaker and what it remembers."""
+
+    def __init__(self, clock: Clock, description: described.Breaker) -> None:
+        self._clock = clock
+        self._described = description
+        self._state = 0  # how often it has changed
+        self._open_until_s = -math.inf  # when it is not closed
+        self._probes: int | None = None  # let through since it is half open; None when it is not
+        self._good = 0  # probes that succeeded
+        self._ended: deque[bool] = deque()  # how the last visits while closed did, True for a failure
+        self._failures = 0  # among them
+
+    def let_through(self) -> int | None:
+        """The state in which somebody comes who may visit the station; None when the visit is refused."""
+        if self._open_until_s > self._clock.now:
+            return None
+        if self._open_until_s > -math.inf and self._probes is None:
+            self._state, self._probes, self._good = self._state + 1, 0, 0
+        if self._probes is not None:
+            if self._probes == self._described.probes:
+                return None
+            self._probes += 1
+        return self._state
+
+    def tell(self, state: int, succeeded: bool) -> None:
+        """How a visit ended that was let through in `state`."""
+        if state != self._state:
+            return
+        if self._probes is None:
+            self._remember(failed=not succeeded)
+        elif not succeeded:
+            self._open()
+        else:
+            self._good += 1
+            if self._good == self._described.probes:
+                self._change(-math.inf)
+
+    def _remember(self, failed: bool) -> None:
+        if len(self._ended) == self._described.calls:
+            self._failures -= self._ended.popleft()
+        self._ended.append(failed)
+        self._failures += failed
+        counted = len(self._ended)
+        if counted >= self._described.least and self._failures >= self._described.share * counted:
+            self._open()
+
+    def _open(self) -> None:
+        self._change(self._clock.now + self._described.open_s)
+
+    def _change(self, open_until_s: float) -> None:
+        self._state, self._probes, self._open_until_s = self._state + 1, None, open_until_s
+        self._ended.clear()
+        self._failures = 0
 
 
 class _Run:
@@ -151,15 +235,25 @@ class _Run:
             self.clock.process(self._journey(first, end))
 
     def _journey(self, first: int, end: int) -> Generator[simpy.Event, Any, None]:
-        """Step after step, until all are done or one came to no good."""
+        """Step after step, until all are done or one came to no good; then whoever waits outside may come in."""
         for row in range(first, end):
             if row > first:
                 yield self.clock.at(self.clock.now + self.think_s[row], order(COMES, row))
             if (yield from self._step(row)) != End.OK:
                 break
+        self._leave(first)
         self.under_way -= 1
         if not self.under_way:
             self.over.succeed()
+
+    def _leave(self, first: int) -> None:
+        """Give back the place of a journey that came in through an entrance."""
+        visits = self.operations[first].visits
+        if visits and self.stations[visits[0].station].described.entrance:
+            at = self.visit_at[first]
+            if self.log.visits["end"][at] == End.OK:
+                self.log.visits["left_s"][at] = self.clock.now
+                self.stations[visits[0].station].end_service()
 
     def _step(self, row: int) -> Waits:
         """Attempt after attempt, until one succeeds or no other is allowed."""
@@ -200,11 +294,16 @@ class _Run:
         """Come, wait, be served; what is logged is the station's view, what is returned the client's."""
         clock, visits, station = self.clock, self.log.visits, self.stations[visit.station]
         at = self.visit_at[row] + attempt * len(self.operations[row].visits) + number
-        came_s = clock.now
+        came_s, state = clock.now, None
+        if station.breaker:
+            state = station.breaker.let_through()
+            if state is None:
+                visits[at] = came_s, math.nan, came_s, End.CUT_OFF
+                return End.REFUSED
         turn = station.join(priority)
         if turn is None:
             visits[at] = came_s, math.nan, came_s, End.REFUSED
-            return End.REFUSED
+            return station.told(state, End.REFUSED)
         if not turn.triggered:
             patience = None
             if visit.patience:
@@ -214,14 +313,15 @@ class _Run:
                 station.leave_queue(turn)
                 end = End.ABANDONED if patience is not None and patience.processed else End.TIMED_OUT
                 visits[at] = came_s, math.nan, clock.now, end
-                return end
+                return station.told(state, end)
         served_s = clock.now + self.service_s[at] * station.slow_by()
         visits[at] = came_s, clock.now, served_s, End.OK
         served = clock.at(served_s, order(SERVED, row, attempt, number))
         # The server is busy to the end of the service, also when its client is gone by then.
-        served.callbacks.append(station.end_service)
+        if not station.described.entrance:
+            served.callbacks.append(station.end_service)
         yield _first(served, deadline)
-        return End.OK if served.processed else End.TIMED_OUT
+        return station.told(state, End.OK if served.processed else End.TIMED_OUT)
 
 
 def _first(*events: simpy.Event | None) -> simpy.Event:

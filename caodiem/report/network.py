@@ -23,7 +23,8 @@ def lines(figures: Figures) -> Iterator[str]:
         yield f"{name}: {_shown(station['arrivals'])} visits, {_shown(station['number'])} there in the mean"
         if not math.isnan(station["utilisation"]["value"]):
             yield f"  utilisation {_shown(station['utilisation'])}"
-        yield f"  refused {_shown(station['refused'])}, abandoned {_shown(station['abandoned'])}"
+        cut_off = f", cut off {_shown(station['cut_off'])}" if station["cut_off"]["value"] else ""
+        yield f"  refused {_shown(station['refused'])}, abandoned {_shown(station['abandoned'])}{cut_off}"
         for column in _COLUMNS:
             yield f"  {column:<11}{_times(station[column])}"
     yield ""

@@ -8,7 +8,18 @@ from hypothesis import strategies as st
 
 from simulation import work as works
 from simulation.distributions import Distribution, Exponential, Fixed
-from simulation.network import Calendar, Network, Operation, Outage, Retries, Slowdown, Station, Visit
+from simulation.network import (
+    Breaker,
+    Calendar,
+    Network,
+    Operation,
+    Outage,
+    Pace,
+    Retries,
+    Slowdown,
+    Station,
+    Visit,
+)
 
 # Few times, all of them multiples of a half: so that many things happen at one instant.
 GRID = st.sampled_from([0.0, 0.5, 1.0, 1.5, 2.0, 3.0])
@@ -39,6 +50,31 @@ def calendars(draw: st.DrawFn) -> Calendar:
 
 
 @st.composite
+def breakers(draw: st.DrawFn) -> Breaker:
+    calls = draw(st.integers(1, 4))
+    share, open_s = draw(st.sampled_from([0.1, 0.5, 1.0])), draw(GRID)
+    return Breaker(share, calls, draw(st.integers(1, calls)), open_s, draw(st.integers(1, 3)))
+
+
+def paces() -> st.SearchStrategy[Pace]:
+    return st.builds(Pace, st.sampled_from([0.5, 1.0, 2.0]), st.integers(1, 3))
+
+
+@st.composite
+def entrances(draw: st.DrawFn, network: Network) -> tuple[Network, Operation]:
+    """The network with an entrance as its last station, and the operation that every journey begins with."""
+    entrance = Station(
+        "entrance",
+        draw(st.integers(1, 4)),
+        draw(st.one_of(st.none(), st.integers(0, 3))),
+        pace=draw(st.one_of(st.none(), paces())),
+        entrance=True,
+    )
+    visit = Visit(len(network.stations), Fixed(0.0), draw(st.one_of(st.none(), times())))
+    return Network((*network.stations, entrance)), Operation((visit,))
+
+
+@st.composite
 def stations(draw: st.DrawFn, name: str) -> Station:
     outages = [Outage(a, b, draw(st.integers(0, 1)), draw(st.booleans())) for a, b in draw(spans())]
     slowdowns = [Slowdown(a, b, draw(POSITIVE)) for a, b in draw(spans())]
@@ -49,6 +85,8 @@ def stations(draw: st.DrawFn, name: str) -> Station:
         draw(st.one_of(st.none(), calendars())),
         tuple(outages),
         tuple(slowdowns),
+        draw(st.one_of(st.none(), breakers())),
+        draw(st.one_of(st.none(), paces())),
     )
 
 
@@ -87,12 +125,17 @@ def work(draw: st.DrawFn) -> tuple[Network, works.Work]:
     first = np.concatenate([[0], np.cumsum(lengths)])
     rows = int(first[-1])
     pick = np.random.default_rng(draw(st.integers(0, 2**32 - 1)))
+    kinds = pick.integers(0, len(made), rows)
+    if draw(st.booleans()):
+        network, enter = draw(entrances(network))
+        kinds[first[:-1]] = len(made)
+        made = [*made, enter]
     steps = works.Steps(
         due_s=np.cumsum(gaps),
         first=first,
         arrival=np.repeat(np.arange(len(gaps)), lengths),
         step=np.arange(rows) - np.repeat(first[:-1], lengths),
-        kind=pick.integers(0, len(made), rows),
+        kind=kinds,
         think_s=pick.integers(0, 4, rows) / 2,
     )
     return network, works.draw(network, tuple(made), steps, seed=draw(st.integers(0, 3)))

@@ -72,7 +72,7 @@ def test_the_command_prints_a_table_or_json(tmp_path: Path, monkeypatch: pytest.
 
 MISTAKES = {
     "unit": ('rate = 0.9', 'rate = { value = 1, unit = "per secnd" }', "arrivals.rate.unit", "'per second' or"),
-    "key": ("servers = 1", "servers = 1\nbreaker = 3", "stations[0].breaker", "one of name, servers, queue"),
+    "key": ("servers = 1", "servers = 1\nbrakes = 3", "stations[0].brakes", "one of name, servers, queue"),
     "source": ("rate = 0.9", 'rate = { value = 1, evidence = "seed" }', "arrivals.rate.evidence", "'assumed'"),
     "evidence": ("mean = 1", 'mean = { value = 1, evidence = "guess" }', "service.mean.evidence", "'assumed'"),
     "distribution": ('"exponential"', '"exponental"', "service.distribution", "did you mean 'exponential'?"),
@@ -95,6 +95,16 @@ MISTAKES = {
         'service = { distribution = "empirical", values = { value = [1], unit = "weeks" } }',
         "service.values.unit", "'seconds' or 'milliseconds'"),
     "horizon": ("horizon = 20000", "horizon = 0", "run.horizon", "more than 0 seconds"),
+    "breaker": (
+        "servers = 1", "servers = 1\nbreaker = { share = 0, calls = 5, open = 1 }", "breaker.share", "more than 0"),
+    "breaker's least": (
+        "servers = 1", "servers = 1\nbreaker = { share = 1, calls = 5, least = 6, open = 1 }", "breaker.least",
+        "at most calls, 5"),
+    "pace": ("servers = 1", "servers = 1\npace = { rate = 0 }", "pace.rate", "more than 0"),
+    "admission": ("[run]", "[admission]\nroom = 5\n[run]", "admission.inside", "one of inside, rate, or both"),
+    "entrance": (
+        '[[stations]]\nname = "desk"', '[admission]\ninside = 1\n[[stations]]\nname = "entrance"', "stations[0].name",
+        "a name that no other station has"),
     "warm-up": ("horizon = 20000", "horizon = 20000\nwarm_up = 20000", "run.warm_up", "less than the horizon"),
 }  # fmt: skip
 
@@ -124,7 +134,7 @@ def test_every_key_is_described() -> None:
     from caodiem import behaviour, network
 
     parts = ("Arrivals", "Station", "Calendar", "Opening", "Outage", "Journey", "Step", "Visit", "Retries", "Objective")
-    for name in (*parts, "Run"):
+    for name in (*parts, "Run", "Breaker", "Pace", "Admission"):
         for key, field in getattr(network, name, getattr(behaviour, name, None)).model_fields.items():
             assert f"`{field.alias or key}`" in PAGE, (name, key)
 

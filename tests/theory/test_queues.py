@@ -118,6 +118,24 @@ CASES: dict[str, tuple[str, float, Expected]] = {
     "Jackson with feedback": (arrivals(0.5) + station("a", 1, 1) + station("b", 1, 2) + WALK, 3e5, {
         "stations.a.response_s.mean": queueing.mmc(0.625, 1, 1).response_s,
         "stations.b.response_s.mean": queueing.mmc(0.3125, 2, 1).response_s}),
+    # A waiting room before a network is the queue before its servers, and a rate limit is a server of fixed times.
+    "entrance of M/M/1": (
+        arrivals(0.8) + "[admission]\ninside = 1\n" + station("a", 1, 1), 3e5, {
+            "stations.entrance.wait_s.mean": queueing.mmc(0.8, 1, 1).wait_s, "system.response_s.mean": 5,
+            "stations.entrance.utilisation": 0.8, "stations.a.wait_s.mean": 0}),
+    "entrance of M/M/2/5": (
+        arrivals(3) + "[admission]\ninside = 2\nroom = 3\n" + station("a", "infinite", 0.5), 5e4, {
+            "refused share": 0.085113, "stations.entrance.number": 2.00595,
+            "stations.entrance.wait_s.mean": 0.230857}),
+    "entrance of Erlang A": (
+        arrivals(9.5) + '[admission]\ninside = 10\npatience = { distribution = "exponential", mean = 2 }\n'
+        + station("a", "infinite", 1), 2e4, {
+            "stations.entrance.number_waiting": queueing.erlang_a(9.5, 1, 10, 2).waiting,
+            "abandoned share": queueing.erlang_a(9.5, 1, 10, 2).abandons}),
+    "a rate limit as M/D/1": (arrivals(0.8) + station("a", "infinite", 5, "pace = { rate = 1 }"), 3e5, {
+        "stations.a.wait_s.mean": queueing.mg1(0.8, 1, 0).wait_s}),
+    "admission by rate as M/D/1": (arrivals(0.8) + "[admission]\nrate = 1\n" + station("a", "infinite", 5), 3e5, {
+        "stations.entrance.wait_s.mean": queueing.mg1(0.8, 1, 0).wait_s}),
     "two-class loss": (
         arrivals(3 / 20) + '[[stations]]\nname = "a"\nservers = 1\nqueue = 0\n'
         + CLASSES.format(first=0.75, second=0.25, first_s=8, second_s=3), 4e5, {
@@ -134,7 +152,7 @@ CASES: dict[str, tuple[str, float, Expected]] = {
 
 def figure(found: dict[str, Any], name: str) -> dict[str, float]:
     if name.endswith(" share"):
-        kind, one = name.removesuffix(" share"), found["stations"]["a"]
+        kind, one = name.removesuffix(" share"), found["system"]
         # Arrivals hardly vary over replications; their number does not widen the interval.
         return {key: value / one["arrivals"]["value"] for key, value in one[kind].items()}
     for key in name.split("."):
