@@ -6,6 +6,7 @@
     level-43/                   one folder for each adoption level
         casework.parquet        status events of the dossiers simulated
         traffic.json            requests a second through the busiest day
+        sync.json               each agency's status sync, where the scenario has [sync]
         plan.parquet            what was executed
         simulated/  replayed/   observations.parquet, components.parquet
     summary.json  verdict.json  report.html  plots/
@@ -62,6 +63,10 @@ class Level:
     @property
     def traffic(self) -> Path:
         return self.folder / "traffic.json"
+
+    @property
+    def sync(self) -> Path:
+        return self.folder / "sync.json"
 
     def executed(self, how: str) -> "Execution":
         """`how` is "simulated" or "replayed"."""

@@ -218,6 +218,33 @@ class Objective(Part):
     response: q.Seconds
 
 
+class SyncOutage(Part):
+    """The portal takes no status from anybody. Calls are refused at once, or hang until their time-out."""
+
+    at: datetime
+    length: q.Hours
+    hangs: bool
+
+
+class StatusSync(Part):
+    """How agencies' adapters report status events entry by entry, as the published one does (docs/sync-ceiling.md)."""
+
+    days: q.Days
+    period: q.Period
+    entries: q.Events
+    calls: q.Requests
+    call_time: q.Seconds
+    timeout: q.Seconds
+    # Attempts that fail for reasons of their own, and how often an entry is tried again.
+    failing: q.Percent
+    retries: q.Repeats
+    # Of dossiers that are not handled online end to end: those whose events are reported too.
+    others_reported: q.Percent
+    # Systems of an agency, each with a queue of its own and an equal part of the events.
+    systems: q.Systems
+    outage: SyncOutage | None = None
+
+
 class Validity(Part):
     """What a replay must show before its figures prove anything."""
 
@@ -247,6 +274,7 @@ class Scenario(Document):
     office: Office
     casework: Casework
     traffic: Traffic
+    sync: StatusSync | None = None
     portal: Portal
     slo: list[Objective] = Field(min_length=1)
     validity: Validity

@@ -1,6 +1,6 @@
 """One adoption level: from its online shares through the casework to the busiest hour and the plan.
 
-Writes casework.parquet, traffic.json and plan.parquet into the level's folder.
+Writes casework.parquet, traffic.json, plan.parquet and, where asked for, sync.json into the level's folder.
 """
 
 from collections.abc import Callable
@@ -13,7 +13,7 @@ from caodiem import plan, run
 from caodiem.errors import UsageError
 from caodiem.files import write_table
 from caodiem.scenario import Scenario
-from simulation import casework, demand, network, office, traffic
+from simulation import casework, demand, network, office, sync_load, traffic
 from simulation.agencies import Agencies
 from simulation.demand import DAY_S
 from simulation.projection import level_shares
@@ -45,6 +45,10 @@ def draw(
     events = casework.simulate(scenario, agencies, calendar, clock, filed, scale, progress)
     into.folder.mkdir(parents=True, exist_ok=True)
     write_table(events, into.casework)
+
+    if scenario.sync is not None:
+        synced = sync_load.simulate(scenario, agencies, shares, calendar, events, first, busiest)
+        run.write_json(into.sync, synced)
 
     day = traffic.journeys(scenario, events, day_s)
     hour_s = traffic.busiest_hour(day)

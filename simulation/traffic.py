@@ -60,7 +60,7 @@ _AT_DESK = {
     Event.RETURNED: "officer_returns",
 }
 # A change of the national record that the agency reports.
-_SYNCED = (*_AT_DESK, Event.PAYMENT_DUE, Event.WITHDRAWN, Event.STOPPED)
+SYNCED = (*_AT_DESK, Event.PAYMENT_DUE, Event.WITHDRAWN, Event.STOPPED)
 _COMPONENTS = ("file_dossier", "supplement_dossier")
 
 
@@ -214,7 +214,7 @@ def _browsing(scenario: Scenario, events: dict[str, np.ndarray], day_s: float) -
 
 def _syncing(scenario: Scenario, events: dict[str, np.ndarray]) -> tuple[np.ndarray, ...]:
     """Each agency's status events, gathered until its next pass and cut into batches."""
-    synced = np.flatnonzero(np.isin(events["event"], _SYNCED))
+    synced = np.flatnonzero(np.isin(events["event"], SYNCED))
     period, most = scenario.traffic.sync_period.value, int(scenario.traffic.sync_batch.value)
     names, agency = np.unique(events["agency"][synced], return_inverse=True)
     # Agencies' passes do not come at the same second.

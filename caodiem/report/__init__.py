@@ -26,7 +26,18 @@ from caodiem.report.words import LANGUAGE_NAMES, LANGUAGES, Words
 from caodiem.run import Run
 
 __all__ = ["answer", "build"]
-SECTIONS = ("adoption", "dossiers", "requests", "arrivals", "responses", "rules", "accounts", "inputs", "provenance")
+SECTIONS = (
+    "adoption",
+    "dossiers",
+    "requests",
+    "sync",
+    "arrivals",
+    "responses",
+    "rules",
+    "accounts",
+    "inputs",
+    "provenance",
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,6 +103,9 @@ def _article(material: Material, findings: Findings, words: Words, environment: 
         notes=page.note_on_scale(material, words),
         head=page.head(material, words),
         facts=page.facts(material, words),
+        sync_text=page.sync_text(levels, words),
+        sync_tables=[table for level in levels if (table := page.sync(level, words))],
+        sync_ceilings=page.sync_ceilings(levels, words),
         mix=page.mix(material.projection, words),
         uptake_text=page.uptake_text(material.projection, words),
         pictures=_pictures(material, findings, words),
@@ -126,6 +140,10 @@ def _pictures(material: Material, findings: Findings, words: Words) -> dict[str,
     if busy:
         panels = [_panel(level, level.traffic, words) for level in busy]
         found["requests"] = partial(plots.requests, panels, words), page.requests_alt(busy, words)
+    synced = [level for level in material.levels if level.sync]
+    if synced:
+        panels = [_panel(level, level.sync, words) for level in synced]
+        found["sync"] = partial(plots.sync, panels, words), page.sync_alt(synced, words)
     if findings.rates:
         moving = [level for level in material.levels if level.percent in findings.rates]
         panels = [_arrivals_panel(level, findings, words) for level in moving]

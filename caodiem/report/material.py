@@ -29,6 +29,7 @@ class LevelMaterial:
 
     percent: float
     traffic: Json | None
+    sync: Json | None
     plan: plan.Plan | None
     simulated: Executed | None
     replayed: Executed | None
@@ -98,13 +99,14 @@ def gather(run: Run) -> Material:
 def _level(level: Level, verdict: Json | None, missing: list[Missing]) -> LevelMaterial:
     percent = level.percent
     traffic = _json(level.traffic, _of("missing_traffic", percent), missing)
+    sync = _json(level.sync, Missing(""), missing) if level.sync.is_file() else None
     drawn = _plan(level, missing)
     simulated = _executed(level.executed("simulated"), _of("missing_simulated", percent), missing)
     replayed = _executed(level.executed("replayed"), _of("missing_replayed", percent), missing)
     reason = replayed.info.get("stopped_because") if replayed else None
     if reason:
         missing.append(Missing("missing_stopped", {"percent": percent, "reason": reason}))
-    return LevelMaterial(percent, traffic, drawn, simulated, replayed, verdict)
+    return LevelMaterial(percent, traffic, sync, drawn, simulated, replayed, verdict)
 
 
 def _of(key: str, percent: float) -> Missing:

@@ -17,6 +17,7 @@ _INDEX = re.compile(r"\[(\d+)\]")
 _STATION = re.compile(r"(portal\.stations\.)(\w+)\.")
 _STEP = re.compile(r"(\w+)(?:\[(\d+)\])?")
 _LONG_GROUP = 30
+_SYNC_ROWS = 15
 _URL = re.compile(r"https?://[^\s;,)]+[^\s;,).]")
 
 
@@ -164,6 +165,71 @@ def rules(level: LevelMaterial, words: Words) -> Table | None:
     heads = [Cell(words.text(name), "number" if name in ("column_limit", "column_found") else "text") for name in names]
     body = [_rule(rule, words) for rule in level.verdict["rules"]]
     return Table(words.text("rules_table", percent=words.percent(level.percent)), heads, body)
+
+
+def sync(level: LevelMaterial, words: Words) -> Table | None:
+    """The agencies whose queue was busiest: the published queue's figures, and beside them those of batches."""
+    if level.sync is None:
+        return None
+    queue, batch = level.sync["adapters"]["queue"], {row["code"]: row for row in level.sync["adapters"]["batch"]}
+    busiest = sorted(queue, key=lambda row: -float(row["utilisation"]))[:_SYNC_ROWS]
+    names = ("events", "utilisation", "delay", "most", "mornings", "end", "failed", "batch_delay", "batch_failed")
+    heads = [Cell(words.text("sync_agency")), *(Cell(words.text(f"sync_{name}"), "number") for name in names)]
+    body = []
+    for row in busiest:
+        other = batch[row["code"]]
+        shown = [
+            words.number(row["events"]), words.percent(100 * row["utilisation"]), _delay(row["delay_s_p95"], words),
+            *(words.number(row[name]) for name in ("backlog_most", "mornings_with_backlog", "backlog_end", "failed")),
+            _delay(other["delay_s_p95"], words), words.number(other["failed"]),
+        ]  # fmt: skip
+        body.append([Cell(_agency(row, words), "label"), *(Cell(each, "number") for each in shown)])
+    return Table(words.text("sync_table", percent=words.percent(level.percent)), heads, body)
+
+
+def sync_ceilings(levels: list[LevelMaterial], words: Words) -> Table | None:
+    """From which national level on an agency's published queue does not drain; agencies for which there is one."""
+    rows: list[Json] = next((level.sync["ceiling"] for level in reversed(levels) if level.sync), [])
+    names = [f"{who}_{what}" for who in ("all", "online_only") for what in ("not_every_morning", "never")]
+    body = []
+    for row in rows:
+        found = [row[f"{name}_from_percent"] for name in names]
+        if any(each is not None for each in found):
+            cells = [words.text("sync_no_level") if each is None else words.percent(each) for each in found]
+            body.append([Cell(_agency(row, words), "label"), *(Cell(each, "number") for each in cells)])
+    if not body:
+        return None
+    heads = [Cell(words.text("sync_agency")), *(Cell(words.text(f"sync_{name}"), "number") for name in names)]
+    return Table(words.text("sync_ceiling_table"), heads, body)
+
+
+def sync_text(levels: list[LevelMaterial], words: Words) -> str:
+    """What was simulated of the sync; empty where nothing was."""
+    found = next((level.sync for level in levels if level.sync), None)
+    if found is None:
+        return ""
+    first = words.day(date.fromisoformat(found["first_day"]))
+    taken = {name: words.number(value) for name, value in found["ceiling_per_minute"].items()}
+    events = words.number(found["events_per_online_dossier"])
+    return words.text("sync_text", first=first, days=words.number(found["days"]), events=events, **taken)
+
+
+def sync_alt(levels: list[LevelMaterial], words: Words) -> str:
+    said = []
+    for level in levels:
+        drawn = (level.sync or {})["backlog"]["agencies"]
+        ends = words.listed([f"{_agency(each, words)} {words.number(each['waiting'][-1])}" for each in drawn])
+        said.append(words.text("sync_alt_level", percent=words.percent(level.percent), agencies=ends))
+    return words.text("sync_alt", levels=" ".join(said))
+
+
+def _agency(row: Json, words: Words) -> str:
+    return str(row[f"name_{words.language}"])
+
+
+def _delay(seconds: float | None, words: Words) -> str:
+    """In hours; a null was infinite: at least one in twenty is still waiting, or was given up."""
+    return words.text("sync_unfinished") if seconds is None else words.number(seconds / 3600)
 
 
 def accounts(found: list[figures.Account], words: Words) -> Table:

@@ -204,6 +204,28 @@ def responses(panels: Sequence[Panel], words: Words, shape: Shape) -> str:
         return _svg(figure)
 
 
+def sync(panels: Sequence[Panel], words: Words, shape: Shape) -> str:
+    """Each panel's data is sync.json: entries that wait in the fullest queues, over the days."""
+    with mpl.rc_context(_STYLE):
+        figure, grid = _figure(shape, len(panels), 3.4)
+        names = {each["code"]: each for panel in panels for each in panel.data["backlog"]["agencies"]}
+        for axes, panel in zip(grid, panels, strict=True):
+            found = {each["code"]: each for each in panel.data["backlog"]["agencies"]}
+            for place, code in enumerate(names):
+                waiting = found[code]["waiting"] if code in found else []
+                days = np.arange(len(waiting)) * panel.data["backlog"]["every_s"] / 86_400
+                label = names[code][f"name_{words.language}"]
+                axes.plot(days, waiting, color=_SYSTEMS[place % len(_SYSTEMS)], lw=1.4, label=label)
+            first = words.day(date.fromisoformat(panel.data["first_day"]))
+            axes.set(title=panel.title, xlim=(0, panel.data["days"]), xlabel=words.text("sync_days", first=first))
+            axes.yaxis.set_major_formatter(_formatter(words))
+        _share_scale(grid)
+        for axes in grid[:1] if shape.is_wide else grid:
+            axes.set_ylabel(words.text("sync_axis"))
+        _legend(figure, grid[0].get_legend_handles_labels()[0], shape)
+        return _svg(figure)
+
+
 def _point(axes: Axes, point: dict[str, Any]) -> str:
     kind = point_kind(point["source"], point["evidence"])
     marker, is_filled = _POINTS[kind]

@@ -1,0 +1,134 @@
+"""The queue of one agency's adapter: status events wait in it until the national portal has taken them.
+
+A pass begins at every tick of the period; a tick that falls into a running pass is left out, so passes never overlap.
+It takes the oldest entries, a limited number, one after the other. A failed one keeps its place and is tried again in
+the next pass, until its retries are used up. Knows nothing of agencies or calendars.
+
+Ceiling: while a pass of n entries fits into the period p, n / p entries a second; else n entries in as many periods as
+the pass touches.
+"""
+
+import math
+from dataclasses import dataclass
+
+import numba
+import numpy as np
+
+Floats = np.ndarray
+# Attempts that an entry could fail by chance and still count.
+_MOST_FAILURES = 10_000
+
+
+@dataclass(frozen=True, slots=True)
+class Adapter:
+    """How an adapter works. `entry_s` is spent on each entry, `pass_s` on each pass; `down` is the portal's outage."""
+
+    period_s: float
+    entries: int
+    entry_s: float
+    pass_s: float
+    entry_down_s: float
+    pass_down_s: float
+    failing: float  # share of attempts, 0 to 1
+    retries: int
+
+    @property
+    def ceiling_per_s(self) -> float:
+        """Entries a second that it can take for ever, when none fails."""
+        length_s = self.pass_s + self.entries * self.entry_s
+        return self.entries / (self.period_s * max(math.ceil(length_s / self.period_s), 1))
+
+
+@dataclass(frozen=True, slots=True)
+class Synced:
+    """What became of each entry: when it left the queue (infinite: not until the end), whether it was given up."""
+
+    left_s: Floats
+    failed: np.ndarray
+
+
+def run(
+    adapter: Adapter, at_s: Floats, chance: Floats, end_s: float, down: tuple[float, float] | None = None
+) -> Synced:
+    """Pass after pass until `end_s`, ticks counted from 0, over entries that come at `at_s` (ascending).
+
+    `chance` has a draw in (0, 1) for each entry: how often it fails by itself is geometric. `down` is the time in
+    which every attempt fails.
+    """
+    with np.errstate(divide="ignore"):
+        failures = np.floor(np.log(chance) / np.log(adapter.failing)) if adapter.failing else np.zeros(len(chance))
+    failures = np.minimum(failures, _MOST_FAILURES).astype(np.int64)
+    costs = np.array([adapter.entry_s, adapter.pass_s, adapter.entry_down_s, adapter.pass_down_s])
+    down_s = down or (math.inf, math.inf)
+    left_s, failed = _passes(
+        at_s, failures, costs, adapter.period_s, adapter.entries, adapter.retries, end_s, down_s[0], down_s[1]
+    )
+    return Synced(left_s, failed)
+
+
+@numba.njit(cache=True)  # type: ignore[untyped-decorator]
+def _passes(
+    at_s: Floats,
+    failures: np.ndarray,
+    costs: Floats,
+    period_s: float,
+    entries: int,
+    retries: int,
+    end_s: float,
+    down_from_s: float,
+    down_to_s: float,
+) -> tuple[Floats, np.ndarray]:
+    """The recursion. `held` are the entries that failed and keep the head of the queue, at most one pass full."""
+    left_s, attempts = np.full(len(at_s), np.inf), np.zeros(len(at_s), np.int64)
+    failed = np.zeros(len(at_s), np.bool_)
+    held, size, following, tick = np.zeros(entries, np.int64), 0, 0, 0
+    while size or following < len(at_s):
+        if not size:
+            tick = max(tick, int(np.ceil(at_s[following] / period_s)))
+        now_s = tick * period_s
+        if now_s >= end_s:
+            break
+        begun_s, still, taken, place = now_s, 0, 0, 0
+        now_s += costs[3] if down_from_s <= now_s < down_to_s else costs[1]
+        while taken < entries:
+            if place < size:
+                entry = held[place]
+                place += 1
+            elif following < len(at_s) and at_s[following] <= begun_s:
+                entry = following
+                following += 1
+            else:
+                break
+            taken += 1
+            is_down = down_from_s <= now_s < down_to_s
+            now_s += costs[2] if is_down else costs[0]
+            attempts[entry] += 1
+            if is_down:
+                # The portal's failure is not the entry's own, but uses up a retry all the same.
+                failures[entry] += 1
+            if attempts[entry] > failures[entry]:
+                left_s[entry] = now_s
+            elif attempts[entry] > retries:
+                left_s[entry], failed[entry] = now_s, True
+            else:
+                held[still] = entry
+                still += 1
+        size = still
+        tick = max(tick + 1, int(np.ceil(now_s / period_s)))
+    return left_s, failed
+
+
+def backlog(at_s: Floats, left_s: Floats, moments_s: Floats) -> np.ndarray:
+    """Entries that wait at each moment; `at_s` ascending."""
+    left = np.searchsorted(np.sort(left_s), moments_s, side="right")
+    return np.asarray(np.searchsorted(at_s, moments_s, side="right") - left)
+
+
+def fluid_backlog(coming: Floats, taken_per_bin: float) -> Floats:
+    """The backlog after each bin (last axis) if entries flowed: max(0, backlog + coming - taken)."""
+    found = np.zeros(coming.shape)
+    level = np.zeros(coming.shape[:-1])
+    for each in range(coming.shape[-1]):
+        level = np.maximum(level + coming[..., each] - taken_per_bin, 0)
+        found[..., each] = level
+    return found
