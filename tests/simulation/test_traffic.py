@@ -65,7 +65,7 @@ def test_every_status_event_is_in_exactly_one_batch_of_its_agency(scenario: Scen
     events, _, _ = day
     columns = traffic._columns(events)
     at_s, _, agency, _, items = traffic._syncing(scenario, columns)
-    synced = np.isin(columns["event"], traffic._SYNCED)
+    synced = np.isin(columns["event"], traffic.SYNCED)
     for name in np.unique(columns["agency"]):
         assert items[agency == name].sum() == np.sum(synced & (columns["agency"] == name))
     # A batch never leaves before its events, nor more than a period after the first of them.
@@ -82,7 +82,7 @@ def test_a_full_batch_is_cut(scenario: Scenario, day) -> None:
     items = traffic._syncing(small, columns)[4]
     assert items.max() == 2
     assert items.min() == 1
-    assert items.sum() == np.isin(columns["event"], traffic._SYNCED).sum()
+    assert items.sum() == np.isin(columns["event"], traffic.SYNCED).sum()
 
 
 def test_look_ups_fall_between_filing_and_the_end_and_in_the_number_asked_for(scenario: Scenario, day) -> None:
