@@ -13,6 +13,7 @@ import msgspec
 from starlette.responses import Response
 
 from staging.answers import Problem, Refusal, answer
+from staging.parts import Parts
 from staging.routes import Call, Route
 from staging.tokens import Identity
 
@@ -45,21 +46,25 @@ def new_salt() -> bytes:
     return secrets.token_bytes(_SALT_BYTES)
 
 
-async def sign_in(call: Call[SignIn]) -> Response:
-    """A token for an account and its secret."""
-    parts, given = call.parts, call.body
+async def check(parts: Parts, account: str, secret: str) -> Identity:
+    """Who has an account and its secret; Refusal 401."""
     async with parts.database.connection() as connection:
         cursor = await connection.execute(
-            "SELECT role, agency, salt, secret_hash FROM accounts WHERE account = %b", (given.account,), binary=True
+            "SELECT role, agency, salt, secret_hash FROM accounts WHERE account = %b", (account,), binary=True
         )
         row = await cursor.fetchone()
     # An unknown account costs as much as a wrong secret, so that time does not tell which accounts exist.
     role, agency, salt, known = row or ("", "", b"\0" * _SALT_BYTES, b"")
-    found = await asyncio.to_thread(hash_secret, given.secret, salt)
+    found = await asyncio.to_thread(hash_secret, secret, salt)
     if not hmac.compare_digest(found, known):
-        raise Refusal(401, f"account {given.account!r}: unknown, or another secret")
-    identity = Identity(given.account, role, agency)
-    return answer(SignedIn(parts.tokens.issue(identity, time.time()), role))
+        raise Refusal(401, f"account {account!r}: unknown, or another secret")
+    return Identity(account, role, agency)
+
+
+async def sign_in(call: Call[SignIn]) -> Response:
+    """A token for an account and its secret."""
+    identity = await check(call.parts, call.body.account, call.body.secret)
+    return answer(SignedIn(call.parts.tokens.issue(identity, time.time()), identity.role))
 
 
 ROUTES = (Route("POST", "/accounts/sign-in", sign_in, {200: SignedIn, 401: Problem}, system="identity", body=SignIn),)

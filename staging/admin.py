@@ -15,7 +15,7 @@ from starlette.responses import Response
 
 from caodiem.dossier import TRANSITIONS, Status
 from caodiem.faults import Faults, check
-from staging import procedures
+from staging import population, procedures
 from staging.accounts import hash_secret, new_salt
 from staging.answers import Refusal, answer
 from staging.corpus import COUNT_MAX
@@ -23,6 +23,8 @@ from staging.dossiers import check_code
 from staging.routes import Call, Route
 from staging.tokens import ADMIN, AGENCY, CITIZEN, OFFICER
 
+# What a dossier owes that is prepared as waiting for a payment.
+OBLIGATION_VND = 50_000
 _AGENCY = re.compile(r"[GH]\d{2}", re.ASCII)
 _CITIZEN = re.compile(r"citizen-\d{6,}", re.ASCII)
 # Two calls at once would take the same rows in different orders.
@@ -38,12 +40,15 @@ class WantedDossier(msgspec.Struct, forbid_unknown_fields=True):
 
 
 class Wanted(msgspec.Struct, forbid_unknown_fields=True):
-    """POST /admin/prepare. `absent` are codes that a load test will file: whatever stands under them goes."""
+    """POST /admin/prepare. `absent` are codes that a load test will file: whatever stands under them goes. `stored`:
+    how many documents of GET /admin/documents each citizen has in the store.
+    """
 
     agencies: list[str]
     citizens: Annotated[int, msgspec.Meta(ge=0, le=1_000_000)]
     dossiers: list[WantedDossier] = []
     absent: list[str] = []
+    stored: Annotated[int, msgspec.Meta(ge=0, le=COUNT_MAX)] = 0
 
 
 class Prepared(msgspec.Struct):
@@ -84,13 +89,16 @@ async def prepare(call: Call[Wanted]) -> Response:
     """Make the accounts, and each dossier anew in its status, unpaid, with a legal history."""
     parts, wanted = call.parts, call.body
     agencies = sorted({*_checked(wanted.agencies), *(check_code(dossier.code) for dossier in wanted.dossiers)})
+    stored = await asyncio.to_thread(parts.corpus.first, wanted.stored)
     async with parts.database.connection() as connection, connection.transaction():
         await connection.execute("SELECT pg_advisory_xact_lock(%s)", (_PREPARE_LOCK,))
         await _make_accounts(connection, wanted, agencies, parts.keys.account_secret)
         await procedures.add_missing(connection, agencies)
         gone = [*wanted.absent, *(dossier.code for dossier in wanted.dossiers)]
         await connection.execute("DELETE FROM dossiers WHERE code = ANY(%s)", (gone,))
+        await connection.execute("DELETE FROM bank_transactions WHERE code = ANY(%s)", (gone,))
         await _make_dossiers(connection, wanted.dossiers)
+        await _store(connection, stored)
     return answer(Prepared(parts.keys.account_secret))
 
 
@@ -120,6 +128,20 @@ async def _make_accounts(connection: AsyncConnection, wanted: Wanted, agencies: 
         FROM unnest(%s::text[], %s::text[], %s::text[]) AS a (account, role, agency)
         ON CONFLICT DO NOTHING"""
     await connection.execute(statement, (salt, known, *map(list, zip(*accounts, strict=True))))
+    await population.add(connection, sorted(citizens))
+
+
+async def _store(connection: AsyncConnection, documents: list[tuple[str, bytes]]) -> None:
+    """Put documents into the store, and let each citizen have them."""
+    statement = """
+        WITH given AS (
+            SELECT sha256(content) AS digest, name, content FROM unnest(%s::text[], %s::bytea[]) AS g (name, content)
+        ), stored AS (
+            INSERT INTO stored_documents (digest, content) SELECT digest, content FROM given ON CONFLICT DO NOTHING
+        )
+        INSERT INTO stored_for (citizen, digest, name)
+        SELECT account, digest, name FROM given CROSS JOIN accounts WHERE role = 'citizen' ON CONFLICT DO NOTHING"""
+    await connection.execute(statement, ([name for name, _ in documents], [content for _, content in documents]))
 
 
 async def _make_dossiers(connection: AsyncConnection, dossiers: list[WantedDossier]) -> None:
@@ -140,6 +162,9 @@ async def _make_dossiers(connection: AsyncConnection, dossiers: list[WantedDossi
             " FROM unnest(%s::text[], %s::smallint[]) AS w (code, status) WHERE dossiers.code = w.code",
             ([dossier.code for dossier in moving], [int(ways[dossier.status][step]) for dossier in moving]),
         )
+    owing = [dossier.code for dossier in dossiers if dossier.status == Status.PAYMENT_DUE]
+    insert = "INSERT INTO obligations (code, fee, amount_vnd) SELECT unnest(%s::text[]), 1, %s"
+    await connection.execute(insert, (owing, OBLIGATION_VND))
 
 
 def way_to(target: Status) -> tuple[Status, ...]:

@@ -66,5 +66,7 @@ async def read_body(request: Request, shape: Any, *, form: bool = False) -> Any:
         return msgspec.json.decode(content, type=shape)
     except msgspec.MsgspecError as error:
         raise Refusal(400, f"body of {request.method} {request.url.path}: {error}") from error
+    except RecursionError as error:
+        raise Refusal(400, f"body of {request.method} {request.url.path}: nested too deep") from error
     except UnicodeDecodeError as error:
         raise Refusal(400, f"body of {request.method} {request.url.path}: not UTF-8 ({error})") from error

@@ -20,7 +20,31 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from staging import accounts, admin, cases, catalogue, dossiers, keys, openapi, parts, payments, status_sync, timing
+from staging import (
+    accounts,
+    admin,
+    bank,
+    cases,
+    catalogue,
+    data_exchange,
+    digitisation,
+    document_axis,
+    document_store,
+    dossiers,
+    government_work,
+    indicators,
+    keys,
+    openapi,
+    parts,
+    payments,
+    population,
+    remote_signatures,
+    results,
+    signing,
+    status_sync,
+    support,
+    timing,
+)
 from staging.answers import RETRY_AFTER_S, Problem, Refusal, answer, refuse
 from staging.routes import Call, Route, Table
 
@@ -57,8 +81,20 @@ ROUTES = (
     *catalogue.ROUTES,
     *dossiers.ROUTES,
     *payments.ROUTES,
+    *bank.ROUTES,
+    *digitisation.ROUTES,
+    *results.ROUTES,
     *cases.ROUTES,
     *status_sync.ROUTES,
+    *data_exchange.ROUTES,
+    *population.ROUTES,
+    *signing.ROUTES,
+    *remote_signatures.ROUTES,
+    *document_store.ROUTES,
+    *document_axis.ROUTES,
+    *government_work.ROUTES,
+    *support.ROUTES,
+    *indicators.ROUTES,
     *admin.ROUTES,
 )
 

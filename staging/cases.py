@@ -1,14 +1,17 @@
-"""An officer's work on the dossiers of an agency: receive, refuse, handle, ask for a supplement, finish, return.
+"""An officer's work on the dossiers of an agency: receive, refuse, handle, ask for papers or money, stop, finish.
 
-Knows the statuses and which may follow which (caodiem.dossier); the schema refuses any other step once more.
+Returning a dossier takes a signed result: see results.py. Which step may follow which stands in moves.py.
 """
+
+from typing import Annotated
 
 import msgspec
 from starlette.responses import Response
 
-from caodiem.dossier import STATUS_AFTER, TRANSITIONS, Status
+from caodiem.dossier import STATUS_AFTER, Status
 from staging.answers import Problem, Refusal, answer
-from staging.dossiers import check_code
+from staging.dossiers import check_own
+from staging.moves import Moved, move
 from staging.routes import Call, Route
 from staging.tokens import OFFICER
 
@@ -17,19 +20,15 @@ ACTIONS: dict[str, Status] = {
     "refuse": STATUS_AFTER["refuse_dossier"],
     "handle": STATUS_AFTER["start_handling"],
     "ask-supplement": STATUS_AFTER["ask_supplement"],
+    "stop": STATUS_AFTER["stop_dossier"],
     "finish": STATUS_AFTER["finish_dossier"],
-    "return": STATUS_AFTER["return_result"],
-}
-_BEFORE: dict[Status, list[int]] = {
-    target: [int(status) for status, after in TRANSITIONS.items() if target in after] for target in ACTIONS.values()
 }
 
 
-class Moved(msgspec.Struct):
-    """Where a dossier stands now."""
+class Obligation(msgspec.Struct, forbid_unknown_fields=True):
+    """POST /cases/{code}/ask-payment."""
 
-    code: str
-    status: int
+    amount_vnd: Annotated[int, msgspec.Meta(ge=1, le=10**12)]
 
 
 async def act(call: Call[None]) -> Response:
@@ -37,43 +36,44 @@ async def act(call: Call[None]) -> Response:
 
     A repeat finds the dossier where it should go, and changes nothing.
     """
-    officer, code, action = call.identity, call.path["code"], call.path["action"]
-    agency = check_code(code)
-    if agency != officer.agency:
-        raise Refusal(403, f"dossier {code}: {officer.account} works for {officer.agency}, expected {agency}")
+    code, action = call.path["code"], call.path["action"]
+    check_own(code, call.identity)
     target = ACTIONS.get(action)
     if target is None:
-        raise Refusal(404, f"action {action!r}: expected one of {', '.join(ACTIONS)}")
-    update = "UPDATE dossiers SET status = %s, version = version + 1 WHERE code = %s AND status = ANY(%s)"
+        raise Refusal(404, f"action {action!r}: expected one of {', '.join(ACTIONS)}, ask-payment, return")
     async with call.parts.database.connection() as connection:
-        cursor = await connection.execute(update, (int(target), code, _BEFORE[target]))
-        if cursor.rowcount == 0:
-            row = await (await connection.execute("SELECT status FROM dossiers WHERE code = %s", (code,))).fetchone()
-            _check_repeat(code, row, target)
+        await move(connection, code, target)
     return answer(Moved(code, int(target)))
 
 
-def _check_repeat(code: str, row: tuple[int] | None, target: Status) -> None:
-    """Refusal unless the dossier has the target's status already."""
-    if row is None:
-        raise Refusal(404, f"dossier {code}: not known here")
-    if row[0] != target:
-        current = Status(row[0])
-        allowed = ", ".join(f"{int(status)} {status.name}" for status in sorted(TRANSITIONS[current])) or "none"
-        raise Refusal(
-            409,
-            f"dossier {code}: from status {row[0]} {current.name} to {int(target)} {target.name} is not allowed; "
-            f"expected one of: {allowed}",
-        )
+async def ask_payment(call: Call[Obligation]) -> Response:
+    """Ask the citizen for a tax or fee that is due; handling goes on when it is paid. A repeat changes nothing."""
+    code, target = call.path["code"], STATUS_AFTER["ask_payment"]
+    check_own(code, call.identity)
+    insert = """
+        INSERT INTO obligations (code, fee, amount_vnd)
+        SELECT %s, 1 + count(*), %s FROM obligations WHERE code = %s"""
+    select = "SELECT amount_vnd FROM obligations WHERE code = %s ORDER BY fee DESC LIMIT 1"
+    async with call.parts.database.connection() as connection, connection.transaction():
+        if await move(connection, code, target):
+            await connection.execute(insert, (code, call.body.amount_vnd, code))
+        else:
+            row = await (await connection.execute(select, (code,))).fetchone()
+            if row is not None and row[0] != call.body.amount_vnd:
+                raise Refusal(409, f"dossier {code}: {row[0]} VND are asked for already; expected that amount")
+    return answer(Moved(code, int(target)))
 
 
+_ANSWERS = {200: Moved, 400: Problem, 404: Problem, 409: Problem}
 ROUTES = (
     Route(
         "POST",
-        "/cases/{code}/{action}",
-        act,
-        {200: Moved, 400: Problem, 404: Problem, 409: Problem},
+        "/cases/{code}/ask-payment",
+        ask_payment,
+        _ANSWERS,
         system="case_system",
         who=(OFFICER,),
+        body=Obligation,
     ),
+    Route("POST", "/cases/{code}/{action}", act, _ANSWERS, system="case_system", who=(OFFICER,)),
 )

@@ -15,13 +15,15 @@ from starlette.responses import Response
 from caodiem.dossier import STATUS_AFTER, STATUS_NAMES_VI, Status, parse_dossier_code
 from staging import timing
 from staging.answers import Problem, Refusal, answer
+from staging.moves import Moved, move
 from staging.parts import Parts
 from staging.routes import Call, Route
-from staging.tokens import CITIZEN
+from staging.tokens import CITIZEN, Identity
 
 COMPONENTS_MAX = 3
 _FIRST_VERSION = 1
 _SUPPLEMENTED = STATUS_AFTER["supplement_dossier"]
+_WITHDRAWN = STATUS_AFTER["withdraw_dossier"]
 
 
 class Component(msgspec.Struct, forbid_unknown_fields=True):
@@ -102,11 +104,18 @@ def check_code(code: str) -> str:
         raise Refusal(400, str(error)) from error
 
 
+def check_own(code: str, officer: Identity) -> None:
+    """Refusal 403 when a dossier is not of the officer's agency, 400 when the code has not the form of one."""
+    agency = check_code(code)
+    if agency != officer.agency:
+        raise Refusal(403, f"dossier {code}: {officer.account} works for {officer.agency}, expected {agency}")
+
+
 async def file_dossier(call: Call[Filing]) -> Response:
     """File a dossier with its signed components; 200 where the same was filed before."""
     citizen, filing = call.identity.account, call.body
     check_code(filing.code)
-    judged = await _judge(call.parts, filing.components)
+    judged = await judge(call.parts, filing.components)
     digest = _digest(filing)
     # One statement, so the dossier and its components come to be together or not at all.
     statement = """
@@ -152,7 +161,7 @@ async def look_up(call: Call[None]) -> Response:
 async def supplement(call: Call[Supplement]) -> Response:
     """Add what an officer asked for; the dossier goes back to being handled."""
     citizen, code, given = call.identity.account, call.path["code"], call.body
-    judged = await _judge(call.parts, given.components)
+    judged = await judge(call.parts, given.components)
     statement = """
         WITH moved AS (
             UPDATE dossiers SET status = %s, version = version + 1
@@ -175,12 +184,23 @@ async def supplement(call: Call[Supplement]) -> Response:
     return answer(Filed(code, int(_SUPPLEMENTED), judged))
 
 
+async def withdraw(call: Call[None]) -> Response:
+    """Withdraw one's own dossier; a repeat changes nothing."""
+    citizen, code = call.identity.account, call.path["code"]
+    select = "SELECT 1 FROM dossiers WHERE code = %s AND citizen = %s"
+    async with call.parts.database.connection() as connection:
+        if await (await connection.execute(select, (code, citizen))).fetchone() is None:
+            raise not_found(code, citizen)
+        await move(connection, code, _WITHDRAWN)
+    return answer(Moved(code, int(_WITHDRAWN)))
+
+
 def not_found(code: str, citizen: str) -> Refusal:
     """Says the same of a dossier that is somebody else's as of one that does not exist."""
     return Refusal(404, f"dossier {code}: {citizen} has none with this code")
 
 
-async def _judge(parts: Parts, components: Sequence[Component]) -> list[Judged]:
+async def judge(parts: Parts, components: Sequence[Component]) -> list[Judged]:
     """The verdict on each component; Refusal 422 with all of them when one is not valid."""
     async with parts.faults.reach(timing.VERIFICATION):
         verdicts = await parts.verifier.verify_all([component.content for component in components])
@@ -235,5 +255,13 @@ ROUTES = (
         system="national_portal",
         who=(CITIZEN,),
         body=Supplement,
+    ),
+    Route(
+        "POST",
+        "/dossiers/{code}/withdrawal",
+        withdraw,
+        {200: Moved, 400: Problem, 404: Problem, 409: Problem},
+        system="national_portal",
+        who=(CITIZEN,),
     ),
 )

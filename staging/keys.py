@@ -20,6 +20,7 @@ class Keys(msgspec.Struct, frozen=True):
     token_key: bytes
     admin_token: str
     account_secret: str
+    bank_key: bytes
     conninfo: str
 
     def __repr__(self) -> str:
@@ -28,7 +29,13 @@ class Keys(msgspec.Struct, frozen=True):
 
 
 def make(conninfo: str) -> Keys:
-    return Keys(secrets.token_bytes(32), secrets.token_urlsafe(24), secrets.token_urlsafe(12), conninfo)
+    return Keys(
+        token_key=secrets.token_bytes(32),
+        admin_token=secrets.token_urlsafe(24),
+        account_secret=secrets.token_urlsafe(12),
+        bank_key=secrets.token_bytes(32),
+        conninfo=conninfo,
+    )
 
 
 def write(keys: Keys, folder: Path) -> None:

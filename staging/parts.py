@@ -8,6 +8,7 @@ from pathlib import Path
 
 from staging import keys, pki
 from staging.corpus import Corpus
+from staging.credentials import Credentials
 from staging.database import Database
 from staging.faults import Faults
 from staging.signatures import Verifier
@@ -22,6 +23,7 @@ class Parts:
     tokens: Tokens
     verifier: Verifier
     corpus: Corpus
+    credentials: Credentials
     keys: keys.Keys
     faults: Faults
 
@@ -30,12 +32,15 @@ def make(folder: Path) -> Parts:
     """From the portal's folder, as service.py laid it out."""
     known = keys.read(folder)
     root = pki.read_certificate(folder / keys.PKI_FOLDER / "root.pem")
-    issuing = pki.read_certificate(folder / keys.PKI_FOLDER / "issuing.pem")
+    known_authorities = tuple(
+        pki.read_certificate(folder / keys.PKI_FOLDER / f"{name}.pem") for name in ("issuing", "remote")
+    )
     return Parts(
         Database(known.conninfo),
         Tokens(known.token_key),
-        Verifier(root, (issuing,), pki.read_crls(folder / keys.PKI_FOLDER)),
+        Verifier(root, known_authorities, pki.read_crls(folder / keys.PKI_FOLDER)),
         Corpus(folder / keys.PKI_FOLDER),
+        Credentials(folder / keys.PKI_FOLDER),
         known,
         Faults(folder),
     )

@@ -1,50 +1,212 @@
-"""Paying a dossier's fee: one payment a dossier, whoever asks how often.
+"""Paying a dossier's fees, each once, whoever asks how often; orders to banks, their call-backs, reconciliation.
 
-Knows the table `payments`, whose key is the dossier. The banks behind it are a later part.
+Knows the tables `payments`, `payment_orders` and `reconciliations`. A fee is the one for filing or an obligation that
+an officer asked for. Call-backs are signed (HMAC-SHA256) and may come again; old ones are refused, so that one that was
+overheard cannot be played back later.
 """
 
+import hmac
 import secrets
-from typing import Annotated
+from datetime import date, datetime, timedelta, timezone
+from typing import Annotated, Literal
+from urllib.parse import quote
 
 import msgspec
+from psycopg import AsyncConnection
+from psycopg.errors import ForeignKeyViolation
+from psycopg.types.json import Jsonb
 from starlette.responses import Response
 
+from staging import bank
 from staging.answers import Problem, Refusal, answer
-from staging.dossiers import not_found
+from staging.dossiers import check_code, not_found
 from staging.routes import Call, Route
-from staging.tokens import CITIZEN
+from staging.tokens import AGENCY, CITIZEN
+
+CALL_BACK_AGE_MAX = timedelta(minutes=15)
+VIET_NAM = timezone(timedelta(hours=7))
+DIFFERENCES_MAX = 1000
 
 
 class Payment(msgspec.Struct, forbid_unknown_fields=True):
-    """POST /dossiers/{code}/payment."""
+    """POST /dossiers/{code}/payment and /dossiers/{code}/payment-orders."""
 
     amount_vnd: Annotated[int, msgspec.Meta(ge=1, le=10**12)]
 
 
 class Paid(msgspec.Struct):
-    """The one payment of a dossier."""
+    """The one payment of a fee."""
 
     transaction: str
 
 
+class Order(msgspec.Struct):
+    """A payment under way. `redirect`: where the payer goes on, at the bank."""
+
+    order: str
+    state: Literal["open", "paid", "failed"]
+    amount_vnd: int
+    redirect: str
+
+
+class Reconcile(msgspec.Struct, forbid_unknown_fields=True):
+    """POST /payments/reconciliations: the day by Viet Nam's clocks, today unless given."""
+
+    day: date | None = None
+
+
+class Difference(msgspec.Struct):
+    """A transaction that portal and bank see differently. An amount is missing where there is no such transaction."""
+
+    transaction: str
+    code: str
+    portal_vnd: int | None
+    bank_vnd: int | None
+
+
+class Reconciled(msgspec.Struct):
+    """How many transactions agree, and those that do not: at most DIFFERENCES_MAX of `different` are listed."""
+
+    day: date
+    matched: int
+    different: int
+    differences: list[Difference]
+
+
 async def pay(call: Call[Payment]) -> Response:
-    """Pay a dossier's fee: 201 with a new transaction, or 200 with the one that paid before."""
-    citizen, code, payment = call.identity.account, call.path["code"], call.body
+    """Pay the fee that is due at once: 201 with a new transaction, or 200 with the one that paid before."""
+    citizen, code, amount_vnd = call.identity.account, call.path["code"], call.body.amount_vnd
+    # One statement: what the bank books, the portal has.
     insert = """
-        INSERT INTO payments (code, transaction, amount_vnd)
-        SELECT code, %s, %s FROM dossiers WHERE code = %s AND citizen = %s ON CONFLICT (code) DO NOTHING"""
-    select = "SELECT transaction, amount_vnd FROM payments JOIN dossiers USING (code) WHERE code = %s AND citizen = %s"
+        WITH paid AS (
+            INSERT INTO payments (code, transaction, amount_vnd, fee)
+            SELECT code, %s, %s, fee_due(code, status) FROM dossiers WHERE code = %s AND citizen = %s
+            ON CONFLICT (code, fee) DO NOTHING RETURNING code, transaction, amount_vnd
+        )
+        INSERT INTO bank_transactions (code, transaction, amount_vnd) SELECT * FROM paid"""
+    select = """
+        SELECT p.transaction, p.amount_vnd FROM dossiers d JOIN payments p ON p.code = d.code
+        WHERE d.code = %s AND d.citizen = %s AND p.fee = fee_due(d.code, d.status)"""
     transaction = secrets.token_hex(12)
     async with call.parts.database.connection() as connection:
-        cursor = await connection.execute(insert, (transaction, payment.amount_vnd, code, citizen))
+        try:
+            cursor = await connection.execute(insert, (transaction, amount_vnd, code, citizen))
+        except ForeignKeyViolation as error:
+            raise Refusal(409, f"dossier {code}: {amount_vnd} VND; expected the amount that was asked for") from error
         if cursor.rowcount:
             return answer(Paid(transaction), 201)
         row = await (await connection.execute(select, (code, citizen))).fetchone()
     if row is None:
         raise not_found(code, citizen)
-    if row[1] != payment.amount_vnd:
+    if row[1] != amount_vnd:
         raise Refusal(409, f"dossier {code}: {row[1]} VND were paid before; expected that amount, not another")
     return answer(Paid(row[0]))
+
+
+async def order(call: Call[Payment]) -> Response:
+    """Have a bank asked for the fee that is due: 201 with an order to redirect the payer to."""
+    citizen, code = call.identity.account, call.path["code"]
+    check_code(code)
+    name = f"{code}-{datetime.now(VIET_NAM):%Y%m%d%H%M%S}"
+    insert = """
+        INSERT INTO payment_orders (name, code, fee, amount_vnd)
+        SELECT %s, d.code, fee_due(d.code, d.status), %s FROM dossiers d
+        WHERE d.code = %s AND d.citizen = %s
+            AND NOT EXISTS (SELECT FROM payments p WHERE p.code = d.code AND p.fee = fee_due(d.code, d.status))
+        ON CONFLICT (name) DO UPDATE SET name = excluded.name RETURNING state, amount_vnd"""
+    select = "SELECT 1 FROM dossiers WHERE code = %s AND citizen = %s"
+    async with call.parts.database.connection() as connection:
+        values = (name, call.body.amount_vnd, code, citizen)
+        row = await (await connection.execute(insert, values)).fetchone()
+        if row is None:
+            known = await (await connection.execute(select, (code, citizen))).fetchone()
+            raise Refusal(409, f"dossier {code}: nothing is due") if known else not_found(code, citizen)
+    return answer(Order(name, *row, redirect=f"/bank/orders/{quote(name)}"), 201)
+
+
+async def read_order(call: Call[None]) -> Response:
+    """How far a payment of one's own has come."""
+    name, citizen = call.path["order"], call.identity.account
+    select = """
+        SELECT o.state, o.amount_vnd FROM payment_orders o JOIN dossiers USING (code)
+        WHERE name = %s AND citizen = %s"""
+    async with call.parts.database.connection() as connection:
+        row = await (await connection.execute(select, (name, citizen))).fetchone()
+    if row is None:
+        raise Refusal(404, f"order {name!r}: {citizen} has none with this name")
+    return answer(Order(name, *row, redirect=f"/bank/orders/{quote(name)}"))
+
+
+async def call_back(call: Call[bank.Signed]) -> Response:
+    """What a bank tells of an order: paid or failed. A repeat gets the same answer."""
+    told, signature = call.body.told.encode(), call.body.signature.encode()
+    if not hmac.compare_digest(signature, bank.sign(call.parts.keys.bank_key, told).encode()):
+        raise Refusal(403, "call-back: not the bank's signature; expected its HMAC-SHA256 over what is told")
+    call_back = msgspec.json.decode(told, type=bank.CallBack)
+    if abs(datetime.now(VIET_NAM) - call_back.sent_at) > CALL_BACK_AGE_MAX:
+        raise Refusal(403, f"call-back of {call_back.sent_at}: expected one sent within {CALL_BACK_AGE_MAX}")
+    async with call.parts.database.connection() as connection, connection.transaction():
+        return answer(await _settle(connection, call_back))
+
+
+async def _settle(connection: AsyncConnection, told: bank.CallBack) -> Order:
+    select = "SELECT code, fee, amount_vnd, state FROM payment_orders WHERE name = %s FOR UPDATE"
+    row = await (await connection.execute(select, (told.order,))).fetchone()
+    if row is None:
+        raise Refusal(404, f"order {told.order!r}: not known here")
+    code, fee, amount_vnd, state = row
+    redirect = f"/bank/orders/{quote(told.order)}"
+    if state == told.state:
+        return Order(told.order, state, amount_vnd, redirect)
+    if state != "open":
+        raise Refusal(409, f"order {told.order!r} is {state}: expected no other outcome")
+    if told.state == "paid":
+        if told.amount_vnd != amount_vnd:
+            raise Refusal(409, f"order {told.order!r}: {told.amount_vnd} VND; expected {amount_vnd}")
+        insert = """
+            INSERT INTO payments (code, transaction, amount_vnd, fee) VALUES (%s, %s, %s, %s) ON CONFLICT DO NOTHING"""
+        cursor = await connection.execute(insert, (code, told.transaction, amount_vnd, fee))
+        if not cursor.rowcount:
+            raise Refusal(409, f"dossier {code}: fee {fee} was paid before; expected the bank to pay {told.order} back")
+    await connection.execute("UPDATE payment_orders SET state = %s WHERE name = %s", (told.state, told.order))
+    return Order(told.order, told.state, amount_vnd, redirect)
+
+
+async def reconcile(call: Call[Reconcile]) -> Response:
+    """Compare a day's payments to the agency with the banks' book, and keep what differs."""
+    agency, day = call.identity.agency, call.body.day or datetime.now(VIET_NAM).date()
+    start = datetime(day.year, day.month, day.day, tzinfo=VIET_NAM)
+    values = {
+        "first": f"{agency}-00000000",
+        "end": f"{agency}-99999999",
+        "start": start,
+        "stop": start + timedelta(days=1),
+        "limit": DIFFERENCES_MAX,
+    }
+    # A transaction belongs to the day on which either side has it. Codes of an agency are neighbours in both indexes.
+    compare = """
+        WITH compared AS (
+            SELECT code, transaction, p.amount_vnd AS portal_vnd, b.amount_vnd AS bank_vnd
+            FROM (SELECT * FROM payments WHERE code >= %(first)s AND code < %(end)s) p
+                FULL JOIN (SELECT * FROM bank_transactions WHERE code >= %(first)s AND code < %(end)s) b
+                USING (code, transaction)
+            WHERE (p.paid_at >= %(start)s AND p.paid_at < %(stop)s) OR (b.at >= %(start)s AND b.at < %(stop)s)
+        )
+        SELECT NULL, NULL, count(*) FILTER (WHERE portal_vnd = bank_vnd), count(*) FROM compared
+        UNION ALL (
+            SELECT transaction, code, portal_vnd, bank_vnd FROM compared WHERE portal_vnd IS DISTINCT FROM bank_vnd
+            ORDER BY transaction LIMIT %(limit)s
+        )"""
+    insert = """
+        INSERT INTO reconciliations (agency, day, matched, differences) VALUES (%s, %s, %s, %s)
+        ON CONFLICT (agency, day) DO UPDATE
+        SET matched = excluded.matched, differences = excluded.differences, at = now()"""
+    async with call.parts.database.connection() as connection:
+        rows = await (await connection.execute(compare, values)).fetchall()
+        matched, compared = rows[0][2:]
+        differences = [Difference(*row) for row in rows[1:]]
+        await connection.execute(insert, (agency, day, matched, Jsonb(msgspec.to_builtins(differences))))
+    return answer(Reconciled(day, matched, compared - matched, differences))
 
 
 ROUTES = (
@@ -56,5 +218,32 @@ ROUTES = (
         system="payment",
         who=(CITIZEN,),
         body=Payment,
+    ),
+    Route(
+        "POST",
+        "/dossiers/{code}/payment-orders",
+        order,
+        {201: Order, 400: Problem, 404: Problem, 409: Problem},
+        system="payment",
+        who=(CITIZEN,),
+        body=Payment,
+    ),
+    Route("GET", "/payments/orders/{order}", read_order, {200: Order, 404: Problem}, system="payment", who=(CITIZEN,)),
+    Route(
+        "POST",
+        "/payments/call-back",
+        call_back,
+        {200: Order, 403: Problem, 404: Problem, 409: Problem},
+        system="payment",
+        body=bank.Signed,
+    ),
+    Route(
+        "POST",
+        "/payments/reconciliations",
+        reconcile,
+        {200: Reconciled},
+        system="payment",
+        who=(AGENCY,),
+        body=Reconcile,
     ),
 )

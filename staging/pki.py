@@ -1,7 +1,8 @@
-"""A certificate hierarchy made at start-up: root, issuing authority, signers, and the authorities' revocation lists.
+"""A certificate hierarchy made at start-up: root, issuing authorities, signers, and the authorities' revocation lists.
 Nothing in it outlives the portal.
 
-Knows X.509 and files; knows no PDF and no request. The authorities' keys are never written down.
+Knows X.509 and files; knows no PDF and no request. The authorities' keys are never written down, but for that of the
+one that certifies remote signers while the portal runs.
 """
 
 import ipaddress
@@ -97,10 +98,12 @@ def make_crl(
 
 def make_hierarchy(folder: Path) -> None:
     """Write to `folder`: root.pem, issuing.pem, the list of each as .crl, the signers' certificates and keys, those of
-    one whose certificate is revoked, and those of the portal as a TLS server on loopback (with its issuer's).
+    one whose certificate is revoked, those of the portal as a TLS server on loopback (with its issuer's), and those of
+    the authority that certifies while the portal runs.
     """
     root = make_authority("Caodiem Staging Root", None, path_length=1)
     issuing = make_authority("Caodiem Staging Issuing", root, path_length=0)
+    remote = make_authority("Caodiem Staging Remote Signing", root, path_length=0)
     folder.mkdir(mode=0o700)
     _write_certificate(folder / "root.pem", root.certificate)
     _write_certificate(folder / "issuing.pem", issuing.certificate)
@@ -114,8 +117,11 @@ def make_hierarchy(folder: Path) -> None:
     revoked = make_signer("Công dân đã bị thu hồi", issuing)
     _write_certificate(folder / "signer-revoked.pem", revoked.certificate)
     _write_key(folder / "signer-revoked.key", revoked.key)
+    _write_certificate(folder / "remote.pem", remote.certificate)
+    _write_key(folder / "remote.key", remote.key)
     gone = (revoked.certificate.serial_number, datetime.now(UTC) - timedelta(hours=1))
     (folder / "root.crl").write_bytes(make_crl(root).public_bytes(serialization.Encoding.DER))
+    (folder / "remote.crl").write_bytes(make_crl(remote).public_bytes(serialization.Encoding.DER))
     (folder / "issuing.crl").write_bytes(make_crl(issuing, [gone]).public_bytes(serialization.Encoding.DER))
 
 
@@ -130,9 +136,14 @@ def read_crls(folder: Path) -> tuple[bytes, ...]:
 
 def read_signer(folder: Path, number: int | str) -> Issued:
     """Signer `number` (0 to SIGNERS - 1, or "revoked") of the hierarchy in `folder`."""
-    key = serialization.load_pem_private_key((folder / f"signer-{number}.key").read_bytes(), password=None)
+    return read_issued(folder, f"signer-{number}")
+
+
+def read_issued(folder: Path, name: str) -> Issued:
+    """The certificate `name` and its key."""
+    key = serialization.load_pem_private_key((folder / f"{name}.key").read_bytes(), password=None)
     assert isinstance(key, rsa.RSAPrivateKey)
-    return Issued(read_certificate(folder / f"signer-{number}.pem"), key)
+    return Issued(read_certificate(folder / f"{name}.pem"), key)
 
 
 def _name(common_name: str) -> x509.Name:

@@ -49,6 +49,14 @@ def fill(connection: Connection) -> None:
                 copy.write_row(procedure)
 
 
+async def without(connection: AsyncConnection, agencies: Iterable[str]) -> list[str]:
+    """Those of `agencies` that have no procedure, and so are no agencies."""
+    select = """
+        SELECT agency FROM unnest(%s::text[]) AS agency
+        WHERE NOT EXISTS (SELECT FROM procedures p WHERE p.agency = agency.agency)"""
+    return [agency for (agency,) in await (await connection.execute(select, (list(agencies),))).fetchall()]
+
+
 async def add_missing(connection: AsyncConnection, agencies: Iterable[str]) -> None:
     """Write the procedures of agencies that are not among AGENCIES, unless they are there."""
     rows = [procedure for agency in agencies if agency not in AGENCIES for procedure in procedures_of(agency)]

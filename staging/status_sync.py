@@ -8,7 +8,7 @@ what it costs one by one; a bad one is named and does not sink its batch.
 import hashlib
 import re
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import date, datetime
 from typing import Annotated, Any
 
 import msgspec
@@ -31,6 +31,7 @@ EVENTS_MAX = 5000
 _CODE = re.compile(r"([GH]\d\d)-\d{8}-\d{7}", re.ASCII)
 _CODE_DIGITS = [*range(4, 12), *range(13, 20)]
 _DOSSIERS = 10**15  # an agency's dossier numbers have 15 digits
+_SERIALS_PER_DAY = 10**7
 _TIME = re.compile(r"(\d{4})(\d\d)(\d\d)(\d\d)(\d\d)(\d\d)", re.ASCII)
 _TIME_WIDTHS = (4, 2, 2, 2, 2, 2)
 _CODE_WIDTH, _TIME_WIDTH = 20, sum(_TIME_WIDTHS)
@@ -152,6 +153,16 @@ def check(agency: str, events: list[Event]) -> Checked:
     return Checked(key[order][start], start, index[order], words, plain, rejected, digest.digest())
 
 
+def key_range(agency: str, first: date, behind: date) -> tuple[int, int]:
+    """The keys of an agency's dossiers from the day `first` to that before `behind`, the second one excluded."""
+    base = _agency_key(agency)
+    return tuple(base + int(f"{day:%Y%m%d}") * _SERIALS_PER_DAY for day in (first, behind))  # type: ignore[return-value]
+
+
+def _agency_key(agency: str) -> int:
+    return (int(agency[1:]) + 100 * (agency[0] == "H")) * _DOSSIERS
+
+
 def _compare(key: Integers, sequence: Integers) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
     """(is_first, is_copy) of sorted events: the first of its dossier; of the same sequence as the one before."""
     is_first = np.ones(len(key), bool)
@@ -172,7 +183,7 @@ def _read(agency: str, events: list[Event]) -> tuple[Integers, tuple[Integers, I
     codes, times, sequence, status = columns
     is_code, dossier = _read_codes(agency, codes)
     is_time, at_s = _read_times(times)
-    key = (int(agency[1:]) + 100 * (agency[0] == "H")) * _DOSSIERS + dossier
+    key = _agency_key(agency) + dossier
     columns = key, sequence, at_s * 16 + status
     good = is_code & is_time & (sequence >= 0) & (status >= 1) & (status <= _STATUS_MAX)
     if good.all():

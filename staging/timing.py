@@ -11,6 +11,7 @@ from contextvars import ContextVar
 PORTAL = "portal"
 VERIFICATION = "signature_verification"
 DATABASE = "database"
+SIGNING = "signing"
 
 
 class Timing:

@@ -4,9 +4,11 @@ Bodies are put together from bytes encoded before the clock starts: the hot path
 """
 
 import json
+from base64 import b64decode, b64encode
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from datetime import datetime, timedelta
 from functools import cache
+from hashlib import sha256
 from typing import Any
 from urllib.parse import quote
 
@@ -23,16 +25,29 @@ from loadtests.portals import Request, Send
 # A dossier belongs to citizen `dossier % CITIZENS` in every journey, so whoever filed it may look it up.
 CITIZENS = 1000
 _DOCUMENTS = 24
+_STORED = 3  # documents that each citizen has in the store
+_PERIOD = timedelta(days=30)  # of which indicators are read
 _DOSSIERS_A_CALL = 2000
 _ACTIONS = {
     "receive_dossier": "receive",
     "refuse_dossier": "refuse",
     "start_handling": "handle",
     "ask_supplement": "ask-supplement",
+    "stop_dossier": "stop",
     "finish_dossier": "finish",
     "return_result": "return",
 }
-_OF_CITIZENS = ("search_catalogue", "file_dossier", "pay_fee", "look_up_status", "supplement_dossier")
+_OF_CITIZENS = (
+    "search_catalogue",
+    "file_dossier",
+    "pay_fee",
+    "look_up_status",
+    "supplement_dossier",
+    "withdraw_dossier",
+    "sign_remotely",
+    "reuse_document",
+    "ask_support",
+)
 # The events of a sync batch walk each dossier through a whole life, in legal transitions.
 _LIFE = (Status.REGISTERED, Status.RECEIVED, Status.IN_PROCESS, Status.FINISHED, Status.RETURNED)
 
@@ -50,6 +65,19 @@ class ReferencePortal:
             "look_up_status": self._look_up_status,
             "supplement_dossier": self._supplement_dossier,
             "push_sync": self._push_sync,
+            "withdraw_dossier": self._withdraw_dossier,
+            "ask_payment": self._ask_payment,
+            "reconcile_payments": self._reconcile_payments,
+            "exchange_data": self._exchange_data,
+            "look_up_citizen": self._look_up_citizen,
+            "sign_remotely": self._sign_remotely,
+            "reuse_document": self._reuse_document,
+            "digitise_paper": self._digitise_paper,
+            "send_document": self._send_document,
+            "fetch_documents": self._fetch_documents,
+            "send_work_document": self._send_work_document,
+            "ask_support": self._ask_support,
+            "read_indicators": self._read_indicators,
             **dict.fromkeys(_ACTIONS, self._act),
         }
         self.operations = tuple(self._asks)
@@ -65,6 +93,7 @@ class ReferencePortal:
                 "dossiers": [entry for entry in entries if entry["status"]],
                 # To be filed by the replay: whatever an earlier replay made of them must go.
                 "absent": [entry["code"] for entry in entries if not entry["status"]],
+                "stored": _STORED,
             }
             secret = _ask(send, "POST", "/admin/prepare", wanted, self._admin_token)["secret"]
         documents = _ask(send, "GET", f"/admin/documents?count={_DOCUMENTS}", None, self._admin_token)["documents"]
@@ -83,6 +112,8 @@ class ReferencePortal:
         """Encode what does not change from request to request."""
         self._secret: str = prepared["secret"]
         self._documents = [document.encode() for document in prepared["documents"]]
+        contents = [b64decode(json.loads(document)["content"]) for document in prepared["documents"][:_STORED]]
+        self._stored = [sha256(content).hexdigest() for content in contents]
         self._procedures: dict[str, list[list[Any]]] = prepared["procedures"]
         self._officers = {agency: _bearer(token) for agency, token in prepared["officers"].items()}
         self._systems = {agency: _bearer(token) for agency, token in prepared["systems"].items()}
@@ -150,6 +181,117 @@ class ReferencePortal:
     def _act(self, journey: Journey) -> Request:
         path = f"/cases/{_code(journey)}/{_ACTIONS[journey.step.operation]}"
         return Request("POST", path, _check_status(journey), b"{}", self._officers[journey.agency])
+
+    def _withdraw_dossier(self, journey: Journey) -> Request:
+        path = f"/dossiers/{_code(journey)}/withdrawal"
+        return Request("POST", path, _check_status(journey), b"", self._citizen_bearer(journey))
+
+    def _ask_payment(self, journey: Journey) -> Request:
+        # The fee that a later `pay_fee` on this dossier will offer.
+        amount = {"amount_vnd": self._procedure(journey)[2]}
+        path = f"/cases/{_code(journey)}/ask-payment"
+        return _post(path, amount, _check_status(journey), self._officers[journey.agency])
+
+    def _reconcile_payments(self, journey: Journey) -> Request:
+        def check(status: int, body: bytes) -> str | None:
+            right = status == 200 and "matched" in _parsed(body)
+            return None if right else _unexpected(status, "200 with what matched")
+
+        return _post("/payments/reconciliations", {}, check, self._systems[journey.agency])
+
+    def _exchange_data(self, journey: Journey) -> Request:
+        def check(status: int, body: bytes) -> str | None:
+            right = status == 200 and _parsed(body).get("state") == "answered"
+            return None if right else _unexpected(status, "200, answered")
+
+        asked = {"service": "population.read", "number": _citizen_number(journey.dossier)}
+        return _post(
+            "/exchange/messages", {"message": self._name(journey), "asked": asked}, check, self._system(journey)
+        )
+
+    def _look_up_citizen(self, journey: Journey) -> Request:
+        number = _citizen_number(journey.dossier)
+
+        def check(status: int, body: bytes) -> str | None:
+            right = status == 200 and _parsed(body).get("number") == number
+            return None if right else _unexpected(status, "200 with the citizen's number")
+
+        return _post("/population/look-ups", {"number": number}, check, self._officers[journey.agency])
+
+    def _sign_remotely(self, journey: Journey) -> Request:
+        """Asks the signer; a later step on the same dossier asks whether they approved, and fetches the signature."""
+
+        def check(status: int, body: bytes) -> str | None:
+            answer = _parsed(body)
+            right = (status == 202 and answer.get("transaction")) or (status == 200 and answer.get("signatures"))
+            return None if right else _unexpected(status, "202 with a transaction, or 200 with signatures")
+
+        digest = sha256(f"{self._plan_hash} {_code(journey)}".encode()).digest()
+        wish = {"hashes": [b64encode(digest).decode()], "told": _code(journey)}
+        return _post("/signatures", wish, check, self._citizen_bearer(journey))
+
+    def _reuse_document(self, journey: Journey) -> Request:
+        digest = self._stored[journey.dossier % len(self._stored)]
+        path = f"/dossiers/{_code(journey)}/reused"
+        return _post(path, {"digest": digest}, _check_digest(), self._citizen_bearer(journey))
+
+    def _digitise_paper(self, journey: Journey) -> Request:
+        body = self._documents[journey.dossier % len(self._documents)]
+        path = f"/cases/{_code(journey)}/papers"
+        return Request("POST", path, _check_digest(), body, self._officers[journey.agency])
+
+    def _send_document(self, journey: Journey) -> Request:
+        document = self._document(journey) | {"kind": "letter"}
+        return _post("/axis/documents", document, _check_sent(document), self._system(journey))
+
+    def _send_work_document(self, journey: Journey) -> Request:
+        document = self._document(journey) | {"matter": "opinion"}
+        return _post("/work/documents", document, _check_sent(document), self._officers[journey.agency])
+
+    def _document(self, journey: Journey) -> dict[str, Any]:
+        """A document to another agency of the plan, or to a ministry where there is no other."""
+        given = json.loads(self._documents[journey.arrival % len(self._documents)])
+        others = [agency for agency in self._systems if agency != journey.agency]
+        others = others or [agency for agency in ("G01", "G02") if agency != journey.agency]
+        to = [others[journey.arrival % len(others)]]
+        return {"document": self._name(journey), "title": given["name"], "content": given["content"], "to": to}
+
+    def _fetch_documents(self, journey: Journey) -> Request:
+        def check(status: int, body: bytes) -> str | None:
+            right = status == 200 and "documents" in _parsed(body)
+            return None if right else _unexpected(status, "200 with documents")
+
+        return Request("POST", "/axis/inbox", check, b"", self._system(journey))
+
+    def _ask_support(self, journey: Journey) -> Request:
+        name = self._name(journey)
+
+        def check(status: int, body: bytes) -> str | None:
+            right = status in (200, 201) and _parsed(body).get("question") == name
+            return None if right else _unexpected(status, "201 with the question's name")
+
+        question = {
+            "question": name,
+            "agency": journey.agency,
+            "kind": "question",
+            "text": "Hồ sơ của tôi đến đâu rồi?",
+        }
+        return _post("/support/questions", question, check, self._citizen_bearer(journey))
+
+    def _read_indicators(self, journey: Journey) -> Request:
+        def check(status: int, body: bytes) -> str | None:
+            right = status == 200 and _parsed(body).get("agency") == journey.agency
+            return None if right else _unexpected(status, "200 with the agency's indicators")
+
+        last = self._starts_at.date()
+        return Request("GET", f"/indicators/{journey.agency}?first={last - _PERIOD}&last={last}", check)
+
+    def _system(self, journey: Journey) -> dict[str, str]:
+        return self._systems[journey.agency]
+
+    def _name(self, journey: Journey) -> str:
+        """A name that a replay repeated gives again, and no other step has."""
+        return f"{self._plan_hash[:16]}-{journey.arrival}-{journey.step.number}"
 
     def _push_sync(self, journey: Journey) -> Request:
         items = journey.step.items
@@ -234,8 +376,30 @@ def _check_status(journey: Journey) -> Callable[[int, bytes], str | None]:
     return check
 
 
+def _check_digest() -> Callable[[int, bytes], str | None]:
+    def check(status: int, body: bytes) -> str | None:
+        right = status in (200, 201) and _parsed(body).get("digest")
+        return None if right else _unexpected(status, "201 with the document's digest")
+
+    return check
+
+
+def _check_sent(document: dict[str, Any]) -> Callable[[int, bytes], str | None]:
+    def check(status: int, body: bytes) -> str | None:
+        receivers = _parsed(body).get("receivers")
+        right = status in (200, 201) and isinstance(receivers, dict) and set(receivers) == set(document["to"])
+        return None if right else _unexpected(status, "201 with the document's receivers")
+
+    return check
+
+
 def _citizen(dossier: int) -> str:
     return f"citizen-{dossier % CITIZENS:06d}"
+
+
+def _citizen_number(dossier: int) -> str:
+    """The number under which the population database has a dossier's citizen."""
+    return f"099{dossier % CITIZENS:09d}"
 
 
 def _code(journey: Journey) -> str:
