@@ -148,6 +148,51 @@ def size(scenario: ScenarioFile, scale: SampleScale = 1.0, as_json: Json = False
 
 
 @app.command()
+def sweep(
+    scenario: ScenarioFile,
+    settings: Annotated[
+        list[str],
+        typer.Option(
+            "--set", metavar="KEY=V1,V2,…", help="Values of a key, as in stations[0].servers=1,2; again for more."
+        ),
+    ],
+    scale: Scale = 1.0,
+    scheduler: Annotated[
+        str | None, typer.Option(metavar="ADDRESS", help="Run on the Dask cluster at tcp://HOST:PORT.")
+    ] = None,
+    into: Annotated[
+        Path | None, typer.Option(metavar="FOLDER", help="Where it is kept (default: named by the sweep).")
+    ] = None,
+    as_json: Json = False,
+) -> None:
+    """Simulate every combination of values of some keys into one table.
+
+    Every finished point is kept at once: the same command goes on with a sweep that was killed.
+    """
+    points = stages.plan_sweep(scenario, settings, scale)
+    made = stages.sweep_folder(scenario, points, into)
+    print(
+        f"{scenario}: {len(points)} points over {', '.join(key for key, _ in points[0].settings)}; "
+        f"random numbers are common to all of one seed\nsweep {made.folder}",
+        file=sys.stderr,
+    )
+    with bars() as shown:
+        found = stages.sweep(points, made, scheduler, shown)
+    if as_json:
+        _print_json({"folder": str(made.folder), **found, "picture": str(found["picture"] or "")})
+        return
+    from caodiem.report.sweep import lines
+
+    if found["known_before"]:
+        print(f"{found['known_before']} of {found['points']} points were finished before")
+    print(*lines(found["rows"], found["keys"]), sep="\n")
+    print(f"Table: {made.folder / 'sweep.csv'}, sweep.parquet")
+    if found["picture"]:
+        print(f"Picture: {found['picture']}")
+    print(made.folder)
+
+
+@app.command()
 def replay(
     source: Planned,
     window: Window = "",

@@ -147,13 +147,19 @@ class Run:
 
 def create(name: str, scenario_hash: str, options: dict[str, Any], runs: Path = RUNS) -> Run:
     """Make the folder of a new run and write its manifest with state `running`."""
-    started = datetime.now(UTC)
-    stem = f"{started:%Y%m%dT%H%M%SZ}_{name}_{scenario_hash[:7]}"
+    stem = f"{datetime.now(UTC):%Y%m%dT%H%M%SZ}_{name}_{scenario_hash[:7]}"
     try:
         runs.mkdir(parents=True, exist_ok=True)
         run = Run(_claim(runs, stem))
     except OSError as error:
         raise UsageError(f"{runs}: {error.strerror}; expected a folder to write runs into") from error
+    begin_in(run, name, scenario_hash, options)
+    return run
+
+
+def begin_in(run: Run, name: str, scenario_hash: str, options: dict[str, Any]) -> None:
+    """Write the manifest of a run that begins, with state `running`."""
+    started = datetime.now(UTC)
     write_json(
         run.manifest,
         {
@@ -166,7 +172,6 @@ def create(name: str, scenario_hash: str, options: dict[str, Any], runs: Path = 
             **provenance(),
         },
     )
-    return run
 
 
 def _claim(runs: Path, stem: str) -> Path:

@@ -19,6 +19,9 @@ from caodiem.quantity import EVIDENCE, OWN, Profile, Quantity
 from caodiem.scenario import Scenario
 
 Location = tuple[str | int, ...]
+Change = tuple[Location, Any]  # a key and the value that it gets
+# What errors name as the file of a changed key.
+CHANGED = Path("--set")
 Document = TypeVar("Document", bound=DocumentBase)
 
 
@@ -74,6 +77,8 @@ class _Laid:
                 return None
             while get_origin(kind) in (Annotated, Union, types.UnionType):
                 kind = get_args(kind)[0]
+        if get_origin(kind) is list:  # of which the file gives one, as `[arrivals]`
+            kind = get_args(kind)[0]
         return kind if isinstance(kind, type) and issubclass(kind, BaseModel) else None
 
 
@@ -104,12 +109,16 @@ def load(path: Path) -> Scenario:
     return load_document(path, Scenario)
 
 
-def load_document(path: Path, kind: type[Document]) -> Document:
-    """The same for any kind of scenario file: `kind` says what it may hold."""
+def load_document(path: Path, kind: type[Document], changes: tuple[Change, ...] = ()) -> Document:
+    """The same for any kind of scenario file: `kind` says what it may hold, `changes` what differs from the file."""
     raw, origins = _merged(path, ())
+    problems: list[Problem] = []
+    for location, value in changes:
+        problems += _change(raw, location, value)
+        origins = {at: file for at, file in origins.items() if at[: len(location)] != location} | {location: CHANGED}
     laid = _Laid(path, kind, raw, origins)
     sources = {} if kind.own_numbers and not _names_sources(raw) else load_sources(path.parent / "sources.csv")
-    problems = _source_problems(raw, (), sources, laid)
+    problems += _source_problems(raw, (), sources, laid)
     try:
         document = kind.model_validate(raw, context={"strict": not kind.own_numbers})
     except ValidationError as error:
@@ -172,6 +181,47 @@ def _overlay(
     return merged
 
 
+def _change(raw: dict[str, Any], location: Location, value: Any) -> list[Problem]:
+    """Give a key another value, or say why there is no such key.
+
+    Of a number only the value changes, and it is `assumed` by whoever changed it. Tables on the way that a file leaves
+    out are made, since their keys may have defaults.
+    """
+    node: Any = raw
+    for number, step in enumerate(location):
+        if not _takes(node, step):
+            return [_no_place(location, number, node, value)]
+        if number == len(location) - 1:
+            node[step] = _changed(node.get(step) if isinstance(node, dict) else node[step], value)
+        else:
+            node = node.setdefault(step, {}) if isinstance(node, dict) else node[step]
+    return []
+
+
+def _takes(node: Any, step: str | int) -> bool:
+    """Whether a table can have this key, or a list has this place."""
+    if isinstance(node, list):
+        return isinstance(step, int) and step < len(node)
+    return isinstance(node, dict) and isinstance(step, str)
+
+
+def _changed(below: Any, value: Any) -> Any:
+    """A number in place of another: with its unit, and without what bounded the other."""
+    if not isinstance(below, dict) or "value" not in below or isinstance(value, dict):
+        return value
+    unit = {"unit": below["unit"]} if "unit" in below else {}
+    return {"value": value, **unit, "source": OWN, "evidence": "assumed"}
+
+
+def _no_place(location: Location, number: int, node: Any, value: Any) -> Problem:
+    above = _dotted(location[:number]) or "the file"
+    if isinstance(node, list):
+        expected = f"a place of {above} from 0 to {len(node) - 1}"
+    else:
+        expected = f"a key of the scenario; {above} is {'a table' if isinstance(node, dict) else 'no table'}"
+    return Problem(CHANGED, _dotted(location), value, expected)
+
+
 def _problems(entry: Any, laid: _Laid) -> list[Problem]:
     """A validation error of pydantic's in our words."""
     location = _within(laid.raw, entry["loc"])
@@ -214,7 +264,7 @@ def _source_problems(node: Any, at: Location, sources: dict[str, Source], laid: 
     if "source" not in node or "value" not in node:
         return [each for k, child in node.items() for each in _source_problems(child, (*at, k), sources, laid)]
     file, key, value = laid.origin(at), _dotted(at), node["value"]
-    if laid.kind.own_numbers and node["source"] == OWN:
+    if node["source"] == OWN and (laid.kind.own_numbers or file == CHANGED):
         return []
     source = sources.get(str(node["source"]))
     if source is None:

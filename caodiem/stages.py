@@ -4,6 +4,7 @@ The one module beside cli.py and report/ that may see simulation, staging and lo
 they are used, so that a planner needs no Locust and a load generator no SimPy.
 """
 
+import hashlib
 import os
 import shutil
 from dataclasses import asdict, dataclass
@@ -13,14 +14,14 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 from caodiem import abort as abort_rules
-from caodiem import comparison, observations, plan, run, summary, targets, verdict
+from caodiem import comparison, observations, plan, run, setting, summary, targets, verdict
 from caodiem.document import Document
 from caodiem.errors import ExitCode, InvalidRun, UsageError
 from caodiem.network import NetworkScenario
 from caodiem.part import Part
 from caodiem.progress import Bars
 from caodiem.scenario import Scenario, inputs
-from caodiem.scenario_file import Problem, ScenarioError, load, load_document, load_sources, top_keys
+from caodiem.scenario_file import Change, Problem, ScenarioError, load_document, load_sources, top_keys
 from caodiem.series import SeriesScenario
 
 if TYPE_CHECKING:
@@ -29,24 +30,30 @@ if TYPE_CHECKING:
     from simulation.backtest import Foretold
     from simulation.calibration import Measured
     from simulation.subject import Subject
+    from simulation.sweep import Point
 
 # The admin token of a portal that we did not start, with which it is prepared; never in an argument, where it shows.
 TOKEN_VARIABLE = "CAODIEM_ADMIN_TOKEN"
+SWEEPS = Path("results/sweeps")
 
 
 def load_any(path: Path) -> Document:
     """A scenario of whatever kind its keys say."""
-    keys = top_keys(path)
-    if "arrivals" in keys:
-        return load_document(path, NetworkScenario)
-    return load_document(path, SeriesScenario) if "series" in keys else _load_main(path)
+    if "series" in top_keys(path):
+        return load_document(path, SeriesScenario)
+    return _load_simulated(path)
 
 
-def _load_main(path: Path) -> Scenario:
+def _load_simulated(path: Path, changes: tuple[Change, ...] = ()) -> NetworkScenario | Scenario:
+    """A network of its own or a scenario, with some keys changed."""
+    return load_document(path, NetworkScenario, changes) if is_network(path) else _load_main(path, changes)
+
+
+def _load_main(path: Path, changes: tuple[Change, ...] = ()) -> Scenario:
     """A scenario whose levels its path reaches."""
     from simulation import adoption
 
-    scenario = load(path)
+    scenario = load_document(path, Scenario, changes)
     way = adoption.path(scenario)
     try:
         for percent in scenario.levels:
@@ -130,6 +137,67 @@ def _subjects(path: Path, scale: float, bars: Bars) -> "tuple[run.Run, Callable[
             yield f"{level.percent:g}%", BusiestWindow(scenario, plan.read(level.plan))
 
     return made, levels
+
+
+def plan_sweep(path: Path, texts: list[str], scale: float) -> "list[Point]":
+    """Every point of the grid that the settings span. One error tells every mistake of every point."""
+    from simulation.sweep import Point, code_hash
+
+    settings = setting.parse(texts)
+    if is_network(path):
+        if scale != 1:
+            raise UsageError(f"--scale {scale:g}: expected none; {path} is a network of its own")
+        known = ""
+    else:
+        if not 0 < scale <= 1:
+            raise UsageError(f"--scale {scale:g}: expected more than 0 and at most 1")
+        known = (path.parent / "agencies.csv").read_text(encoding="utf-8")
+    points, code = [], code_hash()
+    problems: dict[str, None] = {}
+    for chosen in setting.grid(settings):
+        try:
+            scenario = _load_simulated(path, tuple((each.location, value) for each, value in chosen))
+        except UsageError as error:
+            problems |= dict.fromkeys(str(error).splitlines())
+            continue
+        points.append(Point(setting.shown(chosen), scenario, known, scale, code))
+    if problems:
+        raise UsageError("\n".join(problems))
+    return points
+
+
+def sweep_folder(path: Path, points: "list[Point]", into: Path | None) -> run.Run:
+    """The folder of exactly these points, new or as a sweep before left it. UsageError when it holds something else."""
+    identity = hashlib.sha256("/".join(point.hash for point in points).encode()).hexdigest()
+    made = run.Run(into or SWEEPS / f"{path.stem}_{identity[:7]}")
+    if made.manifest.is_file() and run.read_json(made.manifest).get("scenario_hash") != identity:
+        raise UsageError(
+            f"{made.folder}: holds another sweep (or this one with other settings or another version of Caodiem); "
+            "expected an empty folder, or none"
+        )
+    if not made.manifest.is_file() and made.folder.is_dir() and any(made.folder.iterdir()):
+        raise UsageError(f"{made.folder}: holds something else; expected an empty folder, or none")
+    options = {"settings": [list(each) for each in points[0].settings], "points": len(points), "scale": points[0].scale}
+    run.begin_in(made, path.stem, identity, options)
+    return made
+
+
+def sweep(points: "list[Point]", made: run.Run, scheduler: str | None, bars: Bars) -> dict[str, Any]:
+    """Run what is missing; the table of all points as sweep.parquet, sweep.csv and plots/sweep.png in the folder."""
+    from caodiem.report import sweep as shown
+    from simulation import sweep as sweeps
+
+    try:
+        known = sweeps.execute(points, made.folder / "points", scheduler, bars.bar(f"Sweep of {len(points)} points"))
+    except (KeyboardInterrupt, Exception) as error:
+        run.finish(made, "interrupted" if isinstance(error, KeyboardInterrupt) else "failed", ExitCode.INVALID)
+        raise
+    rows = sweeps.rows(points, made.folder / "points")
+    shown.write(rows, made.folder)
+    keys = [key for key, _ in points[0].settings]
+    picture = shown.draw(rows, keys, made.plots / "sweep.png")
+    run.finish(made, "finished", ExitCode.PASS)
+    return {"points": len(points), "known_before": known, "keys": keys, "picture": picture, "rows": rows}
 
 
 def project(path: Path, fit_until: date | None, days: list[date]) -> "tuple[run.Run, list[Foretold]]":

@@ -1,4 +1,4 @@
-"""The adoption levels of a run side by side, each in a process of its own.
+"""Processes side by side: the adoption levels of a run, each in one of its own, or the points of a sweep.
 
 Ctrl-C in the parent ends the children at once; they leave no half-written table, since tables are written whole.
 """
@@ -6,8 +6,9 @@ Ctrl-C in the parent ends the children at once; they leave no half-written table
 import multiprocessing
 import queue
 import signal
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ProcessPoolExecutor
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,7 @@ from caodiem.scenario import Scenario
 from simulation import agencies, compiled, level, network
 
 _POLL_S = 0.1
+_CONTEXT = multiprocessing.get_context("spawn")
 _told: Any = None
 
 
@@ -24,16 +26,21 @@ def simulate_levels(
     scenario: Scenario, agencies_file: Path, scale: float, into: run.Run, progress: dict[float, Callable[[float], None]]
 ) -> None:
     """Draw and simulate every level of the scenario into its folder; `progress` has a bar for each level."""
-    context = multiprocessing.get_context("spawn")
-    told = context.Queue()
-    workers = min(len(scenario.levels), multiprocessing.cpu_count())
-    with ProcessPoolExecutor(workers, context, initializer=_begin, initargs=(told,)) as pool:
+    told = _CONTEXT.Queue()
+    with processes(len(scenario.levels), told) as pool:
+        jobs = [
+            pool.submit(_simulate_level, scenario, agencies_file, percent, scale, into) for percent in scenario.levels
+        ]
+        _follow(jobs, told, progress)
+
+
+@contextmanager
+def processes(most: int, told: Any = None) -> Iterator[ProcessPoolExecutor]:
+    """At most so many processes, and no more than cores; an error or Ctrl-C in the parent ends them at once."""
+    workers = min(most, multiprocessing.cpu_count())
+    with ProcessPoolExecutor(workers, _CONTEXT, initializer=_begin, initargs=(told,)) as pool:
         try:
-            jobs = [
-                pool.submit(_simulate_level, scenario, agencies_file, percent, scale, into)
-                for percent in scenario.levels
-            ]
-            _follow(jobs, told, progress)
+            yield pool
         except BaseException:
             for child in multiprocessing.active_children():
                 child.terminate()

@@ -1,0 +1,169 @@
+"""A sweep: a scenario at every point of a grid of settings, each point's figures kept as soon as they are there.
+
+Points run in local processes or on a Dask cluster. A point's file is named by all that its figures depend on (the
+resolved scenario, the agencies, the scale, this code), so a sweep goes on where it stopped and never takes figures of
+another scenario or version for its own.
+"""
+
+import hashlib
+import tempfile
+from collections.abc import Callable, Iterator
+from concurrent.futures import as_completed
+from concurrent.futures.process import BrokenProcessPool
+from contextlib import AbstractContextManager, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from caodiem import observations, run, summary
+from caodiem.errors import InvalidRun, UsageError
+from caodiem.network import NetworkScenario
+from caodiem.scenario import Scenario
+from simulation import agencies, level, replications
+from simulation.parallel import predict, processes
+
+_CONNECT_S = 15
+Figures = dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Point:
+    """One scenario of the grid, with all that its figures depend on."""
+
+    settings: tuple[tuple[str, Any], ...]  # key and value
+    scenario: NetworkScenario | Scenario
+    agencies: str  # the text of agencies.csv; empty for a network of its own
+    scale: float
+    code: str
+
+    @property
+    def hash(self) -> str:
+        parts = (self.scenario.hash, hashlib.sha256(self.agencies.encode()).hexdigest(), repr(self.scale), self.code)
+        return hashlib.sha256("/".join(parts).encode()).hexdigest()
+
+
+def code_hash() -> str:
+    """SHA-256 of the modules that figures depend on: whatever is in simulation/ and directly in caodiem/."""
+    here = Path(__file__).parent
+    digest = hashlib.sha256()
+    for path in sorted([*here.glob("*.py"), *(here.parent / "caodiem").glob("*.py")]):
+        digest.update(f"{path.parent.name}/{path.name}".encode() + b"\0" + path.read_bytes())
+    return digest.hexdigest()
+
+
+def execute(
+    points: list[Point], into: Path, scheduler: str | None, progress: Callable[[float], None] = lambda share: None
+) -> int:
+    """Run every point that has no file in `into` yet, and write its file; how many had one already.
+
+    InvalidRun when processes or workers die again and again; what was finished is kept.
+    """
+    missing = [point for point in points if not (into / f"{point.hash}.json").is_file()]
+    known = len(points) - len(missing)
+    progress(known / len(points))
+    for number, (point, figures) in enumerate(_results(missing, scheduler) if missing else (), 1):
+        settings = [list(each) for each in point.settings]
+        run.write_json(into / f"{point.hash}.json", {"settings": settings, "figures": figures})
+        progress((known + number) / len(points))
+    return known
+
+
+def figures_of(point: Point) -> Figures:
+    """The figures of a point; InvalidRun where other code runs than that which the point was made for."""
+    if code_hash() != point.code:
+        raise InvalidRun("a worker runs another version of Caodiem; expected the same code on every machine")
+    if isinstance(point.scenario, NetworkScenario):
+        return replications.simulate(point.scenario)
+    with tempfile.TemporaryDirectory(prefix="caodiem-sweep-") as folder:
+        return _figures_of_levels(point.scenario, point, Path(folder))
+
+
+def _figures_of_levels(scenario: Scenario, point: Point, folder: Path) -> Figures:
+    file = folder / "agencies.csv"
+    file.write_text(point.agencies, encoding="utf-8")
+    known, found = agencies.load(file, scenario), {}
+    for percent in scenario.levels:
+        place = run.Level(folder / f"level-{percent:g}")
+        predict(scenario, level.draw(scenario, known, percent, point.scale, place), place)
+        rows = observations.read(place.executed("simulated").observations)
+        traffic = run.read_json(place.traffic)
+        found[f"{percent:g}%"] = {
+            "busiest_hour": {name: each for name, each in traffic["busiest_hour"].items() if not isinstance(each, str)},
+            "offered_load_erlangs": traffic["plan"]["offered_load_erlangs"],
+            **summary.summarise(rows),
+        }
+    return {"levels": found}
+
+
+def _results(points: list[Point], scheduler: str | None) -> Iterator[tuple[Point, Figures]]:
+    """Points with their figures as they come."""
+    with _local(points) if scheduler is None else _on_cluster(points, scheduler) as results:
+        yield from results
+
+
+@contextmanager
+def _local(points: list[Point]) -> Iterator[Iterator[tuple[Point, Figures]]]:
+    with processes(len(points)) as pool:
+        jobs = {pool.submit(figures_of, point): point for point in points}
+        try:
+            yield ((jobs[job], job.result()) for job in as_completed(jobs))
+        except BrokenProcessPool as error:
+            raise InvalidRun("a process of the sweep died; the same command goes on from what is finished") from error
+
+
+@contextmanager
+def _on_cluster(points: list[Point], scheduler: str) -> Iterator[Iterator[tuple[Point, Figures]]]:
+    """Dask gives a lost worker's points to others, also those whose figures it had not handed over yet."""
+    with _client(scheduler) as client:
+        from distributed import KilledWorker
+        from distributed import as_completed as as_dask_completes
+
+        jobs = {job.key: (job, point) for point in points for job in [client.submit(figures_of, point, key=point.hash)]}
+        try:
+            done = as_dask_completes([job for job, _ in jobs.values()], loop=client.loop)
+            yield ((jobs[job.key][1], job.result()) for job in done)
+        except KilledWorker as error:
+            raise InvalidRun(f"workers die again and again at one point ({error}); what is finished is kept") from error
+        finally:
+            client.cancel([job for job, _ in jobs.values()])
+
+
+def _client(scheduler: str) -> AbstractContextManager[Any]:
+    try:
+        from distributed import Client
+    except ImportError as error:
+        raise UsageError(f"--scheduler {scheduler}: expected the package distributed (extra `cluster`)") from error
+    try:
+        return Client(scheduler, timeout=_CONNECT_S, set_as_default=False)
+    except (OSError, ValueError) as error:
+        expected = "expected the address of a Dask scheduler that runs, as tcp://host:8786"
+        raise UsageError(f"--scheduler {scheduler}: {error or 'no answer'}; {expected}") from error
+
+
+def rows(points: list[Point], into: Path) -> list[Figures]:
+    """The table: of each finished point its settings, then its figures, flat; an interval is three columns."""
+    found = []
+    for point in points:
+        path = into / f"{point.hash}.json"
+        if path.is_file():
+            found.append(dict(point.settings) | _flat(run.read_json(path)["figures"]))
+    return found
+
+
+_INTERVAL = {"value", "low", "high"}
+_LEFT_OUT = ("title", "scenario_hash", "notices")
+
+
+def _flat(figures: Figures, above: str = "") -> Figures:
+    flat: Figures = {}
+    for name, each in figures.items():
+        key = f"{above}.{name}" if above else name
+        if key in _LEFT_OUT:
+            continue
+        if isinstance(each, dict) and set(each) == _INTERVAL:
+            flat |= {key: each["value"], f"{key}.low": each["low"], f"{key}.high": each["high"]}
+        elif isinstance(each, dict):
+            flat |= _flat(each, key)
+        else:
+            flat[key] = each
+    return flat

@@ -1,0 +1,235 @@
+"""Sweeps: the grid and its mistakes, going on after an end, figures as `simulate` gives them, a Dask worker's death."""
+
+import csv
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import pyarrow.parquet as pq
+import pytest
+from typer.testing import CliRunner
+
+from caodiem import run, setting, stages
+from caodiem.cli import app
+from caodiem.errors import InvalidRun, UsageError
+from caodiem.network import NetworkScenario
+from caodiem.progress import bars
+from caodiem.scenario_file import load_document
+from simulation import replications, sweep
+from simulation.sweep import Point
+from tests.conftest import ROOT
+
+MAIN = ROOT / "scenarios" / "adoption-43-to-85.toml"
+TWO = """
+title = "Two rooms"
+arrivals = {{ rate = 0.5 }}
+stations = [
+    {{ name = "first", servers = 1, service = {{ distribution = "exponential", mean = 1 }} }},
+    {{ name = "second", servers = 1, service = {{ distribution = "exponential", mean = 0.5 }} }},
+]
+run = {{ horizon = {horizon}, replications = 3, warm_up = 100 }}
+"""
+SETS = ["--set", "arrivals.rate=0.2,0.4", "--set", "stations[0].servers=1,2,3"]
+
+
+@pytest.fixture
+def file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
+    monkeypatch.chdir(tmp_path)
+    Path("two.toml").write_text(TWO.format(horizon=2000))
+    return "two.toml"
+
+
+def points(file: str, *texts: str) -> list[Point]:
+    return stages.plan_sweep(Path(file), list(texts), 1.0)
+
+
+def test_values_are_toml_and_bare_words_are_texts() -> None:
+    found = setting.parse(["a.b=1,2.5", "c[0].d=infinite,3", "levels=[43],[43, 85]", "on=true", "e='x,y'"])
+    assert [each.values for each in found] == [(1, 2.5), ("infinite", 3), ([43], [43, 85]), (True,), ("x,y",)]
+    assert [each.location for each in found] == [("a", "b"), ("c", 0, "d"), ("levels",), ("on",), ("e",)]
+    assert len(setting.grid(found)) == 8
+
+
+def test_mistakes_in_settings_are_told_at_once() -> None:
+    with pytest.raises(UsageError) as caught:
+        setting.parse(["=1", "a", "b=", "c=1,1", "d=1", "d=2", "[0].x=1"])
+    assert [line.split(":")[0] for line in str(caught.value).splitlines()] == [
+        "--set =1", "--set a", "--set b=", "--set c=1,1", "--set d=2", "--set [0].x=1",
+    ]  # fmt: skip
+
+
+def test_mistakes_in_keys_and_values_are_told_at_once_before_anything_runs(file: str) -> None:
+    texts = ["stations[2].servers=1", "stations[0].servrs=2", "arrivals.rate=0.1,-1,x", "title.x=1"]
+    with pytest.raises(UsageError) as caught:
+        points(file, *texts)
+    told = str(caught.value)
+    assert "--set: stations[2].servers = 1: expected a place of stations from 0 to 1" in told
+    assert "--set: stations[0].servrs = 2: expected one of name, servers" in told
+    assert "--set: arrivals.rate.value = -1.0: expected 0 to 1e+09 per second" in told
+    assert "--set: arrivals.rate = 'x': expected a table" in told
+    assert "--set: title.x = 1: expected a key of the scenario; title is no table" in told
+    assert not Path("results").exists()
+
+
+def test_a_swept_number_keeps_its_unit_and_is_assumed(file: str) -> None:
+    (point, _) = stages.plan_sweep(MAIN, ["casework.processing=20,300"], 0.1)
+    changed = point.scenario.casework.processing  # type: ignore[union-attr]
+    assert (changed.value, changed.unit, changed.source, changed.evidence) == (20, "working hours", "own", "assumed")
+    assert changed.low is None
+    with pytest.raises(UsageError, match=r"--set: casework.processing.value = -1.0: expected 0 to 10000 working hours"):
+        stages.plan_sweep(MAIN, ["casework.processing=-1"], 0.1)
+    with pytest.raises(UsageError, match="which the path of `adoption` reaches"):
+        stages.plan_sweep(MAIN, ["levels=[43],[100]"], 0.1)
+
+
+def test_a_point_is_what_simulate_says_of_the_changed_file(file: str) -> None:
+    said = CliRunner().invoke(app, ["sweep", file, *SETS])
+    assert said.exit_code == 0, said.output
+    folder = Path(said.stdout.splitlines()[-1])
+    rows = pq.read_table(folder / "sweep.parquet").to_pylist()
+    assert [(row["arrivals.rate"], row["stations[0].servers"]) for row in rows] == [
+        (rate, servers) for rate in (0.2, 0.4) for servers in (1, 2, 3)
+    ]
+    changed = TWO.format(horizon=2000).replace("rate = 0.5", "rate = 0.4").replace("servers = 1", "servers = 2", 1)
+    Path("changed.toml").write_text(changed)
+    alone = replications.simulate(load_document(Path("changed.toml"), NetworkScenario))
+    row = rows[4]
+    for figure in ("mean", "p95"):
+        expected = alone["stations"]["first"]["response_s"][figure]
+        key = f"stations.first.response_s.{figure}"
+        assert (row[key], row[f"{key}.low"], row[f"{key}.high"]) == tuple(expected[e] for e in ("value", "low", "high"))
+    # Common random numbers: as many arrive whatever the servers are.
+    assert rows[0]["system.arrivals"] == rows[1]["system.arrivals"] == rows[2]["system.arrivals"]
+    with (folder / "sweep.csv").open(newline="") as opened:
+        assert [float(line["arrivals.rate"]) for line in csv.DictReader(opened)] == [
+            row["arrivals.rate"] for row in rows
+        ]
+    assert (folder / "plots" / "sweep.png").stat().st_size > 10_000
+    assert run.read_json(folder / "manifest.json")["state"] == "finished"
+
+
+@pytest.mark.slow
+def test_the_same_command_goes_on_and_runs_nothing_twice(file: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    first = CliRunner().invoke(app, ["sweep", file, *SETS])
+    folder = Path(first.stdout.splitlines()[-1])
+    kept = sorted((folder / "points").glob("*.json"))
+    times = {path: path.stat().st_mtime_ns for path in kept}
+    kept[0].unlink()
+    again = CliRunner().invoke(app, ["sweep", file, *SETS, "--json"])
+    found = json.loads(again.stdout)
+    assert found["known_before"] == 5
+    assert len(found["rows"]) == 6
+    assert {path for path in kept if path.stat().st_mtime_ns != times[path]} == {kept[0]}
+    with monkeypatch.context() as changed:
+        changed.setattr(sweep, "_results", lambda *_: pytest.fail("nothing is left to run"))
+        assert CliRunner().invoke(app, ["sweep", file, *SETS]).exit_code == 0
+
+
+def test_other_scenarios_and_versions_are_never_mixed(file: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    made = points(file, "arrivals.rate=0.2")
+    one, other = stages.sweep_folder(Path(file), made, Path("here")), Path("here")
+    assert one.folder == other
+    with pytest.raises(UsageError, match="holds another sweep"):
+        stages.sweep_folder(Path(file), points(file, "arrivals.rate=0.3"), other)
+    monkeypatch.setattr(sweep, "code_hash", lambda: "another version")
+    with pytest.raises(UsageError, match="holds another sweep"):
+        stages.sweep_folder(Path(file), points(file, "arrivals.rate=0.2"), other)
+    with pytest.raises(InvalidRun, match="another version of Caodiem"):
+        sweep.figures_of(made[0])
+    Path("other").mkdir()
+    Path("other/notes.txt").write_text("mine")
+    with pytest.raises(UsageError, match="holds something else"):
+        stages.sweep_folder(Path(file), made, Path("other"))
+
+
+def test_a_scheduler_that_is_not_there_is_told(file: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sweep, "_CONNECT_S", 1)
+    made = points(file, "arrivals.rate=0.2")
+    with pytest.raises(UsageError, match="expected the address of a Dask scheduler"):
+        sweep.execute(made, Path("points"), "tcp://127.0.0.1:9")
+    monkeypatch.setitem(sys.modules, "distributed", None)
+    with pytest.raises(UsageError, match=r"expected the package distributed \(extra `cluster`\)"):
+        sweep.execute(made, Path("points"), "tcp://127.0.0.1:9")
+
+
+@pytest.mark.slow
+def test_a_killed_sweep_goes_on_where_it_stopped(tmp_path: Path) -> None:
+    """SIGKILL leaves whole files only; the second command makes the rest, and Ctrl-C leaves a manifest that says so."""
+    (tmp_path / "two.toml").write_text(TWO.format(horizon=200_000))
+    command = [
+        sys.executable,
+        "-m",
+        "caodiem.cli",
+        "sweep",
+        "two.toml",
+        "--set",
+        "arrivals.rate=0.1,0.2,0.3,0.4,0.5,0.6",
+    ]
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+
+    def begin_and_end(by: signal.Signals) -> list[Path]:
+        begun = subprocess.Popen(command, cwd=tmp_path, env=environment, stdout=subprocess.PIPE, start_new_session=True)
+        known = len(list(tmp_path.glob("results/sweeps/*/points/*.json")))
+        while len(list(tmp_path.glob("results/sweeps/*/points/*.json"))) <= known and begun.poll() is None:
+            time.sleep(0.02)
+        os.killpg(begun.pid, by) if by is signal.SIGKILL else begun.send_signal(by)
+        begun.communicate()
+        assert begun.returncode != 0
+        return list(tmp_path.glob("results/sweeps/*/points/*.json"))
+
+    left = begin_and_end(signal.SIGKILL)
+    assert 0 < len(left) < 6
+    for path in left:
+        json.loads(path.read_text())
+    interrupted = begin_and_end(signal.SIGINT)
+    assert set(left) < set(interrupted)
+    (manifest,) = tmp_path.glob("results/sweeps/*/manifest.json")
+    assert json.loads(manifest.read_text())["state"] == "interrupted"
+    ended = subprocess.run([*command, "--json"], cwd=tmp_path, env=environment, capture_output=True, check=True)
+    found = json.loads(ended.stdout)
+    assert found["known_before"] == len(interrupted)
+    assert len(found["rows"]) == 6
+
+
+@pytest.mark.slow
+def test_a_dask_worker_that_dies_loses_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from distributed import LocalCluster
+
+    monkeypatch.chdir(tmp_path)
+    Path("two.toml").write_text(TWO.format(horizon=50_000))
+    made = points("two.toml", "arrivals.rate=0.1,0.15,0.2,0.25,0.3,0.35,0.4,0.45,0.5,0.55,0.6,0.65")
+    killed: list[int] = []
+    with LocalCluster(n_workers=2, threads_per_worker=1, processes=True, dashboard_address=None) as cluster:
+
+        def kill_one(share: float) -> None:
+            if share > 0 and not killed:
+                killed.append(next(iter(cluster.workers.values())).pid)
+                os.kill(killed[0], signal.SIGKILL)
+
+        known = sweep.execute(made, Path("points"), cluster.scheduler_address, kill_one)
+    assert known == 0
+    assert killed
+    rows: list[dict[str, Any]] = sweep.rows(made, Path("points"))
+    assert [row["arrivals.rate"] for row in rows] == [dict(point.settings)["arrivals.rate"] for point in made]
+    assert sweep.execute(made, Path("points"), None) == len(made)
+    # A worker computes what this process does.
+    assert rows[3] == {"arrivals.rate": 0.25} | sweep._flat(run.plain(sweep.figures_of(made[3])))
+
+
+@pytest.mark.slow
+def test_a_scenario_is_swept_over_its_levels(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    made = stages.plan_sweep(MAIN, ["portal.stations.database.servers=1,8", "levels=[43]"], 0.02)
+    monkeypatch.chdir(tmp_path)
+    with bars() as shown:
+        found = stages.sweep(made, stages.sweep_folder(MAIN, made, Path("here")), None, shown)
+    few, many = found["rows"]
+    assert (
+        few["levels.43%.busiest_hour.requests_per_s_mean"] == many["levels.43%.busiest_hour.requests_per_s_mean"] > 10
+    )
+    assert few["levels.43%.all.response_s.p95"] >= many["levels.43%.all.response_s.p95"]
+    assert Path("here/plots/sweep.png").is_file()
