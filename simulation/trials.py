@@ -131,7 +131,10 @@ class Trials:
         if nobody ever waited (the modified offered load of Jennings, Mandelbaum, Massey, Whitt 1996).
         """
         network = self.subject.sized(unlimited(self.subject))
-        free = tuple(replace(each, calendar=None, outages=(), servers=INFINITE) for each in network.stations)
+        free = tuple(
+            replace(each, calendar=None, outages=(), servers=INFINITE, breaker=None, pace=None)
+            for each in network.stations
+        )
         drawn = self.drawn(1.0, 0)
         log = self._run(replace(network, stations=free), drawn.work)
         where, edges = station_of_visits(drawn.work), np.linspace(0, self.subject.horizon_s, _SLICES + 1)

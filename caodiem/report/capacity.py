@@ -37,7 +37,8 @@ def exit_code(found: list[Capacity]) -> ExitCode:
 def as_json(found: Capacity, trials: Trials) -> Figures:
     """One case: servers, SLOs, what shows that fewer will not do, capacity, headroom, bottleneck."""
     subject = trials.subject
-    names = [each.name for each in subject.sized(subject.today).stations]
+    # A waiting room is a station of the network that nobody sizes; it stands behind those of the file.
+    names = [each.name for each in subject.sized(subject.today).stations][: len(subject.today)]
     needed = found.needed
     return {
         "today": found.today.decision.value,

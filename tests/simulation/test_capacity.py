@@ -12,6 +12,7 @@ from typer.testing import CliRunner
 from caodiem import plan, run
 from caodiem.cli import app
 from caodiem.network import NetworkScenario
+from caodiem.report.capacity import as_json
 from caodiem.scenario import Scenario
 from caodiem.scenario_file import ScenarioError, load, load_document
 from simulation import agencies, capacity, level, queueing
@@ -294,3 +295,12 @@ def test_the_portal_is_sized_for_the_busiest_window(window: tuple[Scenario, plan
     assert found.needed.trial.sizes == (1,) * len(scenario.portal.stations)
     assert found.rate.missed is not None
     assert 1 < found.rate.low <= found.rate.high < 20
+
+
+def test_a_network_behind_a_waiting_room_is_sized(tmp_path: Path) -> None:
+    text = TANDEM.replace("10000", "2000") + "\nadmission = { inside = 5 }\n"
+    trials = Trials(OwnNetwork(network(tmp_path, text)))
+    sizes = trials.subject.today
+    rate = capacity.highest_rate(trials)
+    found = capacity.Capacity(trials.at(sizes), trials.at((3, 3)), trials.offered_load(), None, rate, None)
+    assert list(as_json(found, trials)["stations"]) == ["first", "second"]
