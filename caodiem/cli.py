@@ -331,6 +331,7 @@ def calibrate(source: RunFolder, as_json: Json = False) -> None:
 def staging(
     port: Annotated[int, typer.Option(help="Port on loopback; 0 takes a free one.")] = 8080,
     workers: Annotated[int, typer.Option(min=1, help="Processes that serve the portal.")] = 1,
+    keep: Annotated[Path | None, typer.Option(help="Folder that keeps its data for the next start.")] = None,
     wrong: Annotated[Path | None, typer.Option("--faults", help="TOML file with [faults.SYSTEM] tables.")] = None,
     tls: Annotated[bool, typer.Option("--tls", help="Speak TLS, with an authority made for this start.")] = False,
     as_json: Json = False,
@@ -346,7 +347,7 @@ def staging(
     if stat.S_ISFIFO(os.fstat(sys.stdin.fileno()).st_mode):
         stop_when_orphaned()
     what = faults.read(wrong) if wrong is not None else {}
-    serve(port=port, workers=workers, faults=what, tls=tls, ready=tell if as_json else None)
+    serve(port=port, workers=workers, keep=keep, faults=what, tls=tls, ready=tell if as_json else None)
 
 
 def main() -> None:

@@ -28,14 +28,20 @@ class Keys(msgspec.Struct, frozen=True):
         return "Keys(…)"
 
 
-def make(conninfo: str) -> Keys:
-    return Keys(
-        token_key=secrets.token_bytes(32),
-        admin_token=secrets.token_urlsafe(24),
-        account_secret=secrets.token_urlsafe(12),
-        bank_key=secrets.token_bytes(32),
-        conninfo=conninfo,
-    )
+def make(conninfo: str, folder: Path) -> Keys:
+    """New ones, or those that an earlier portal left in `folder`; there for the workers to read."""
+    if (folder / FILE).exists():
+        keys = msgspec.structs.replace(read(folder), conninfo=conninfo)
+    else:
+        keys = Keys(
+            token_key=secrets.token_bytes(32),
+            admin_token=secrets.token_urlsafe(24),
+            account_secret=secrets.token_urlsafe(12),
+            bank_key=secrets.token_bytes(32),
+            conninfo=conninfo,
+        )
+    write(keys, folder)
+    return keys
 
 
 def write(keys: Keys, folder: Path) -> None:

@@ -97,10 +97,12 @@ def make_crl(
 
 
 def make_hierarchy(folder: Path) -> None:
-    """Write to `folder`: root.pem, issuing.pem, the list of each as .crl, the signers' certificates and keys, those of
-    one whose certificate is revoked, those of the portal as a TLS server on loopback (with its issuer's), and those of
-    the authority that certifies while the portal runs.
+    """Write to `folder`, unless it is there: root.pem, issuing.pem, the list of each as .crl, the signers' certificates
+    and keys, those of one whose certificate is revoked, those of the portal as a TLS server on loopback (with its
+    issuer's), and those of the authority that certifies while the portal runs.
     """
+    if folder.exists():
+        return
     root = make_authority("Caodiem Staging Root", None, path_length=1)
     issuing = make_authority("Caodiem Staging Issuing", root, path_length=0)
     remote = make_authority("Caodiem Staging Remote Signing", root, path_length=0)

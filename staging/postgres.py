@@ -1,5 +1,5 @@
 """The database server for one portal: PostgreSQL from a wheel in a temporary folder, or the one that
-CAODIEM_DATABASE_URL names (then everything lives in one new schema in it, dropped at the end).
+CAODIEM_DATABASE_URL names (then everything lives in one new schema in it). Dropped at the end unless it is to be kept.
 
 Starts and stops; knows of the portal's tables only that migrations make them.
 """
@@ -10,6 +10,7 @@ import secrets
 import signal
 import subprocess
 import sys
+import threading
 import time
 import warnings
 from collections.abc import Iterator
@@ -29,62 +30,106 @@ DATA_FOLDER = "postgres"
 _SERVICE_USER = "pgserver"
 _START_MAX_S = 15.0
 _STOP_MAX_S = 5.0
+_RESTART_AFTER_S = 0.2
 _FOLDER_BYTES_MAX = 80  # a socket's path has room for 107
 _PR_SET_PDEATHSIG = 1
 
 
 @contextmanager
-def database(folder: Path) -> Iterator[str]:
-    """The connection string of an empty portal database, for as long as it is needed."""
+def database(folder: Path, *, keep: bool = False) -> Iterator[str]:
+    """The connection string of a portal database, for as long as it is needed; `keep`: with what an earlier one left
+    in `folder`, and left there for a later one. Its tables are this version's.
+    """
     url = os.environ.get(URL_VARIABLE)
-    with _schema_in(url) if url else _embedded(folder) as conninfo:
+    with _schema_in(url, folder, keep) if url else _embedded(folder, keep) as conninfo:
         with psycopg.connect(conninfo) as connection:
             migrations.migrate(connection)
         yield conninfo
 
 
 @contextmanager
-def _schema_in(url: str) -> Iterator[str]:
-    """A new schema in the server that `url` names; UsageError when it cannot be reached."""
-    name = f"caodiem_staging_{secrets.token_hex(4)}"
+def _schema_in(url: str, folder: Path, keep: bool) -> Iterator[str]:
+    """A schema in the server that `url` names; UsageError when it cannot be reached."""
+    note = folder / "schema"
+    if not note.exists():
+        note.write_text(f"caodiem_staging_{secrets.token_hex(4)}")
+    name = note.read_text()
     schema = sql.Identifier(name)
     try:
         with psycopg.connect(url, connect_timeout=5) as connection:
-            connection.execute(sql.SQL("CREATE SCHEMA {}").format(schema))
+            connection.execute(sql.SQL("CREATE SCHEMA IF NOT EXISTS {}").format(schema))
     except psycopg.OperationalError as error:
         raise UsageError(f"{URL_VARIABLE}: {error}; expected the URL of a PostgreSQL server, 15 or later") from error
     try:
         yield make_conninfo(url, options=f"-c search_path={name}")
     finally:
         with psycopg.connect(url, connect_timeout=5) as connection:
-            connection.execute(sql.SQL("DROP SCHEMA {} CASCADE").format(schema))
+            if not keep:
+                connection.execute(sql.SQL("DROP SCHEMA {} CASCADE").format(schema))
 
 
 @contextmanager
-def _embedded(folder: Path) -> Iterator[str]:
-    """PostgreSQL from the wheel, listening on a socket in `folder` and nowhere else, fsync on."""
+def _embedded(folder: Path, keep: bool) -> Iterator[str]:
+    """PostgreSQL from the wheel, listening on a socket in `folder` and nowhere else, fsync on. Started again when it
+    dies; then it recovers what it had acknowledged.
+    """
     if len(bytes(folder)) > _FOLDER_BYTES_MAX:
         raise UsageError(f"{folder}: too long for a socket's path; expected at most {_FOLDER_BYTES_MAX} bytes")
     programs = _programs()
     data, sockets = folder / DATA_FOLDER, folder / "sockets"
     for each in (data, sockets):
-        each.mkdir(mode=0o700)
+        each.mkdir(mode=0o700, exist_ok=True)
     run: dict[str, Any] = {"stdin": subprocess.DEVNULL, "cwd": folder}
     if os.geteuid() == 0:  # PostgreSQL refuses to run as root
         run |= _as_service_user([data, sockets], programs)
         folder.chmod(0o711)  # the service user passes through and cannot list
-    options = ("--auth=trust", "--encoding=UTF8", "--locale=C", "--username=postgres", "--no-sync")
-    subprocess.run([programs / "initdb", *options, "--pgdata", data], check=True, stdout=subprocess.DEVNULL, **run)
-    # A process group of its own: Ctrl-C at a terminal must not stop the database before the workers have drained.
-    server = subprocess.Popen(
-        [programs / "postgres", *_options(sockets, data)], process_group=0, preexec_fn=_die_with_parent, **run
-    )
+    if not (data / "PG_VERSION").exists():
+        options = ["--auth=trust", "--encoding=UTF8", "--locale=C", "--username=postgres", *["--no-sync"] * (not keep)]
+        subprocess.run([programs / "initdb", *options, "--pgdata", data], check=True, stdout=subprocess.DEVNULL, **run)
+    server = _Server([programs / "postgres", *_options(sockets, data)], run)
     try:
         conninfo = make_conninfo(host=str(sockets), user="postgres", dbname="postgres")
-        wait_until_ready(server, conninfo)
+        wait_until_ready(server.process, conninfo)
+        server.watch()
         yield conninfo
     finally:
-        _stop(server)
+        # At once where the data are thrown away, so that there is nothing to write down first.
+        server.stop(signal.SIGINT if keep else signal.SIGQUIT)
+
+
+class _Server:
+    """A server process, and from `watch` on a new one whenever it dies."""
+
+    def __init__(self, command: list[str | Path], run: dict[str, Any]) -> None:
+        self._command, self._run = command, run
+        self._ending = threading.Event()
+        self._watcher: threading.Thread | None = None
+        self.process = self._start()
+
+    def _start(self) -> subprocess.Popen[bytes]:
+        # A process group of its own: Ctrl-C at a terminal must not stop the database before the workers have drained.
+        return subprocess.Popen(self._command, process_group=0, preexec_fn=_die_with_parent, **self._run)
+
+    def watch(self) -> None:
+        # The kernel ties a server to the thread that started it: this one lives until the end.
+        self._watcher = threading.Thread(target=self._replace, name="watch-postgres", daemon=True)
+        self._watcher.start()
+
+    def _replace(self) -> None:
+        while True:
+            code = self.process.wait()
+            # A new one refuses to start until the last backend of the old one has noticed that it is gone.
+            if self._ending.wait(_RESTART_AFTER_S):
+                return
+            print(f"PostgreSQL ended with exit code {code}; starting it again", file=sys.stderr, flush=True)
+            self.process = self._start()
+
+    def stop(self, how: signal.Signals) -> None:
+        self._ending.set()
+        _stop(self.process, how)
+        if self._watcher is not None:
+            self._watcher.join(_STOP_MAX_S)
+            _stop(self.process, how)  # one that was started at that very moment
 
 
 def _programs() -> Path:
@@ -141,10 +186,9 @@ def wait_until_ready(server: subprocess.Popen[bytes], conninfo: str) -> None:
             time.sleep(0.02)
 
 
-def _stop(server: subprocess.Popen[bytes]) -> None:
-    """Stop at once: the data are thrown away, so there is nothing to write down first."""
+def _stop(server: subprocess.Popen[bytes], how: signal.Signals) -> None:
     with suppress(ProcessLookupError):
-        server.send_signal(signal.SIGQUIT)
+        server.send_signal(how)
     try:
         server.wait(_STOP_MAX_S)
     except subprocess.TimeoutExpired:

@@ -42,7 +42,9 @@ def procedures_of(agency: str) -> Iterator[Procedure]:
 
 
 def fill(connection: Connection) -> None:
-    """Write the procedures of AGENCIES into an empty table."""
+    """Write the procedures of AGENCIES, unless some are there."""
+    if connection.execute("SELECT FROM procedures LIMIT 1").fetchone() is not None:
+        return
     with connection.cursor() as cursor, cursor.copy(f"COPY procedures ({_COLUMNS}) FROM STDIN") as copy:
         for agency in AGENCIES:
             for procedure in procedures_of(agency):

@@ -5,6 +5,7 @@ it Granian's workers and PostgreSQL. Whoever loses its parent stops by itself: t
 caller ends, a worker when the supervisor's ends, PostgreSQL by a signal from the kernel (Linux).
 """
 
+import fcntl
 import http.client
 import json
 import multiprocessing
@@ -43,6 +44,7 @@ _DRAIN_MAX_S = 5
 _STOP_MAX_S = 15.0
 _LOG_LINES_TOLD = 15
 _POLL_S = 0.02
+_COMPLETE = "complete"  # a file that says that everything of a first start is there
 _HEADER_BYTES_MAX = 64 * 1024  # of a request's line and headers together
 _HEADER_MAX_MS = 10_000
 
@@ -70,28 +72,30 @@ def serve(
     workers: int = 1,
     *,
     data: Path | None = None,
+    keep: Path | None = None,
     faults: dict[str, Fault] | None = None,
     tls: bool = False,
     ready: Callable[[Portal, Path], None] | None = None,
 ) -> None:
     """Serve on loopback until SIGINT or SIGTERM; must run in the main thread.
 
-    `data`: the folder to make the temporary folder in (the system's own). `faults`: what goes wrong from the start, by
-    system. `tls`: with a certificate of the authority made at start-up. `ready` is called from another thread, with
-    the portal and its temporary folder, when the portal answers; without it they are printed for a person. UsageError
-    for a port in use.
+    `data`: the folder to make the temporary folder in (the system's own). `keep`: a folder to use instead and to leave
+    behind, with database, accounts and authorities, for the next portal that is given it. `faults`: what goes wrong
+    from the start, by system. `tls`: with a certificate of the authority made at start-up. `ready` is called from
+    another thread, with the portal and its folder, when the portal answers; without it they are printed for a person.
+    UsageError for a port in use.
     """
     signal.signal(signal.SIGTERM, _leave)
     port = _claim(port)
-    with _temporary_folder(data) as folder, ThreadPoolExecutor(1) as side:
+    with kept_folder(keep) if keep else _temporary_folder(data) as folder, ThreadPoolExecutor(1) as side:
         hierarchy = side.submit(pki.make_hierarchy, folder / keys.PKI_FOLDER)
-        with postgres.database(folder) as conninfo:
-            known = keys.make(conninfo)
-            keys.write(known, folder)
+        with postgres.database(folder, keep=keep is not None) as conninfo:
+            known = keys.make(conninfo, folder)
             Faults(folder).set(faults or {})
             with psycopg.connect(conninfo) as connection:
                 procedures.fill(connection)
             hierarchy.result()
+            (folder / _COMPLETE).touch()
             root = str(folder / keys.PKI_FOLDER / "root.pem") if tls else ""
             portal = Portal(f"http{'s' * tls}://{HOST}:{port}", known.admin_token, os.getpid(), root)
             announce = ready or _print_for_person
@@ -106,6 +110,7 @@ def running(
     workers: int = 1,
     port: int = 0,
     data: Path | None = None,
+    keep: Path | None = None,
     faults: dict[str, Fault] | None = None,
     tls: bool = False,
 ) -> Iterator[Portal]:
@@ -117,6 +122,7 @@ def running(
     ready_read, ready_write = os.pipe()
     command = [sys.executable, "-m", "staging", "--port", str(port), "--workers", str(workers)]
     command += ["--ready-fd", str(ready_write), *(["--data", str(data)] if data else []), *["--tls"] * tls]
+    command += ["--keep", str(keep)] if keep else []
     paths = [str(Path(__file__).parents[1]), os.environ.get("PYTHONPATH", "")]
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, paths))}
     with log.open("ab") as output:
@@ -142,6 +148,8 @@ def running(
         yield portal
     finally:
         _stop(supervisor, folder)
+        if folder is not None and keep is None:
+            shutil.rmtree(folder, ignore_errors=True)
 
 
 def stop_when_orphaned() -> None:
@@ -196,6 +204,25 @@ def _temporary_folder(data: Path | None) -> Iterator[Path]:
         shutil.rmtree(folder, ignore_errors=True)
 
 
+@contextmanager
+def kept_folder(folder: Path) -> Iterator[Path]:
+    """A folder for one portal at a time; made when it is not there, and never removed."""
+    try:
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        if not (folder / _COMPLETE).exists() and any(folder.iterdir()):
+            raise UsageError(f"folder {folder}: not one that a portal left behind whole; expected one, or an empty one")
+        lock = os.open(folder, os.O_RDONLY)
+    except OSError as error:
+        raise UsageError(f"folder {folder}: {error}; expected a folder to write in") from error
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        yield folder.resolve()
+    except BlockingIOError as error:
+        raise UsageError(f"folder {folder}: another portal uses it; expected one of its own") from error
+    finally:
+        os.close(lock)
+
+
 def _serve_http(port: int, workers: int, folder: Path, *, tls: bool) -> None:
     """Granian's main loop. Workers are spawned, not forked: this process has threads and a database to look after."""
     multiprocessing.set_start_method("spawn", force=True)
@@ -246,7 +273,7 @@ def _print_for_person(portal: Portal, _folder: Path) -> None:
         print(f"trust        {portal.ca}")
     print(f"admin token  {portal.admin_token}")
     print(f"accounts     citizen-000000, officer-H01, agency-H01; secret {secret}")
-    print("Ctrl-C stops it; everything it made is thrown away.", flush=True)
+    print("Ctrl-C stops it; what it made is thrown away, unless --keep named a folder.", flush=True)
 
 
 def _admin(portal: Portal, method: str, path: str, content: object) -> dict[str, Any]:
@@ -299,8 +326,6 @@ def _stop(supervisor: subprocess.Popen[bytes], folder: Path | None) -> None:
         supervisor.kill()
         supervisor.wait()
     _kill_left_over(supervisor.pid, folder)
-    if folder is not None:
-        shutil.rmtree(folder, ignore_errors=True)
 
 
 def _kill_left_over(group: int, folder: Path | None) -> None:
