@@ -119,13 +119,17 @@ class Watch:
     def __init__(self, rules: Sequence[Rule]) -> None:
         self._rules = rules
         self._settled: list[deque[tuple[float, Count]]] = [deque() for _ in rules]
-        self._overdue: dict[int, Sequence[int]] = {}
+        self._overdue: dict[str, Sequence[int]] = {}
 
-    def note(self, worker: int, at_s: float, settled: Sequence[Count], overdue: Sequence[int]) -> None:
+    def note(self, worker: str, at_s: float, settled: Sequence[Count], overdue: Sequence[int]) -> None:
         """At `at_s` a worker tells what it settled since it last told, and what is overdue: a figure for each rule."""
         for told, counted in zip(self._settled, settled, strict=True):
             told.append((at_s, Count(*counted)))
         self._overdue[worker] = overdue
+
+    def forget(self, worker: str) -> None:
+        """A worker is gone: what was overdue with it will never be told to have settled."""
+        self._overdue.pop(worker, None)
 
     def breach(self, now_s: float) -> Breach | None:
         """The first rule that is broken now: never before its whole window has passed, nor by one bad step alone."""

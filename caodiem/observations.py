@@ -15,7 +15,7 @@ import pyarrow.parquet as pq
 
 from caodiem.dossier import Outcome
 from caodiem.errors import UsageError
-from caodiem.files import write_table
+from caodiem.files import write_bytes, write_table
 from caodiem.plan import Plan
 
 _TEXT = pa.dictionary(pa.int32(), pa.string())
@@ -56,27 +56,35 @@ Row = tuple[object, ...]
 
 
 class Recorder:
-    """Writes rows as parts into a folder.
+    """Writes what executors have packed as parts into a folder, each with a number of its own.
 
     Each part is written beside its final name and then renamed, so a reader never meets half a part.
     """
 
-    def __init__(self, folder: Path, worker: str) -> None:
+    def __init__(self, folder: Path) -> None:
         folder.mkdir(parents=True, exist_ok=True)
         self._folder = folder
-        self._worker = worker
-        self._parts = 0
+        self._parts: dict[str, int] = {}
 
-    def write(self, rows: pa.Table, components: Sequence[Row] = ()) -> None:
-        """One part each of rows (columns as `SCHEMA`) and components (tuples as `COMPONENTS_SCHEMA`), if any."""
-        self._parts += 1
-        tables = {"observations": rows, "components": table_of(components, COMPONENTS_SCHEMA)}
-        for kind, table in tables.items():
-            if table.num_rows:
-                name = f"{kind}-{self._worker}-{self._parts:06d}.parquet"
-                # Parts live as long as the run; packing them tight would hold up whoever sends meanwhile.
-                words = [field.name for field in table.schema if pa.types.is_dictionary(field.type)]
-                write_table(table, self._folder / name, compression="none", dictionaries=words)
+    def write(self, worker: str, rows: bytes, components: bytes = b"") -> None:
+        """One part each of rows and components, as `packed` gives them; nothing for an empty one."""
+        number = self._parts[worker] = self._parts.get(worker, 0) + 1
+        for kind, content in (("observations", rows), ("components", components)):
+            if content:
+                write_bytes(content, self._folder / f"{kind}-{worker}-{number:06d}.parquet")
+
+
+def packed(table: pa.Table) -> bytes:
+    """Rows as a Parquet file in memory, to be sent or written; empty for no rows.
+
+    Parts live as long as the run; packing them tight would hold up whoever sends meanwhile.
+    """
+    if not table.num_rows:
+        return b""
+    sink = pa.BufferOutputStream()
+    words = [field.name for field in table.schema if pa.types.is_dictionary(field.type)]
+    pq.write_table(table, sink, compression="none", use_dictionary=words)
+    return sink.getvalue().to_pybytes()  # type: ignore[no-any-return]
 
 
 def table_of(rows: Sequence[Row], schema: pa.Schema = SCHEMA) -> pa.Table:

@@ -1,8 +1,7 @@
 """The plan: who does what when. One row a step; everything that executes a plan starts from this table.
 
 A plan is an Arrow table plus `PlanMeta`, kept in one Parquet file. Its rows stand in order of (due_s, arrival, step).
-Nothing here draws: `window`, `scale`, `hasten`, `only` and `stripe` choose rows and stretch time, so a plan comes of a
-plan.
+Nothing here draws: `window`, `scale`, `hasten` and `only` choose rows and stretch time, so a plan comes of a plan.
 """
 
 import hashlib
@@ -168,13 +167,6 @@ def only(plan: Plan, journeys: Collection[str]) -> Plan:
 def kept_at_scale(seed: int, dossier: np.ndarray, scale: float) -> np.ndarray:
     """Which dossiers (int64) belong to the sample of the country at `scale`; a boolean for each."""
     return uniform(seed, "thin", dossier) < scale
-
-
-def stripe(plan: Plan, index: int, count: int) -> pa.Table:
-    """The rows of worker `index` of `count`: every arrival belongs to exactly one stripe."""
-    if not 0 <= index < count:
-        raise ValueError(f"stripe {index} of {count}: expected 0 to {count - 1}")
-    return plan.table.filter(pa.array(plan.table["arrival"].to_numpy() % count == index))
 
 
 def _hash_rows(table: pa.Table) -> str:

@@ -3,12 +3,38 @@
 Settling needs only files, so it works as well for a replay whose workers are dead. Knows neither Locust nor gevent.
 """
 
+import fcntl
 import shutil
 from pathlib import Path
-from typing import Any
+from typing import IO, Any, Self
 
 from caodiem import observations, plan, run, summary
 from caodiem.errors import InvalidRun
+
+
+class Presence:
+    """That a process is at work on a replay: a lock beside the parts, which goes with the process however it ends.
+
+    So whoever finds itself the last one there knows that nobody else will close the accounts.
+    """
+
+    def __init__(self, lock: IO[bytes]) -> None:
+        self._lock = lock
+        fcntl.flock(lock, fcntl.LOCK_SH)
+
+    @classmethod
+    def beside(cls, execution: run.Execution) -> Self | None:
+        """None where the folder is not: on another machine that does not share it."""
+        return cls((execution.parts / "presence").open("wb")) if execution.parts.is_dir() else None
+
+    def is_last(self) -> bool:
+        """Whether no other process is at work there; ours counts no longer once this was asked."""
+        try:
+            fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            fcntl.flock(self._lock, fcntl.LOCK_UN)
+            return False
+        return True
 
 
 def clear(execution: run.Execution) -> None:
@@ -24,16 +50,23 @@ def settle(planned: plan.Plan, execution: run.Execution, info: dict[str, Any]) -
     """Write components, observations and, last, info; returns the arrivals by outcome.
 
     A step without a row becomes `lost` or takes the outcome that ended its journey (observations.close_accounts).
-    The parts go once everything is written. InvalidRun when the arrivals do not add up.
+    The parts go once everything is written. InvalidRun when the arrivals do not add up, or the disk does not take
+    them; then the parts stay.
     """
     rows, components = observations.read_parts(execution.parts)
     closed = observations.close_accounts(planned, rows)
     outcomes = summary.arrival_outcomes(closed)
     if sum(outcomes.values()) != planned.arrivals:
         raise InvalidRun(f"{execution.folder}: {outcomes} for {planned.arrivals} arrivals; expected them to add up")
-    observations.write(components, execution.components)
-    observations.write(closed, execution.observations)
-    run.write_json(execution.info, {**info, "arrivals": planned.arrivals, "arrival_outcomes": outcomes})
+    try:
+        observations.write(components, execution.components)
+        observations.write(closed, execution.observations)
+        run.write_json(execution.info, {**info, "arrivals": planned.arrivals, "arrival_outcomes": outcomes})
+    except OSError as error:
+        raise InvalidRun(
+            f"{execution.folder}: {error.strerror or error}; expected room for the accounts; "
+            f"the {rows.num_rows} rows written so far are in {execution.parts}"
+        ) from error
     progress_file(execution.folder).unlink(missing_ok=True)
     shutil.rmtree(execution.parts, ignore_errors=True)
     return outcomes

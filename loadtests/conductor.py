@@ -1,38 +1,46 @@
 """One replay inside Locust, from the checks before the first packet to the closed accounts and the exit code.
 
-Runs in the master, or in the one process of a replay without workers. Orders stripes to workers (share.py), which
-must run on this machine: they share its clock and its disk.
+Runs in the master, or in the one process of a replay without workers. Workers (share.py) ask it for an answer now and
+then; whoever asks gets orders, is told when second 0 is, and is granted leases of the plan, with their rows. What they
+observe comes as messages and is written here, so it survives them, and they need neither this machine's disk nor clock.
 """
 
 import os
-import socket
 import sys
-import time
+import uuid
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
+import gevent
 from gevent.event import Event
 from locust.env import Environment
-from locust.runners import STATE_MISSING, WORKER_REPORT_INTERVAL, MasterRunner
+from locust.runners import WORKER_REPORT_INTERVAL, MasterRunner
 from locust.stats import StatsEntry
 
 from caodiem import abort, part, plan, run, targets
 from caodiem.dossier import Outcome
-from caodiem.errors import CaodiemError, ExitCode, InvalidRun, SafetyError
+from caodiem.errors import CaodiemError, ExitCode, SafetyError
+from caodiem.observations import Recorder
 from caodiem.scenario import Scenario
-from loadtests import accounts, defaults, journeys, portals
+from loadtests import accounts, clock, defaults, journeys, portals
 from loadtests.board import Board
-from loadtests.client import Client
-from loadtests.share import BEGIN, END, HEALTH, ORDERS, THROUGH
+from loadtests.client import CONNECT_TIMEOUT_S, REQUEST_TIMEOUT_S, Client
+from loadtests.crew import Crew, Hand
+from loadtests.leases import LENGTH_S, Leases
+from loadtests.share import ANSWER, BEGIN, END, LEASE, ORDERS, PULSE, THROUGH, TOLD
 
 ADMIN_TOKEN = "CAODIEM_ADMIN_TOKEN"
 PARENT = "CAODIEM_PARENT_PID"
 # Later steps of journeys begun inside the window are sent until so long after the last would be due at the latest
 # if every answer came at once; what is not sent by then is lost.
 _DRAIN_S = 60.0
+# How long after the end of the draining an answer may still come: a connect and a request time-out.
+_GRACE_S = CONNECT_TIMEOUT_S + REQUEST_TIMEOUT_S
 _BEGIN_AFTER_S = 1.0
+# Workers that have not taken their orders so long after the pool was up come late.
+_ORDERS_WITHIN_S = 5.0
 _WORKERS_END_WITHIN_S = 5.0
 _INVALID = (Outcome.DROPPED, Outcome.LOST)
 
@@ -47,6 +55,12 @@ class Conductor:
         self._environment = environment
         self._runner = environment.runner
         self._options = environment.parsed_options
+        # Locust's master hears nobody while it waits for the pool of a worker that has gone: not for a second, then.
+        os.environ.setdefault("LOCUST_WAIT_FOR_WORKERS_REPORT_AFTER_RAMP_UP", "0.2")
+        self._forget()
+        self._runner.register_message(PULSE, self._note_pulse)
+        self._runner.register_message(TOLD, self._note_told)
+        self._runner.register_message(THROUGH, self._note_through)
         self._plan_file = defaults.plan_file(self._options.plan)
         asked = self._options
         self._part = part.parse(asked.window, asked.scale, asked.speed, asked.journeys)
@@ -58,14 +72,13 @@ class Conductor:
         self._host: str = environment.host
         targets.load().check(self._host, journeys.highest_second_per_s(self._plan.table))
         self._rules = abort.rules(self._options.abort, targets.is_loopback(urlsplit(self._host).hostname or ""))
+        self._arrivals = journeys.Arrivals(self._plan.table)
+        self._until_s = self._last_due_s() + _DRAIN_S
         self._announce()
         self._board: Board | None = None
         self._ended_s = 0.0
-        self._forget()
-        self._runner.register_message(THROUGH, self._note_through)
-        self._runner.register_message(HEALTH, self._note_health)
         environment.events.test_start.add_listener(self._start)
-        environment.events.spawning_complete.add_listener(self._begin)
+        environment.events.spawning_complete.add_listener(self._note_pool)
         environment.events.test_stop.add_listener(self._settle)
 
     def _announce(self) -> None:
@@ -89,15 +102,18 @@ class Conductor:
         if parent and os.getppid() != parent:
             self.conclude(ExitCode.INVALID, "the command that started the replay is gone")
         limit_s = self._options.run_time
-        if limit_s and self._begun_at and time.monotonic() - self._begun_at > limit_s:
+        if limit_s and self._has_begun and self._now_s > limit_s:
             self.conclude(ExitCode.INVALID, f"--run-time of {limit_s:g} s was over before the plan")
         if self._reason:
             return True
-        if not self._workers:
+        if not self._has_begun:
             return False
-        if self._workers.keys() - self._through - self._gone():
-            return False
-        return self._workers_have_reported()
+        self._lose_silent()
+        if not self._is_done:
+            self._is_done = self._crew.is_done or self._now_s > self._until_s + _GRACE_S
+            if self._is_done:
+                self._send_all(END)
+        return self._is_done and not self._crew.present and self._workers_have_reported()
 
     @property
     def host(self) -> str:
@@ -108,7 +124,7 @@ class Conductor:
         """The board of the replay that runs or ran last, and the seconds of the plan that have been played."""
         if self._board is None:
             return None
-        return self._board, time.monotonic() - self._begun_at if self._begun_at else self._ended_s
+        return self._board, self._now_s if self._has_begun else self._ended_s
 
     def conclude(self, code: ExitCode, reason: str) -> None:
         """End the replay early; the first reason given stands."""
@@ -116,141 +132,227 @@ class Conductor:
             self._reason, self._code = reason, code
             print(f"replay stopped: {reason}", file=sys.stderr)
 
+    @property
+    def _now_s(self) -> float:
+        return clock.monotonic() - self._epoch_s
+
+    @property
+    def _has_begun(self) -> bool:
+        return self._epoch_s < float("inf")
+
     def _forget(self) -> None:
+        self._replay = ""  # names the one under way
         self._reason = ""
         self._code = ExitCode.INVALID
-        self._workers: dict[int, str] = {}  # index of the stripe to Locust's name of the worker
-        self._through: set[int] = set()
+        self._crew = Crew(Leases(-float("inf")))
+        self._pool_up_at = self._epoch_s = float("inf")
+        self._is_done = False
         self._all_through = Event()
         self._last_through_at = 0.0
-        self._begun_at = 0.0
         self._execution: run.Execution | None = None
-        self._watch = abort.Watch(self._rules)
+        self._presence: accounts.Presence | None = None
         self._breach: abort.Breach | None = None
 
     def _start(self, **_: Any) -> None:
-        """Locust starts a test: check again, prepare the portal, order the stripes."""
+        """Locust starts a test: check again, prepare the portal; workers get their orders when they next ask."""
         self._environment.process_exit_code = int(ExitCode.INVALID)
-        self._started_at = time.monotonic()
+        self._started_at = clock.monotonic()
         try:
             if self._environment.host != self._host:
                 raise SafetyError(f"host {self._environment.host!r}: the run was checked for {self._host}; start anew")
-            workers = self._ready_workers()
             folder = self._options.observations or f"{self._plan_file.parent}/locust-{datetime.now(UTC):%Y%m%dT%H%M%SZ}"
-            self._execution = run.Execution(Path(folder))
+            self._execution = run.Execution(Path(folder).resolve())
             accounts.clear(self._execution)
+            self._presence = accounts.Presence.beside(self._execution)
+            self._recorder = Recorder(self._execution.parts)
             if not self._part.is_whole:
                 plan.write(self._plan, self._execution.plan)
-            self._order(workers)
+            self._watch = abort.Watch(self._rules)
+            client = Client(self._host, targets.load(), 1)
+            self._prepared = portals.load(self._options.portal, self._admin_token).prepare(self._plan, client.send)
+            client.close()
+            self._crew = Crew(Leases(self._arrivals.last_due_s))
+            self._replay = uuid.uuid4().hex
             if self._environment.web_ui:
                 self._board, self._ended_s = Board(self._plan, self._execution.parts, self._scenario()), 0.0
         except CaodiemError as error:
             self.conclude(error.exit_code, str(error))
+        except OSError as error:
+            self.conclude(ExitCode.INVALID, _in_words(error))
 
-    def _ready_workers(self) -> list[str]:
-        if not isinstance(self._runner, MasterRunner):
-            return ["local"]
-        clients = self._runner.clients
-        workers = [node.id for node in clients.ready + clients.spawning + clients.running]
-        elsewhere = [worker for worker in workers if worker.rpartition("_")[0] != socket.gethostname()]
-        if elsewhere:
-            raise InvalidRun(
-                f"workers {elsewhere}: expected all on {socket.gethostname()}; other machines have other clocks"
-            )
-        return workers
-
-    def _order(self, workers: list[str]) -> None:
+    def _orders(self, hand: Hand) -> dict[str, Any]:
         assert self._execution is not None
-        client = Client(self._host, targets.load(), 1)
-        prepared = portals.load(self._options.portal, self._admin_token).prepare(self._plan, client.send)
-        client.close()
-        self._workers = dict(enumerate(workers))
-        for index, worker in self._workers.items():
-            orders = {
-                "index": index,
-                "count": len(workers),
-                "plan": str((self._plan_file if self._part.is_whole else self._execution.plan).resolve()),
-                "parts": str(self._execution.parts.resolve()),
-                "host": self._host,
-                "pool": self._options.num_users or 1,
-                "greatest_lateness_s": self._options.greatest_lateness,
-                "until_s": self._last_due_s() + _DRAIN_S,
-                "abort_rules": [rule.text for rule in self._rules],
-                "portal": self._options.portal,
-                "prepared": prepared,
-            }
-            self._runner.send_message(ORDERS, orders, worker)
+        return {
+            "replay": self._replay,
+            "worker": hand.label,
+            "senders": self._crew.senders + 1,
+            "plan": str((self._plan_file if self._part.is_whole else self._execution.plan).resolve()),
+            "folder": str(self._execution.folder),
+            "host": self._host,
+            "pool": self._options.num_users or 1,
+            "greatest_lateness_s": self._options.greatest_lateness,
+            "until_s": self._until_s,
+            "abort_rules": [rule.text for rule in self._rules],
+            "portal": self._options.portal,
+            "prepared": self._prepared,
+            "info": self._known(),
+        }
+
+    def _note_pool(self, **_: Any) -> None:
+        """The pool is up. Later changes of it leave the replay alone."""
+        self._pool_up_at = min(self._pool_up_at, clock.monotonic())
+
+    def _note_pulse(self, msg: Any, **_: Any) -> None:
+        """A worker asks; what is answered depends on how far it is."""
+        told, answered_s = msg.data, clock.monotonic()
+        hand = self._crew.hands.get(told["worker"])
+        revoked_after_s = None
+        if hand is not None and told["replay"] == self._replay:
+            self._crew.heard(hand, told)
+            if hand.is_begun and not hand.is_through:
+                revoked_after_s = self._crew.take_part(told["worker"], self._now_s)
+        answer = {
+            "replay": self._replay,
+            "sent_s": told["sent_s"],
+            "answered_s": answered_s,
+            "revoked_after_s": revoked_after_s,
+            "workers": self._crew.senders,
+        }
+        self._runner.send_message(ANSWER, answer, msg.node_id)
+        if self._replay and not self._reason and not self._is_done:
+            self._go_on(told["worker"], hand, msg.node_id)
+        elif hand in self._crew.present:
+            self._runner.send_message(END, {}, msg.node_id)
+
+    def _go_on(self, worker: str, hand: Hand | None, node: str) -> None:
+        """The next thing for a worker that has asked: its orders, the beginning, leases."""
+        if hand is None:
+            self._runner.send_message(ORDERS, self._orders(self._crew.join(worker, node)), node)
+        elif not self._has_begun:
+            self._begin_when_ready()
+        elif hand.is_ordered and not hand.is_begun:
+            hand.is_begun = True
+            self._runner.send_message(BEGIN, {"replay": self._replay, "epoch_s": self._epoch_s}, node)
+            self._crew.take_part(worker, self._now_s)
+        else:
+            self._lose_silent()
+            # Not before a lease's length is left: by then everybody who is there has begun.
+            if self._now_s > -LENGTH_S / 2:
+                self._grant()
+
+    def _begin_when_ready(self) -> None:
+        waited_s = clock.monotonic() - self._pool_up_at
+        ready = waited_s >= 0 and all(hand.is_ordered for hand in self._crew.hands.values())
+        if ready or waited_s > _ORDERS_WITHIN_S:
+            self._epoch_s = clock.monotonic() + _BEGIN_AFTER_S
+
+    def _grant(self) -> None:
+        for hand, lease in self._crew.grant(self._now_s):
+            rows = journeys.packed(self._arrivals.of(lease))
+            self._runner.send_message(LEASE, {"replay": self._replay, "rows": rows}, hand.node)
+
+    def _lose_silent(self) -> None:
+        for hand in self._crew.lose_silent(self._now_s):
+            self._watch.forget(hand.label)
+            print(
+                f"worker {hand.label} is silent since second {self._now_s:.1f}: what it holds that is not due yet "
+                "goes to the others",
+                file=sys.stderr,
+                flush=True,
+            )
 
     def _last_due_s(self) -> float:
         nominal_s = journeys.nominal_due_s(self._plan.table)
         return max(self._plan.meta.length_s, float(nominal_s.max()) if len(nominal_s) else 0.0)
 
-    def _begin(self, **_: Any) -> None:
-        """The pool is up: the clock starts. Later changes of the pool leave it alone."""
-        if self._begun_at or not self._workers:
-            return
-        self._begun_at = time.monotonic() + _BEGIN_AFTER_S
-        self._runner.send_message(BEGIN, {"epoch_s": self._begun_at})
-
-    def _note_through(self, environment: Environment, msg: Any, **_: Any) -> None:
-        report = msg.data
-        if report["halted"]:
-            self.conclude(ExitCode.SAFETY, report["halted"])
-        elif not report["drained"]:
-            self.conclude(ExitCode.INVALID, "stopped before the plan's end")
-        self._through.add(report["index"])
-        self._last_through_at = time.monotonic()
-        if self._through >= self._workers.keys():
-            self._all_through.set()
-
-    def _note_health(self, environment: Environment, msg: Any, **_: Any) -> None:
-        """What a worker tells once a second; a broken rule ends the sending at once, and the run with it."""
+    def _note_told(self, msg: Any, **_: Any) -> None:
+        """Once a second: rows, to be written, and figures, to be held against the abort rules."""
         told = msg.data
-        self._watch.note(told["index"], told["at_s"], told["settled"], told["overdue"])
-        if self._reason:
+        if told["replay"] != self._replay:
             return
-        self._breach = self._watch.breach(told["at_s"])
-        if self._breach is not None:
-            self.conclude(ExitCode.SAFETY, str(self._breach))
-            self._runner.send_message(END, {})
+        hand = self._crew.hands[told["worker"]]
+        try:
+            written = (hand.label, told["rows"], told["components"])
+            gevent.get_hub().threadpool.apply(self._recorder.write, written)
+        except OSError as error:
+            self._stop_sending(ExitCode.INVALID, _in_words(error))
+        self._watch.note(hand.label, told["at_s"], told["settled"], told["overdue"])
+        if not self._reason:
+            self._breach = self._watch.breach(told["at_s"])
+            if self._breach is not None:
+                self._stop_sending(ExitCode.SAFETY, str(self._breach))
 
-    def _gone(self) -> set[int]:
-        """The stripes whose worker died: what it held is lost."""
-        if not isinstance(self._runner, MasterRunner):
-            return set()
-        alive = {node.id for node in self._runner.clients.all if node.state != STATE_MISSING}
-        return {index for index, worker in self._workers.items() if worker not in alive}
+    def _note_through(self, msg: Any, **_: Any) -> None:
+        report = msg.data
+        if report["replay"] != self._replay:
+            return
+        hand = self._crew.hands[report["worker"]]
+        self._crew.note_clock(hand, report["clock"])
+        self._crew.leave(report["worker"], self._now_s)
+        if report["halted"]:
+            self._stop_sending(ExitCode.SAFETY, report["halted"])
+        self._last_through_at = clock.monotonic()
+        if not self._crew.present:
+            self._all_through.set()
+        elif not self._is_done and not self._reason:
+            self._grant()
+
+    def _stop_sending(self, code: ExitCode, reason: str) -> None:
+        """End the replay early and every worker's sending at once."""
+        self.conclude(code, reason)
+        self._send_all(END)
+
+    def _send_all(self, message: str) -> None:
+        for hand in self._crew.present:
+            self._runner.send_message(message, {}, hand.node)
 
     def _workers_have_reported(self) -> bool:
         """Workers tell their last statistics some seconds after their last request; Locust drops what comes late."""
         if not isinstance(self._runner, MasterRunner):
             return True
-        return time.monotonic() - self._last_through_at > WORKER_REPORT_INTERVAL + 1
+        return clock.monotonic() - self._last_through_at > WORKER_REPORT_INTERVAL + 1
 
     def _note_progress(self) -> None:
-        if self._execution is not None and self._begun_at:
-            played_s = min(max(time.monotonic() - self._begun_at, 0.0), self._plan.meta.length_s)
-            run.write_json(accounts.progress_file(self._execution.folder), {"played_s": played_s})
+        if self._execution is not None and self._has_begun:
+            played_s = min(max(self._now_s, 0.0), self._plan.meta.length_s)
+            try:
+                run.write_json(accounts.progress_file(self._execution.folder), {"played_s": played_s})
+            except OSError as error:
+                self._stop_sending(ExitCode.INVALID, _in_words(error))
 
     def _settle(self, **_: Any) -> None:
         """The test has stopped, whatever the reason: get the last rows from the workers and close the accounts."""
-        if self._execution is None:
-            self._environment.process_exit_code = int(self._code)
-            self._forget()
-            return
-        waiting = self._workers.keys() - self._through - self._gone()
-        if waiting:
-            self._runner.send_message(END, {})
-            self._all_through.wait(_WORKERS_END_WITHIN_S)
-        self._look_for_the_last_time()
-        execution = self._execution
-        gone = sorted(self._gone() - self._through)
-        if gone:
-            self.conclude(ExitCode.INVALID, f"workers of stripes {gone} are gone")
-        outcomes = accounts.settle(self._plan, execution, self._info())
-        self._environment.process_exit_code = self._exit_code(outcomes)
-        print(accounts.in_words(execution), file=sys.stderr)
+        if self._replay and self._execution is not None:
+            if not self._is_done:
+                self.conclude(ExitCode.INVALID, "stopped before the plan's end")
+            if self._crew.present:
+                self._send_all(END)
+                self._all_through.wait(_WORKERS_END_WITHIN_S)
+            self._judge_clocks()
+            self._look_for_the_last_time()
+        self._environment.process_exit_code = self._close()
         self._forget()
+
+    def _judge_clocks(self) -> None:
+        for hand in self._crew.hands.values():
+            if hand.clock is not None and hand.clock["error_s_max"] > clock.GREATEST_ERROR_S:
+                self.conclude(
+                    ExitCode.INVALID,
+                    f"the clock of worker {hand.label} may be off by {hand.clock['error_s_max']:.4f} s: "
+                    f"expected at most {clock.GREATEST_ERROR_S:g} s",
+                )
+
+    def _close(self) -> int:
+        """Close the accounts; returns the exit code."""
+        if self._execution is None:
+            return int(self._code)
+        try:
+            outcomes = accounts.settle(self._plan, self._execution, self._info())
+        except CaodiemError as error:
+            print(f"error: {error}", file=sys.stderr, flush=True)
+            return int(self._code if self._reason else error.exit_code)
+        print(accounts.in_words(self._execution), file=sys.stderr, flush=True)
+        return self._exit_code(outcomes)
 
     def _look_for_the_last_time(self) -> None:
         """The parts go when the accounts are closed; what the page shows afterwards is what it sees now."""
@@ -271,8 +373,8 @@ class Conductor:
         # As stock Locust does: any failure makes the exit code 1, or what --exit-code-on-error says.
         return 0 if outcomes[Outcome.OK] == self._plan.arrivals else int(self._options.exit_code_on_error)
 
-    def _info(self) -> dict[str, Any]:
-        stats = self._environment.stats
+    def _known(self) -> dict[str, Any]:
+        """What is known of the replay before it begins."""
         return {
             "executor": "locust",
             "target": _without_userinfo(self._host),
@@ -281,15 +383,26 @@ class Conductor:
             "portal": self._options.portal,
             "pool": self._options.num_users or 1,
             "greatest_lateness_s": self._options.greatest_lateness,
-            "workers": len(self._workers),
-            "wall_s": time.monotonic() - self._started_at,
+            "abort_rules": [rule.text for rule in self._rules],
+        }
+
+    def _info(self) -> dict[str, Any]:
+        stats = self._environment.stats
+        return {
+            **self._known(),
+            "workers": len(self._crew.hands),
+            "by_worker": [hand.as_json() for hand in self._crew.hands.values()],
+            "wall_s": clock.monotonic() - self._started_at,
             "reached_end": not self._reason,
             "stopped_because": self._reason or None,
             "stopped_for_safety": bool(self._reason) and self._code is ExitCode.SAFETY,
-            "abort_rules": [rule.text for rule in self._rules],
             "abort_rule_broken": self._breach.as_json() if self._breach is not None else None,
             "locust_statistics": [_figures(entry) for entry in [*stats.entries.values(), stats.total]],
         }
+
+
+def _in_words(error: OSError) -> str:
+    return f"{error.filename or 'the disk'}: {error.strerror or error}"
 
 
 def _without_userinfo(host: str) -> str:

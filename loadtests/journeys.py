@@ -1,17 +1,18 @@
 """A plan's rows as journeys: steps in order, and the state that one step leaves for the next.
 
-Reads the plan in slices; knows no HTTP and no clock. What a step asks of a portal stands in portals/.
+Rows travel from the master to workers as bytes, a lease at a time. Knows no HTTP and no clock. What a step asks of a
+portal stands in portals/.
 """
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 import pyarrow as pa
 
 from caodiem import plan as plans
+from loadtests.leases import Lease
 
 # A slice is decoded while the clock runs: 2,048 rows take about a millisecond.
 _SLICE_ROWS = 2048
@@ -50,15 +51,48 @@ class Journey:
         return self.steps[self.position + 1] if self.position + 1 < len(self.steps) else None
 
 
-def of_stripe(path: Path, index: int, count: int) -> Iterator[Journey]:
-    """The journeys of stripe `index` of `count`, in order of due: every arrival belongs to exactly one stripe."""
-    return (journey for journey in read(path) if journey.arrival % count == index)
+class Arrivals:
+    """A plan's rows (columns as plan.SCHEMA, a journey's together, in order of due), from which leases are cut."""
+
+    def __init__(self, table: pa.Table) -> None:
+        self._table = table.combine_chunks()
+        self._first = np.flatnonzero(table["step"].to_numpy() == 0)
+        self._due_s = table["due_s"].to_numpy()[self._first]
+        self._steps = np.diff(np.append(self._first, table.num_rows))
+
+    @property
+    def last_due_s(self) -> float:
+        """When the last arrival is due; -inf when there is none."""
+        return float(self._due_s[-1]) if len(self._due_s) else -np.inf
+
+    def of(self, lease: Lease) -> pa.Table:
+        """The rows of the arrivals that a lease is for."""
+        begin, end = np.searchsorted(self._due_s, [lease.from_s, lease.to_s])
+        if begin == end:
+            return self._table.slice(0, 0)
+        chosen = np.arange(begin, end) % lease.modulus == lease.residue
+        rows = self._table.slice(self._first[begin], self._steps[begin:end].sum())
+        return rows.filter(pa.array(np.repeat(chosen, self._steps[begin:end])))
 
 
-def read(path: Path) -> Iterator[Journey]:
-    """Every journey of a plan in order of due. A journey's rows stand together, because they share `due_s`."""
+def packed(rows: pa.Table) -> bytes:
+    """Rows of a plan as bytes, in slices that are quickly decoded."""
+    sink = pa.BufferOutputStream()
+    with pa.ipc.new_stream(sink, rows.schema) as writer:
+        writer.write_table(rows, max_chunksize=_SLICE_ROWS)
+    return sink.getvalue().to_pybytes()
+
+
+def unpacked(content: bytes) -> Iterator[Journey]:
+    """The journeys of rows that were packed, decoded a slice at a time, when it is their turn."""
+    with pa.ipc.open_stream(content) as reader:
+        yield from of_rows(reader)
+
+
+def of_rows(batches: Iterable[pa.RecordBatch]) -> Iterator[Journey]:
+    """Every journey in order of due. A journey's rows stand together, because they share `due_s`."""
     journey: Journey | None = None
-    for arrival, number, name, operation, agency, system, dossier, items, due_s, think_s in _rows(path):
+    for arrival, number, name, operation, agency, system, dossier, items, due_s, think_s in _rows(batches):
         if journey is None or journey.arrival != arrival:
             if journey is not None:
                 yield journey
@@ -89,8 +123,10 @@ def nominal_due_s(table: pa.Table) -> np.ndarray:
     return np.asarray(table["due_s"].to_numpy() + so_far_s - np.repeat(before_s, lengths), dtype=np.float64)
 
 
-def _rows(path: Path) -> Iterator[tuple[int, int, str, str, str, str, int, int, float, float]]:
-    for batch in plans.slices(path, rows=_SLICE_ROWS):
+def _rows(
+    batches: Iterable[pa.RecordBatch],
+) -> Iterator[tuple[int, int, str, str, str, str, int, int, float, float]]:
+    for batch in batches:
         yield from zip(*(_values(batch.column(name)) for name in plans.SCHEMA.names), strict=True)
 
 

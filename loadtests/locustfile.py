@@ -12,7 +12,7 @@ import gevent
 from locust import LoadTestShape, User, events, task
 from locust.argument_parser import LocustArgumentParser
 from locust.env import Environment
-from locust.runners import WorkerRunner
+from locust.runners import MasterRunner, WorkerRunner
 
 from caodiem import abort
 from caodiem.errors import CaodiemError, ExitCode
@@ -80,14 +80,18 @@ def begin(environment: Environment, **_: Any) -> None:
     """Check everything that can be checked before the first packet; end with the error's exit code."""
     global _conductor, _share
     assert environment.parsed_options is not None
-    _share = Share(environment)
-    if isinstance(environment.runner, WorkerRunner):
+    if not isinstance(environment.runner, MasterRunner):
+        _share = Share(environment)
+    if not isinstance(environment.runner, WorkerRunner):
+        try:
+            _conductor = Conductor(environment)
+        except CaodiemError as error:
+            print(f"error: {error}", file=sys.stderr)
+            sys.exit(int(error.exit_code))
+    if _share is not None:
+        _share.start()
+    if _conductor is None:
         return
-    try:
-        _conductor = Conductor(environment)
-    except CaodiemError as error:
-        print(f"error: {error}", file=sys.stderr)
-        sys.exit(int(error.exit_code))
     if environment.web_ui is not None:
         dashboard.install(environment.web_ui, _conductor.host, _conductor.look)
     if environment.parsed_options.headless:
@@ -105,10 +109,10 @@ class Visitor(User):
         self.wait()
 
     def wait_time(self) -> float:
-        """Never returns: Locust's own turn between two tasks takes as long as a third of a request."""
+        """Does not return: Locust's own turn between two tasks takes as long as a third of a request."""
         assert _share is not None
-        while True:
-            _share.perform(_share.take())
+        _share.visit()
+        return 0.0
 
     @task
     def perform(self) -> None:

@@ -35,33 +35,65 @@ class Bound:
         """The earliest moment, from now on, at which one more step may be started."""
         return max(now_s, self._starts_s[0] + self._within_s) if len(self._starts_s) == self._most else now_s
 
+    def change(self, rate_per_s: float) -> None:
+        """From now on another rate: a worker's share of the top rate follows how many workers there are."""
+        most = max(math.floor(rate_per_s), 1)
+        if most != self._most:
+            self._most, self._starts_s = most, deque(self._starts_s, maxlen=most)
+        self._within_s = max(1 / rate_per_s, 1.0)
+
     def note(self, start_s: float) -> None:
         """A step is started at `start_s`."""
         self._starts_s.append(start_s)
 
 
+class _Firsts(Generic[State]):
+    """First steps of one lease, in order of due, up to `until_s`."""
+
+    def __init__(self, dues: Iterator[Due[State]]) -> None:
+        self.dues = dues
+        self.until_s = math.inf
+
+
 class Pacer(Generic[State]):
-    """Merges first steps, read in order of due from the plan, with later steps, which fall due as journeys go on.
+    """Merges first steps, read in order of due from leases, with later steps, which fall due as journeys go on.
 
     Later steps wait on a heap, so fifty thousand thinking journeys cost heap entries and nothing else. First steps
-    stay in their iterator until they are due, so the plan need not fit in memory.
+    stay in their iterator until they are due: of each lease one stands on the heap, for all of them.
     """
 
-    def __init__(self, firsts: Iterator[Due[State]], greatest_lateness_s: float) -> None:
+    def __init__(self, greatest_lateness_s: float) -> None:
         self.greatest_lateness_s = greatest_lateness_s
-        self._firsts = firsts
-        self._first = next(firsts, None)
-        self._later: list[tuple[float, int, State]] = []
-        self._put = 0  # breaks ties: of two steps due at the same time the one put back first goes first
+        self._heap: list[tuple[float, int, State, _Firsts[State] | None]] = []
+        self._put = 0  # breaks ties: of two steps due at the same time the one put first goes first
         # When the next step falls due; infinite while nothing is known to come.
-        self.next_due_s = self._first[0] if self._first is not None else math.inf
+        self.next_due_s = math.inf
+
+    def add(self, dues: Iterator[Due[State]]) -> None:
+        """The first steps of one more lease, in order of due."""
+        self._advance(_Firsts(dues))
+        self._look()
+
+    def revoke(self, after_s: float) -> None:
+        """Forget every first step that is due after `after_s`, whichever lease it is of."""
+        kept = []
+        for entry in self._heap:
+            firsts = entry[3]
+            if firsts is not None:
+                firsts.until_s = min(firsts.until_s, after_s)
+            if firsts is None or entry[0] <= after_s:
+                kept.append(entry)
+        heapq.heapify(kept)
+        self._heap = kept
+        self._look()
 
     def put_back(self, finished_s: float, think_s: float, state: State) -> float:
         """A step of a journey has finished and the next follows `think_s` later; returns when that is due."""
         due_s = finished_s + think_s
         self._put += 1
-        heapq.heappush(self._later, (due_s, self._put, state))
-        self.next_due_s = min(self.next_due_s, due_s)
+        heapq.heappush(self._heap, (due_s, self._put, state, None))
+        if due_s < self.next_due_s:
+            self.next_due_s = due_s
         return due_s
 
     def take(self, now_s: float) -> tuple[list[Due[State]], list[Due[State]]]:
@@ -74,17 +106,21 @@ class Pacer(Generic[State]):
         return release, drop
 
     def _pop(self) -> Due[State]:
-        first, later = self._first, self._later
-        due: Due[State]
-        if later and (first is None or later[0][0] < first[0]):
-            due_s, _, state = heapq.heappop(later)
-            due = due_s, state
-        else:
-            assert first is not None
-            due = first
-            self._first = first = next(self._firsts, None)
-            if first is not None and first[0] < due[0]:
-                raise ValueError(f"first steps out of order: due {first[0]:g} s after {due[0]:g} s")
-        first_s = first[0] if first is not None else math.inf
-        self.next_due_s = min(first_s, later[0][0]) if later else first_s
-        return due
+        due_s, _, state, firsts = heapq.heappop(self._heap)
+        if firsts is not None:
+            self._advance(firsts, due_s)
+        self._look()
+        return due_s, state
+
+    def _advance(self, firsts: _Firsts[State], behind_s: float = -math.inf) -> None:
+        """Put the next first step of a lease on the heap, if there is one."""
+        due = next(firsts.dues, None)
+        if due is None or due[0] > firsts.until_s:
+            return
+        if due[0] < behind_s:
+            raise ValueError(f"first steps out of order: due {due[0]:g} s after {behind_s:g} s")
+        self._put += 1
+        heapq.heappush(self._heap, (due[0], self._put, due[1], firsts))
+
+    def _look(self) -> None:
+        self.next_due_s = self._heap[0][0] if self._heap else math.inf

@@ -1,38 +1,47 @@
-"""One worker's share of a replay at work: a greenlet that paces, a pool that sends, a recorder that writes.
+"""One worker's share of a replay at work: a greenlet that paces, a pool that sends, another that tells what came of it.
 
 This is where the clock and the sleeping are; what is due and what is too late is the pacer's business. Knows gevent,
 but not Locust: the pool's users are handed in by locustfile.py, and what they did is told to `on_request`.
 """
 
 import gc
+import math
 import sys
-import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
+from typing import NamedTuple
 
 import gevent
 from gevent.event import Event
 from gevent.lock import BoundedSemaphore
 from gevent.queue import SimpleQueue
 
-from caodiem import abort
+from caodiem import abort, observations
 from caodiem.dossier import Outcome
 from caodiem.errors import SafetyError
-from caodiem.observations import Recorder
-from loadtests.client import CONNECT_TIMEOUT_S, REQUEST_TIMEOUT_S, Client
+from loadtests import clock
+from loadtests.client import Client
 from loadtests.journeys import Journey
+from loadtests.leases import FENCE_S
 from loadtests.ledger import Held, Ledger
 from loadtests.pacer import Bound, Pacer, is_too_late
 from loadtests.portals import Answer, Portal
 
 _NAN = float("nan")
-_WRITE_EVERY_S = 1.0
+_TELL_EVERY_S = 1.0
 _SWITCH_INTERVAL_S = 2e-4
-# How long after the end of the draining an answer may still come: a connect and a request time-out.
-_GRACE_S = CONNECT_TIMEOUT_S + REQUEST_TIMEOUT_S
 # (method, operation, service time in seconds, bytes of the body, what went wrong or "")
 OnRequest = Callable[[str, str, float, int, str], None]
-# (seconds played, what each abort rule counts of the steps settled since, how many it finds overdue)
-OnHealth = Callable[[float, list[abort.Count], list[int]], None]
+
+
+class Told(NamedTuple):
+    """What a worker tells of the time since it last told: rows and components packed (observations.packed), the
+    seconds played, what each abort rule counts of the steps settled, how many it finds overdue."""
+
+    rows: bytes
+    components: bytes
+    at_s: float
+    settled: list[abort.Count]
+    overdue: list[int]
 
 
 # A step that the pacer has handed out, waiting for one of the pool: when it was due, when handed out, whose it is.
@@ -40,9 +49,10 @@ Released = tuple[float, float, Journey]
 
 
 class Swarm:
-    """Seconds are counted from `epoch_s`, the moment of the monotonic clock that is the window's start.
+    """Seconds are counted from `epoch_s`, the moment of this machine's clock that is the window's start.
 
-    `until_s` ends the draining: steps that fall due later are never sent, and the accounts call them lost.
+    `until_s` ends the draining: steps that fall due later are never sent, and the accounts call them lost. Nothing is
+    sent while the master is silent: arrivals that are not due yet may have gone to others by then (leases.py).
     """
 
     def __init__(
@@ -50,49 +60,69 @@ class Swarm:
         pacer: Pacer[Journey],
         portal: Portal,
         client: Client,
-        recorder: Recorder,
         ledger: Ledger,
         until_s: float,
         on_request: OnRequest,
         bound: Bound | None,
         rules: list[abort.Rule],
-        on_health: OnHealth,
+        on_told: Callable[[Told], None],
     ) -> None:
         self._pacer, self._portal, self._client = pacer, portal, client
-        self._recorder, self._ledger, self._until_s = recorder, ledger, until_s
-        self._on_request, self._on_health = on_request, on_health
+        self._ledger, self._until_s = ledger, until_s
+        self._on_request, self._on_told = on_request, on_told
         self._bound, self._rules = bound, rules
         self._turn = BoundedSemaphore(1)
         self._epoch_s = _NAN
+        self._fence_s = -math.inf
         self._queue: SimpleQueue[Released] = SimpleQueue()
         # When the steps that were handed out and not settled were due, by arrival: a journey has one at a time.
         self._open_due_s: dict[int, float] = {}
         self._wake = Event()
         self._asleep_until_s = 0.0
         self._pacing: gevent.Greenlet | None = None
-        self._writing: gevent.Greenlet | None = None
+        self._telling: gevent.Greenlet | None = None
         self._ended = Event()
-        self.drained = Event()
         self.halted: SafetyError | None = None
 
     @property
     def now_s(self) -> float:
-        return time.monotonic() - self._epoch_s
+        return clock.monotonic() - self._epoch_s
 
     @property
-    def is_begun(self) -> bool:
-        return self._pacing is not None
+    def is_idle(self) -> bool:
+        """Nothing is under way, and nothing that was leased so far will fall due before the end of the draining."""
+        return not self._open_due_s and self._pacer.next_due_s > self._until_s
 
     def begin(self, epoch_s: float) -> None:
-        """Start the clock: second 0 is when time.monotonic() says `epoch_s`."""
-        # What stays is kept out of garbage collections, and the writing thread gives the interpreter up 25 times as
+        """Start the clock: second 0 is when clock.monotonic() says `epoch_s`."""
+        # What stays is kept out of garbage collections, and the packing thread gives the interpreter up 25 times as
         # often as by default: together they take p99 of the lateness at 3,000 steps/s from about 20 to 5 ms.
         gc.collect()
         gc.freeze()
         sys.setswitchinterval(_SWITCH_INTERVAL_S)
         self._epoch_s = epoch_s
+        self._fence_s = clock.monotonic() + FENCE_S - epoch_s
         self._pacing = gevent.spawn(self._pace)
-        self._writing = gevent.spawn(self._write_now_and_then)
+        self._telling = gevent.spawn(self._tell_now_and_then)
+
+    def add(self, journeys: Iterable[Journey]) -> None:
+        """One more lease: journeys in order of due."""
+        self._pacer.add((journey.due_s, journey) for journey in journeys)
+        self._wake.set()
+
+    def revoke(self, after_s: float) -> None:
+        """Forget the journeys not begun that are due after `after_s`: they went to others while we were silent."""
+        self._pacer.revoke(after_s)
+
+    def renew(self, asked_s: float) -> None:
+        """The master has answered what was asked when clock.monotonic() said `asked_s`."""
+        self._fence_s = asked_s + FENCE_S - self._epoch_s
+        self._wake.set()
+
+    def share(self, rate_per_s: float) -> None:
+        """Send at most so many steps in any second from now on."""
+        if self._bound is not None:
+            self._bound.change(rate_per_s)
 
     def take(self) -> Released:
         """The next step that is due; blocks until there is one."""
@@ -114,13 +144,13 @@ class Swarm:
                 self._wake.set()
 
     def end(self) -> None:
-        """Stop pacing and write what is held; steps still under way are left to the accounts."""
+        """Stop pacing and tell what is held; steps still under way are left to the accounts."""
         self._ended.set()
-        if self._pacing is not None and self._writing is not None:
+        if self._pacing is not None and self._telling is not None:
             self._pacing.kill()
-            self._writing.join()
+            self._telling.join()
         self._client.close()
-        self._write(self._ledger.take())
+        self._tell()
 
     def _attempt(self, released: Released, host: str) -> None:
         if host != self._client.host:
@@ -164,18 +194,14 @@ class Swarm:
         """Release what is due, sleep until the next deadline; deadlines are absolute, so lateness never adds up."""
         while self.halted is None:
             now_s = self._release()
-            nothing_left = not self._open_due_s and self._pacer.next_due_s > self._until_s
-            if nothing_left or now_s > self._until_s + _GRACE_S:
-                break
-            self._asleep_until_s = self._pacer.next_due_s
+            self._asleep_until_s = self._pacer.next_due_s if now_s < self._fence_s else math.inf
             self._wake.clear()
             self._wake.wait(max(min(self._asleep_until_s - self.now_s, 1.0), 0))
-        self.drained.set()
 
     def _release(self) -> float:
         """Hand out what is due and drop what is too late; returns the time at which it was."""
         now_s = self.now_s
-        if self.halted is None and not self._ended.is_set():
+        if self.halted is None and not self._ended.is_set() and now_s < self._fence_s:
             release, drop = self._pacer.take(min(now_s, self._until_s))
             for due_s, journey in release:
                 self._open_due_s[journey.arrival] = due_s
@@ -187,16 +213,19 @@ class Swarm:
     def _drop(self, journey: Journey, due_s: float, released_s: float) -> None:
         self._ledger.record(journey, (due_s, released_s, _NAN, _NAN), Answer(Outcome.DROPPED, 0))
 
-    def _write_now_and_then(self) -> None:
-        # In a thread of the hub's pool, so that encoding and the disk do not hold the pacer up.
-        while not self._ended.wait(_WRITE_EVERY_S):
-            held, now_s = self._ledger.take(), self.now_s
-            overdue = [abort.count_overdue(rule, self._open_due_s.values(), now_s) for rule in self._rules]
-            settled = gevent.get_hub().threadpool.apply(self._write, (held,))
-            if self._rules:
-                self._on_health(now_s, settled, overdue)
+    def _tell_now_and_then(self) -> None:
+        while not self._ended.wait(_TELL_EVERY_S):
+            self._tell()
 
-    def _write(self, held: Held) -> list[abort.Count]:
+    def _tell(self) -> None:
+        held, now_s = self._ledger.take(), self.now_s
+        overdue = [abort.count_overdue(rule, self._open_due_s.values(), now_s) for rule in self._rules]
+        # In a thread of the hub's pool, so that packing does not hold the pacer up.
+        packed = gevent.get_hub().threadpool.apply(self._pack, (held,))
+        self._on_told(Told(packed[0], packed[1], now_s, packed[2], overdue))
+
+    def _pack(self, held: Held) -> tuple[bytes, bytes, list[abort.Count]]:
         rows = self._ledger.table(held)
-        self._recorder.write(rows, held.components)
-        return [abort.count(rule, rows) for rule in self._rules]
+        components = observations.table_of(held.components, observations.COMPONENTS_SCHEMA)
+        counted = [abort.count(rule, rows) for rule in self._rules]
+        return observations.packed(rows), observations.packed(components), counted

@@ -25,7 +25,7 @@ def watched(rule: abort.Rule, *told: tuple[float, int, int, int]) -> abort.Watch
     """A watch that one worker told (at_s, steps, bad, overdue)."""
     watch = abort.Watch([rule])
     for at_s, steps, bad, overdue in told:
-        watch.note(0, at_s, [abort.Count(steps, bad)], [overdue])
+        watch.note("w", at_s, [abort.Count(steps, bad)], [overdue])
     return watch
 
 
@@ -107,7 +107,7 @@ def test_the_window_slides() -> None:
     assert found is not None and (found.steps, found.bad) == (100, 8) and found.share == pytest.approx(0.08)
     assert "failures > 5% for 10 s" in str(found) and "8 of 100 steps (8.0%, at most 5.0%)" in str(found)
     for second in range(12, 22):
-        watch.note(0, float(second), [abort.Count(10, 0)], [0])
+        watch.note("w", float(second), [abort.Count(10, 0)], [0])
         assert (watch.breach(float(second)) is not None) == (second < 21)  # the bad second leaves after ten
 
 
@@ -128,7 +128,7 @@ def test_steps_that_are_overdue_break_a_rule_before_any_answer_comes() -> None:
     watch = watched(P95, (29.0, 10, 0, 0), (30.0, 0, 0, 5))
     found = watch.breach(30.0)
     assert found is not None and (found.steps, found.bad) == (15, 5)
-    watch.note(0, 31.0, [abort.Count(5, 5)], [0])  # answered at last: counted once
+    watch.note("w", 31.0, [abort.Count(5, 5)], [0])  # answered at last: counted once
     found = watch.breach(31.0)
     assert found is not None and (found.steps, found.bad) == (15, 5)
 
@@ -136,7 +136,7 @@ def test_steps_that_are_overdue_break_a_rule_before_any_answer_comes() -> None:
 def test_what_several_workers_tell_is_added_up() -> None:
     watch = abort.Watch([FAILURES, P95])
     for worker in range(4):
-        watch.note(worker, 30.0, [abort.Count(25, 1), abort.Count(25, 1)], [0, 1])
+        watch.note(str(worker), 30.0, [abort.Count(25, 1), abort.Count(25, 1)], [0, 1])
     found = watch.breach(30.0)
     assert found is not None and found.rule == P95.text
     assert (found.steps, found.bad) == (104, 8)

@@ -1,4 +1,4 @@
-"""The plan: its hash, its file, and the parts that window, scale and stripe choose."""
+"""The plan: its hash, its file, and the parts that window and scale choose."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -90,12 +90,3 @@ def test_scale_keeps_the_share_asked_for(planned: Planned) -> None:
     assert abs(thinned.arrivals - 5000) < 5 * np.sqrt(20_000 * 0.25 * 0.75)
     with pytest.raises(UsageError, match="expected more than 0 and at most 1"):
         plan.scale(thinned, 0)
-
-
-@given(st.integers(1, 9))
-def test_stripes_share_every_arrival_out_exactly_once(count: int) -> None:
-    whole = make_plan([n / 10 for n in range(50)], ("sign_in", "pay_fee"))
-    stripes = [plan.stripe(whole, index, count) for index in range(count)]
-    assert sum(stripe.num_rows for stripe in stripes) == whole.steps
-    arrivals = [set(stripe["arrival"].to_pylist()) for stripe in stripes]
-    assert sum(len(each) for each in arrivals) == len(set().union(*arrivals)) == whole.arrivals

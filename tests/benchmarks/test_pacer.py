@@ -49,7 +49,8 @@ def measure(
 def test_ours(benchmark: BenchmarkFixture, drawn: plan.Plan) -> None:
     def pace(dues_s: list[float], think_s: list[list[float]]) -> Released:
         firsts: Iterator[tuple[float, State]] = ((due_s, (arrival, 0)) for arrival, due_s in enumerate(dues_s))
-        pacer = Pacer(firsts, greatest_lateness_s=1.0)
+        pacer = Pacer[State](greatest_lateness_s=1.0)
+        pacer.add(firsts)
         released: Released = []
         while (now_s := pacer.next_due_s) < math.inf:
             release, drop = pacer.take(now_s)

@@ -1,29 +1,24 @@
-"""Journeys from a plan's file: nothing lost between slices, every arrival in one stripe."""
-
-import itertools
-from pathlib import Path
+"""Journeys from a plan's rows: nothing lost between slices, every arrival in one lease."""
 
 import numpy as np
+import pyarrow as pa
 import pytest
 
 from caodiem import plan
 from loadtests import journeys
+from loadtests.leases import Lease
 from tests.loadtests import replay_plans
 
 
 @pytest.fixture(scope="module")
-def written(tmp_path_factory: pytest.TempPathFactory) -> tuple[plan.Plan, Path]:
-    made = replay_plans.evenly(300, 10)  # 6,000 rows: several slices
-    path = tmp_path_factory.mktemp("plan") / "plan.parquet"
-    plan.write(made, path)
-    return made, path
+def made() -> plan.Plan:
+    return replay_plans.evenly(300, 10)  # 6,000 rows: several slices
 
 
-def test_journeys_hold_the_plans_rows_in_order(written: tuple[plan.Plan, Path]) -> None:
-    made, path = written
+def test_journeys_hold_the_plans_rows_in_order(made: plan.Plan) -> None:
     found = [
         (journey.arrival, *step[:2], journey.agency, journey.dossier, step.items, journey.due_s, step.think_s)
-        for journey in journeys.read(path)
+        for journey in journeys.unpacked(journeys.packed(made.table))
         for step in journey.steps
     ]
     names = ["arrival", "step", "operation", "agency", "dossier", "items", "due_s", "think_s"]
@@ -31,15 +26,20 @@ def test_journeys_hold_the_plans_rows_in_order(written: tuple[plan.Plan, Path]) 
 
 
 @pytest.mark.parametrize("count", [1, 3])
-def test_stripes_share_the_arrivals_out(written: tuple[plan.Plan, Path], count: int) -> None:
-    made, path = written
-    stripes = [[journey.arrival for journey in journeys.of_stripe(path, index, count)] for index in range(count)]
-    assert sorted(itertools.chain(*stripes)) == list(range(made.arrivals))
-    assert all(arrival % count == index for index, stripe in enumerate(stripes) for arrival in stripe)
+def test_leases_share_the_rows_out(made: plan.Plan, count: int) -> None:
+    arrivals = journeys.Arrivals(made.table)
+    leases = [part for from_s in range(10) for part in Lease(from_s, from_s + 1).split(count)]
+    parts = [arrivals.of(lease) for lease in leases]
+    assert max(part.num_rows for part in parts) - min(part.num_rows for part in parts) <= 10
+    order = [("due_s", "ascending"), ("arrival", "ascending"), ("step", "ascending")]
+    assert pa.concat_tables(parts).sort_by(order).equals(made.table)
+    assert arrivals.last_due_s == 2999 / 300
+    none = journeys.Arrivals(made.table.slice(0, 0))
+    assert none.last_due_s == -np.inf and none.of(leases[0]).num_rows == 0
 
 
-def test_a_journey_walks_through_its_steps(written: tuple[plan.Plan, Path]) -> None:
-    journey = next(journeys.read(written[1]))
+def test_a_journey_walks_through_its_steps(made: plan.Plan) -> None:
+    journey = next(journeys.of_rows(made.table.to_batches()))
     assert (journey.step.operation, journey.following and journey.following.operation) == ("sign_in", "file_dossier")
     journey.position = 2
     assert journey.following is None

@@ -117,7 +117,7 @@ import locust.main
 import gevent, resource, sys, time
 from pathlib import Path
 from caodiem.dossier import Outcome
-from caodiem.observations import Recorder
+from caodiem import plan
 from loadtests import journeys
 from loadtests.ledger import Ledger
 from loadtests.pacer import Pacer
@@ -140,16 +140,16 @@ class Portal:
         journey.token = f"a token of the usual length, about as long as this, for arrival {journey.arrival}"
         return Request("GET", "/", lambda status, body: None)
 
-firsts = ((journey.due_s, journey) for journey in journeys.read(folder / "plan.parquet"))
 ignore = lambda *_: None
-recorder = Recorder(folder / "parts", "w")
-swarm = Swarm(Pacer(firsts, 60.0), Portal(), Client(), recorder, Ledger("w"), 9999.0, ignore, None, [], ignore)
+swarm = Swarm(Pacer(60.0), Portal(), Client(), Ledger("w"), 9999.0, ignore, None, [], ignore)
 
 def visit():
     while True:
         swarm.perform(swarm.take(), Client.host)
 
 swarm.begin(time.monotonic())
+swarm.add(journeys.of_rows(plan.slices(folder / "plan.parquet")))
+swarm.renew(time.monotonic() + 3600)
 for _ in range(100):
     gevent.spawn(visit)
 while answered < int(sys.argv[2]):

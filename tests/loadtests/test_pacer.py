@@ -13,7 +13,9 @@ NOW_S = st.lists(st.floats(0, 120), max_size=20).map(sorted)
 
 
 def pacer_of(due_s: list[float], greatest_lateness_s: float = math.inf) -> Pacer[int]:
-    return Pacer(((due, number) for number, due in enumerate(due_s)), greatest_lateness_s)
+    pacer = Pacer[int](greatest_lateness_s)
+    pacer.add((due, number) for number, due in enumerate(due_s))
+    return pacer
 
 
 @given(DUE_S, NOW_S, st.floats(0, 10))
@@ -83,3 +85,39 @@ def test_a_bound_holds_up_nothing_below_its_rate() -> None:
 def test_a_plan_out_of_order_is_an_error() -> None:
     with pytest.raises(ValueError, match="out of order"):
         pacer_of([2.0, 1.0]).take(3.0)
+
+
+@given(st.lists(DUE_S, max_size=4), NOW_S)
+def test_leases_are_merged_in_order_of_due(leases: list[list[float]], now_s: list[float]) -> None:
+    pacer = Pacer[int](math.inf)
+    for lease in leases:
+        pacer.add((due_s, number) for number, due_s in enumerate(lease))
+    seen = [due[0] for now in [*now_s, 200.0] for due in pacer.take(now)[0]]
+    assert seen == sorted(due_s for lease in leases for due_s in lease)
+
+
+@given(DUE_S, DUE_S, st.floats(0, 100), st.floats(0, 50))
+def test_what_was_revoked_is_forgotten_and_what_was_put_back_is_not(
+    held: list[float], later: list[float], after_s: float, more_s: float
+) -> None:
+    pacer = pacer_of(held)
+    pacer.put_back(after_s, 1.0, -1)
+    pacer.revoke(after_s)
+    pacer.add((due_s, 1000 + number) for number, due_s in enumerate(later))
+    kept = [*(due_s for due_s in held if due_s <= after_s), after_s + 1.0, *later]
+    assert [due[0] for due in pacer.take(200.0)[0]] == sorted(kept)
+    # A later revocation brings nothing back.
+    pacer = pacer_of(held)
+    pacer.revoke(after_s)
+    pacer.revoke(after_s + more_s)
+    assert [due[0] for due in pacer.take(200.0)[0]] == [due_s for due_s in held if due_s <= after_s]
+
+
+def test_a_bounds_rate_may_change() -> None:
+    bound = Bound(4.0)
+    for start_s in (0.0, 0.1, 0.2):
+        bound.note(start_s)
+    bound.change(2.0)  # of those in the last second only two may be in any
+    assert bound.start_s(0.3) == 1.1
+    bound.change(4.0)
+    assert bound.start_s(0.3) == 0.3

@@ -36,24 +36,24 @@ class Portal:
     def request(self, journey):
         return Request("GET", "/", lambda status, body: None)
 
-class Recorder:
-    def write(self, rows, components): pass
-
-firsts = ((n / 100, Journey(n, "j", "H01", n, n / 100, [Step(0, "o", "s", 1, 0.0)])) for n in range(200))
+journeys = [Journey(n, "j", "H01", n, n / 100, [Step(0, "o", "s", 1, 0.0)]) for n in range(200)]
 bound = Bound(rate_per_s) if rate_per_s else None
 ignore = lambda *_: None
-swarm = Swarm(Pacer(firsts, 5.0), Portal(), Client(), Recorder(), Ledger("w"), 9.0, ignore, bound, [], ignore)
+swarm = Swarm(Pacer(5.0), Portal(), Client(), Ledger("w"), 9.0, ignore, bound, [], ignore)
 
 def visit():
     while True:
         swarm.perform(swarm.take(), Client.host)
 
 swarm.begin(time.monotonic())
+swarm.add(journeys)
+swarm.renew(time.monotonic() + 60)
 for _ in range(50):
     gevent.spawn(visit)
 gevent.sleep(0.5)
 get_original("time", "sleep")(1.0)
-swarm.drained.wait()
+while not swarm.is_idle:
+    gevent.sleep(0.05)
 within = max(sum(first <= each < first + 1.0 for each in sent_s) for first in sent_s)
 print(len(sent_s), within)
 """
