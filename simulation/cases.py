@@ -240,6 +240,10 @@ def draw_into(
         case.withdraws_s = to_office(case.withdrawn_s, opens_s, closes_s, begins_s)
         if not np.isnan(case.ready_s):
             case.ready_s = to_office(case.ready_s, opens_s, closes_s, begins_s)
+            if case.withdraws_s <= case.ready_s:
+                # Between its citizen's last step and the next opening.
+                case.ready_s = np.nan
+                count = write(rows, count, case, _IS_WITHDRAWN, case.withdrawn_s)
         case.received_s, case.asked_s, case.paused_s = 0.0, 0.0, 0.0
         _at_desk(case, rule, word, key, receive_s[agency[number]], handle_s[agency[number]], return_s[agency[number]])
     return count

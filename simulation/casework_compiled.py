@@ -6,7 +6,7 @@ filings in, days of events out. Its memory holds the cases under way, however lo
 
 Only what decides who is served next is an event of the heap: a case that comes to its desk, the end of a receipt, the
 end of the processing, an answer, and a finished case that goes to be returned. Whatever follows from one of these alone
-is written down with it, ahead of its time.
+is written down with it, ahead of its time; so no event is written down after the day on which it happens.
 """
 
 from collections.abc import Callable, Iterator
@@ -163,8 +163,6 @@ def _advance(
             tally[UNIT].on_time += took_s <= limits[1]
             end_s = _served(now_s, case.return_s, np.inf, front, tally[FRONT])
             count = _tell(rows, count, case, _RETURNED, to_wall(end_s, opens_s, begins_s))
-        elif (stage == _ANSWERED and case.answer_s == np.inf) or (stage == _PAID_UP and case.pay_s == np.inf):
-            count = _tell(rows, count, case, _STOPPED, case.last_s + limits[0])
         else:
             # The case goes to be handled, unless the processing has just ended: then to what follows it.
             service_s, follows = 0.0, _SETTLING
@@ -175,11 +173,9 @@ def _advance(
             elif stage == _ANSWERED:
                 service_s = case.handle_again_s
                 case.paused_s += now_s - case.asked_s
-                count = _tell(rows, count, case, _SUPPLEMENTED, case.last_s + case.answer_s)
             elif stage == _PAID_UP:
                 service_s, follows = case.settle_s, _FINISHING
                 case.paused_s += now_s - case.asked_s
-                count = _tell(rows, count, case, _OBLIGATION_PAID, case.last_s + case.pay_s)
             end_s = now_s
             if stage != _PROCESSED:
                 end_s = _served(now_s, service_s, case.withdraws_s, unit, tally[UNIT])
@@ -190,15 +186,22 @@ def _advance(
                 count = _tell(rows, count, case, _WITHDRAWN, max(case.withdrawn_s, wall_s))
             elif follows == _PROCESSING:
                 count = _tell(rows, count, case, _STARTED, wall_s)
-                next_s, then = min(end_s + case.processing_s, case.withdraws_s), _PROCESSED
+                next_s, then = end_s + case.processing_s, _PROCESSED
+                if case.withdraws_s <= next_s:
+                    count = _withdraw(rows, count, case, opens_s, begins_s)
+                    then = -1
             elif stage == _PROCESSED and case.supplements:
                 count = _tell(rows, count, case, _SUPPLEMENT_ASKED, wall_s)
-                next_s = _asked(end_s, case, case.answer_s, limits[0], opens_s, closes_s, begins_s)
-                then = _ANSWERED
+                count, next_s = _ask(
+                    rows, count, end_s, case, case.answer_s, _SUPPLEMENTED, limits[0], opens_s, closes_s, begins_s
+                )
+                then = _ANSWERED if next_s >= 0 else -1
             elif follows == _SETTLING and case.owes:
                 count = _tell(rows, count, case, _PAYMENT_DUE, wall_s)
-                next_s = _asked(end_s, case, case.pay_s, limits[0], opens_s, closes_s, begins_s)
-                then = _PAID_UP
+                count, next_s = _ask(
+                    rows, count, end_s, case, case.pay_s, _OBLIGATION_PAID, limits[0], opens_s, closes_s, begins_s
+                )
+                then = _PAID_UP if next_s >= 0 else -1
             else:
                 next_s, then = end_s, _FINISHES
         if then < 0:
@@ -224,11 +227,24 @@ def _served(now_s, service_s, leaves_s, free_s, tally):  # type: ignore[no-untyp
 
 
 @_function
-def _asked(now_s, case, after_s, term_s, opens_s, closes_s, begins_s):  # type: ignore[no-untyped-def]
-    """When the office learns of the citizen's answer, or that there was none within the term."""
+def _ask(
+    rows, count, now_s, case, after_s, answer, term_s, opens_s, closes_s, begins_s
+):  # type: ignore[no-untyped-def]  # fmt: skip
+    """Write how the citizen answers; returns the rows, and when the office learns of it, -1 when the case ends."""
     case.asked_s = now_s
-    answered_s = to_office(case.last_s + min(after_s, term_s), opens_s, closes_s, begins_s)
-    return min(max(answered_s, now_s), case.withdraws_s)
+    answered_s = case.last_s + min(after_s, term_s)
+    next_s = max(to_office(answered_s, opens_s, closes_s, begins_s), now_s)
+    if case.withdraws_s <= next_s:
+        return _withdraw(rows, count, case, opens_s, begins_s), -1.0
+    if after_s == np.inf:
+        return _tell(rows, count, case, _STOPPED, answered_s), -1.0
+    return _tell(rows, count, case, answer, answered_s), next_s
+
+
+@_function
+def _withdraw(rows, count, case, opens_s, begins_s):  # type: ignore[no-untyped-def]
+    """The citizen withdraws a case that takes no officer's time."""
+    return _tell(rows, count, case, _WITHDRAWN, max(case.withdrawn_s, to_wall(case.withdraws_s, opens_s, begins_s)))
 
 
 @_inlined
