@@ -101,7 +101,8 @@ def check(scenario: ScenarioFile, as_json: Json = False) -> None:
 def simulate(scenario: ScenarioFile, scale: Scale = 1.0, as_json: Json = False) -> None:
     """Project and simulate: the plan of the busiest window and the response times predicted for it.
 
-    A file with [arrivals] is a network of its own: its stations' waits, response times and utilisation.
+    A file with [arrivals] is a network of its own: its stations' waits, response times and utilisation. One with
+    [year] is a year of the whole country.
     """
     if stages.is_network(scenario):
         if scale != 1:
@@ -114,6 +115,16 @@ def simulate(scenario: ScenarioFile, scale: Scale = 1.0, as_json: Json = False) 
             from caodiem.report.network import lines
 
             print("\n".join([*lines(figures), str(ran.folder)]))
+        return
+    if stages.is_year(scenario):
+        with bars() as shown:
+            ran, figures = stages.simulate_year(scenario, scale, shown)
+        if as_json:
+            _print_json({"run": str(ran.folder), **figures})
+        else:
+            from caodiem.report.year import lines as told
+
+            print("\n".join([*told(figures), str(ran.folder)]))
         return
     inputs, made = stages.begin(scenario, scale)
     _announce(inputs, made, scale)

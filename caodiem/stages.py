@@ -7,6 +7,8 @@ they are used, so that a planner needs no Locust and a load generator no SimPy.
 import hashlib
 import os
 import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from datetime import date
 from pathlib import Path
@@ -23,9 +25,10 @@ from caodiem.progress import Bars
 from caodiem.scenario import Scenario, inputs
 from caodiem.scenario_file import Change, Problem, ScenarioError, load_document, load_sources, top_keys
 from caodiem.series import SeriesScenario
+from caodiem.year import YearScenario
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable
 
     from simulation.backtest import Foretold
     from simulation.calibration import Measured
@@ -41,6 +44,8 @@ def load_any(path: Path) -> Document:
     """A scenario of whatever kind its keys say."""
     if "series" in top_keys(path):
         return load_document(path, SeriesScenario)
+    if is_year(path):
+        return load_document(path, YearScenario)
     return _load_simulated(path)
 
 
@@ -68,20 +73,53 @@ def is_network(path: Path) -> bool:
     return "arrivals" in top_keys(path)
 
 
+def is_year(path: Path) -> bool:
+    """Whether the file is a year of the country: it has `[year]`."""
+    return "year" in top_keys(path)
+
+
+def simulate_year(path: Path, scale: float, bars: Bars) -> tuple[run.Run, dict[str, Any]]:
+    """Run a national year; its figures, also written to year.json beside a picture in a run's folder."""
+    from caodiem.report import year as pictures
+    from simulation import agencies, national
+
+    _check_scale(scale)
+    scenario = load_document(path, YearScenario)
+    known = agencies.load(path.parent / "agencies.csv", scenario)
+    made = run.create(path.stem, scenario.hash, {"scale": scale, "seed": scenario.seed})
+    run.write_json(made.scenario, _resolved(scenario, path))
+    with _ending(made):
+        figures = national.simulate(scenario, known, scale, bars.bar(scenario.title))
+        run.write_json(made.folder / "year.json", figures)
+        pictures.draw(figures, made.plots / "year.png")
+    return made, figures
+
+
+@contextmanager
+def _ending(made: run.Run) -> Iterator[None]:
+    """Say in the manifest how the work of the block ended."""
+    try:
+        yield
+    except (KeyboardInterrupt, Exception) as error:
+        run.finish(made, "interrupted" if isinstance(error, KeyboardInterrupt) else "failed", ExitCode.INVALID)
+        raise
+    run.finish(made, "finished", ExitCode.PASS)
+
+
+def _check_scale(scale: float) -> None:
+    if not 0 < scale <= 1:
+        raise UsageError(f"--scale {scale:g}: expected more than 0 and at most 1")
+
+
 def simulate_network(path: Path, bars: Bars) -> tuple[run.Run, dict[str, Any]]:
     """Run a network of its own; its figures, also written to network.json in a run's folder."""
     from simulation import replications
 
     scenario = load_document(path, NetworkScenario)
     made = _begin_network(path, scenario)
-    try:
+    with _ending(made):
         figures = replications.simulate(scenario, bars.bar(scenario.title))
-    except (KeyboardInterrupt, Exception) as error:
-        interrupted = isinstance(error, KeyboardInterrupt)
-        run.finish(made, "interrupted" if interrupted else "failed", ExitCode.INVALID)
-        raise
-    run.write_json(made.folder / "network.json", figures)
-    run.finish(made, "finished", ExitCode.PASS)
+        run.write_json(made.folder / "network.json", figures)
     return made, figures
 
 
@@ -228,8 +266,9 @@ def begin(path: Path, scale: float) -> tuple[Scenario, run.Run]:
 
     if is_network(path):
         raise UsageError(f"{path}: a network of its own; expected `caodiem simulate {path}`")
-    if not 0 < scale <= 1:
-        raise UsageError(f"--scale {scale:g}: expected more than 0 and at most 1")
+    if is_year(path):
+        raise UsageError(f"{path}: a national year; expected `caodiem simulate {path}`")
+    _check_scale(scale)
     scenario = _load_main(path)
     known = agencies.load(path.parent / "agencies.csv", scenario)
     projected = projection.project(scenario, known)

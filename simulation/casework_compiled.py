@@ -20,7 +20,7 @@ from simulation.heap import EVENT, pop, push, take_first
 from simulation.office import OfficeClock, to_office, to_wall
 
 # Rows that one call of the loop has room for, and the most that one event writes.
-_ROOM = 65_536
+_ROOM = 8_192
 _MOST_ROWS = 4
 
 # A place in the heap: who was filed first, then where the case is kept, then what happens to it.
@@ -56,6 +56,7 @@ class Office:
         self._free = np.empty(0, dtype=np.int64)
         self._heap = np.empty(0, dtype=EVENT)
         self._counts = np.zeros(3, dtype=np.int64)
+        self._rows = np.empty(_ROOM, dtype=ROW)
 
     @property
     def under_way(self) -> int:
@@ -69,7 +70,7 @@ class Office:
         """
         self._make_room(len(cases))
         _admit(cases, self._cases, self._free, self._heap, self._counts)
-        rows = np.empty(_ROOM, dtype=ROW)
+        rows = self._rows
         while True:
             count = _advance(
                 until_s, self._cases, self._free, self._heap, self._counts, self._front, self._unit, self.tally,

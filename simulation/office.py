@@ -87,3 +87,9 @@ def working_s_per_year(scenario: Scenario, calendar: Calendar) -> float:
     hours = office.morning_to.value - office.morning_from.value
     hours += office.afternoon_to.value - office.afternoon_from.value
     return float(calendar.working[calendar.begins :].sum() * hours * 3600)
+
+
+def working_s_between(clock: OfficeClock, from_s: float, to_s: float) -> float:
+    """Seconds that a desk is open between two wall times."""
+    begins_s, ends_s = clock.to_office(np.array([from_s, to_s]))
+    return float(ends_s - begins_s)

@@ -21,46 +21,12 @@ from caodiem.dossier import OPERATIONS
 from caodiem.draws import uniform
 from caodiem.plan import SCHEMA, Plan, PlanMeta, make
 from caodiem.scenario import Scenario
-from simulation.cases import ENDS, Channel, Event
+from simulation.cases import ENDS, Event
 from simulation.demand import DAY_S, invert_hours
+from simulation.journeys import JOURNEYS, REMOTE, STARTS, SYNCED
 
 Floats = np.ndarray
 
-# The steps of each journey.
-JOURNEYS: dict[str, tuple[str, ...]] = {
-    "citizen_files": ("sign_in", "search_catalogue", "file_dossier"),
-    "citizen_pays": ("sign_in", "pay_fee"),
-    "citizen_supplements": ("sign_in", "supplement_dossier"),
-    "citizen_tracks": ("sign_in", "look_up_status"),
-    "citizen_browses": ("search_catalogue", "search_catalogue"),
-    "officer_receives": ("receive_dossier",),
-    "officer_refuses": ("refuse_dossier",),
-    "officer_starts": ("start_handling",),
-    "officer_asks": ("ask_supplement",),
-    "officer_finishes": ("finish_dossier",),
-    "officer_returns": ("return_result",),
-    "agency_syncs": ("push_sync",),
-}
-
-# Which events start which journey, for dossiers filed online (also in part) and for those filed at a counter.
-_ONLINE = {
-    Event.FILED: "citizen_files",
-    Event.FILED_AGAIN: "citizen_files",
-    Event.PAID: "citizen_pays",
-    Event.SUPPLEMENTED: "citizen_supplements",
-    Event.OBLIGATION_PAID: "citizen_pays",
-}
-_AT_COUNTER = {Event.SUPPLEMENTED: "officer_starts", Event.OBLIGATION_PAID: "officer_starts"}
-_AT_DESK = {
-    Event.RECEIVED: "officer_receives",
-    Event.NOT_RECEIVED: "officer_refuses",
-    Event.STARTED: "officer_starts",
-    Event.SUPPLEMENT_ASKED: "officer_asks",
-    Event.FINISHED: "officer_finishes",
-    Event.RETURNED: "officer_returns",
-}
-# A change of the national record that the agency reports.
-SYNCED = (*_AT_DESK, Event.PAYMENT_DUE, Event.WITHDRAWN, Event.STOPPED)
 _COMPONENTS = ("file_dossier", "supplement_dossier")
 
 
@@ -150,20 +116,15 @@ def _columns(casework: pa.Table) -> dict[str, np.ndarray]:
     texts = ("agency", "channel", "event")
     words = {name: np.array(casework[name].cast(pa.string()).to_pylist(), dtype=str) for name in texts}
     rest = {name: casework[name].to_numpy() for name in casework.column_names if name not in words}
-    return {**rest, **words, "online": words["channel"] != Channel.COUNTER.name.lower()}
+    return {**rest, **words, "online": np.isin(words["channel"], [channel.name.lower() for channel in REMOTE])}
 
 
 def _from_events(events: dict[str, np.ndarray]) -> list[tuple[np.ndarray, ...]]:
     """A journey for each event that somebody causes by a request."""
     parts = []
-    for kind in Event:
-        is_kind, online = events["event"] == kind, events["online"]
-        if kind in _AT_DESK:
-            parts.append(_start(events, is_kind, _AT_DESK[kind]))
-        if kind in _ONLINE:
-            parts.append(_start(events, is_kind & online, _ONLINE[kind]))
-        if kind in _AT_COUNTER:
-            parts.append(_start(events, is_kind & ~online, _AT_COUNTER[kind]))
+    for start in STARTS:
+        by = np.isin(events["channel"], [channel.name.lower() for channel in start.channels])
+        parts.append(_start(events, (events["event"] == start.event) & by, start.journey))
     return parts
 
 

@@ -14,6 +14,7 @@ from caodiem import plan, run
 from caodiem.scenario import Scenario
 from simulation import agencies, level, traffic
 from simulation.cases import ENDS
+from simulation.journeys import JOURNEYS, SYNCED
 from tests.conftest import ROOT
 
 SCALE = 0.01
@@ -58,14 +59,14 @@ def test_each_event_of_the_day_causes_its_journey(day) -> None:
     assert journeys["citizen_supplements"] == number["supplemented", True]
     assert journeys["officer_receives"] == number["received", True] + number["received", False]
     assert journeys["officer_returns"] == number["returned", True] + number["returned", False]
-    assert set(journeys) <= set(traffic.JOURNEYS)
+    assert set(journeys) <= set(JOURNEYS)
 
 
 def test_every_status_event_is_in_exactly_one_batch_of_its_agency(scenario: Scenario, day) -> None:
     events, _, _ = day
     columns = traffic._columns(events)
     at_s, _, agency, _, items = traffic._syncing(scenario, columns)
-    synced = np.isin(columns["event"], traffic.SYNCED)
+    synced = np.isin(columns["event"], SYNCED)
     for name in np.unique(columns["agency"]):
         assert items[agency == name].sum() == np.sum(synced & (columns["agency"] == name))
     # A batch never leaves before its events, nor more than a period after the first of them.
@@ -82,7 +83,7 @@ def test_a_full_batch_is_cut(scenario: Scenario, day) -> None:
     items = traffic._syncing(small, columns)[4]
     assert items.max() == 2
     assert items.min() == 1
-    assert items.sum() == np.isin(columns["event"], traffic.SYNCED).sum()
+    assert items.sum() == np.isin(columns["event"], SYNCED).sum()
 
 
 def test_look_ups_fall_between_filing_and_the_end_and_in_the_number_asked_for(scenario: Scenario, day) -> None:
