@@ -223,7 +223,7 @@ def _served(now_s, service_s, leaves_s, free_s, tally):  # type: ignore[no-untyp
         tally.left += 1
         return -1.0
     tally.busy_s += service_s
-    take_first(free_s, begins_s + service_s)
+    take_first(free_s, 0, len(free_s), begins_s + service_s)
     return begins_s + service_s
 
 

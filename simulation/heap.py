@@ -56,15 +56,15 @@ def pop(heap, count):  # type: ignore[no-untyped-def]
 
 
 @_inlined
-def take_first(free_s, end_s):  # type: ignore[no-untyped-def]
-    """In a heap of times, put `end_s` in the place of the earliest: a server that is free then instead."""
-    count = len(free_s)
+def take_first(free_s, first, end, served_s):  # type: ignore[no-untyped-def]
+    """In the heap of times that stands from `first` to `end`, put `served_s` in the place of the earliest."""
+    count = end - first
     hole, below = 0, 1
     while below < count:
         if below + 1 < count:
-            below += free_s[below + 1] < free_s[below]
-        if end_s <= free_s[below]:
+            below += free_s[first + below + 1] < free_s[first + below]
+        if served_s <= free_s[first + below]:
             break
-        free_s[hole] = free_s[below]
+        free_s[first + hole] = free_s[first + below]
         hole, below = below, 2 * below + 1
-    free_s[hole] = end_s
+    free_s[first + hole] = served_s

@@ -19,6 +19,7 @@ from datetime import date, timedelta
 from typing import Any
 
 import numpy as np
+from numba import njit
 
 from caodiem.year import YearScenario
 from simulation import cases, demand, office
@@ -34,6 +35,7 @@ _THREADS = 2
 # Agencies that one task works through: enough tasks that both threads are busy to the day's end.
 _SHARDS = 6
 _FINAL = [NUMBER[event] for event in ENDS]
+_FILED, _ONLINE = NUMBER[Event.FILED], int(Channel.ONLINE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,24 +91,39 @@ class _Country:
             rows += self.offices[agency].advance(filed.cases[filed.edges[agency] : filed.edges[agency + 1]], until_s)
         return rows
 
-    def serve(self, rows: np.ndarray, day: int) -> None:
+    def serve(self, pieces: list[np.ndarray], day: int) -> None:
         """Count what became known on a day, and serve the journeys of that day."""
-        rows = np.concatenate([self.later, rows])
-        is_later = rows["at_s"] >= (day + 1.0) * DAY_S
-        self.later, rows = rows[is_later], rows[~is_later]
-        self._count(rows, day)
-        self.systems.advance(rows, day)
-
-    def _count(self, rows: np.ndarray, day: int) -> None:
-        shape = self.counts.shape[1:]
-        counted = np.bincount(rows["agency"].astype(np.int64) * shape[1] + rows["event"], minlength=shape[0] * shape[1])
-        counted = counted.reshape(shape)
+        pieces = [self.later, *pieces]
+        rows = np.empty(sum(map(len, pieces)), dtype=ROW)
+        later = np.empty(len(rows), dtype=ROW)
+        counted = np.zeros(self.counts.shape[1:], dtype=np.int64)
+        online, count = np.zeros(len(counted), dtype=np.int64), (0, 0)
+        for piece in pieces:
+            count = _part(piece, (day + 1.0) * DAY_S, rows, later, count, counted, online)
+        self.later = later[: count[1]].copy()
         if day < 0:
             self.open_before += counted[:, NUMBER[Event.FILED]] - counted[:, _FINAL].sum(axis=1)
-            return
-        self.counts[day] = counted
-        online = (rows["event"] == NUMBER[Event.FILED]) & (rows["channel"] == Channel.ONLINE)
-        self.online += np.bincount(rows["agency"][online], minlength=shape[0])
+        else:
+            self.counts[day] = counted
+            self.online += online
+        self.systems.advance(rows[: count[0]], day)
+
+
+@njit(cache=True, nogil=True)
+def _part(piece, until_s, rows, later, count, counted, online):  # type: ignore[no-untyped-def]
+    """Part the events before `until_s` from later ones, and count those before; returns how many of each so far."""
+    now, then = count
+    for number in range(len(piece)):
+        row = piece[number]
+        if row.at_s >= until_s:
+            later[then] = row
+            then += 1
+            continue
+        rows[now] = row
+        now += 1
+        counted[row.agency, row.event] += 1
+        online[row.agency] += (row.event == _FILED) & (row.channel == _ONLINE)
+    return now, then
 
 
 def simulate(
@@ -119,15 +136,15 @@ def simulate(
     shards = [range(shard, len(agencies.code), _SHARDS) for shard in range(_SHARDS)]
     tallied: list[np.ndarray] = []
     with ThreadPoolExecutor(_THREADS) as pool:
-        filed, rows = country.filed(first), np.empty(0, dtype=ROW)
+        filed, pieces = country.filed(first), []
         for day in range(first, country.days + 1):
             if day == 0:
                 tallied = [each.tally.copy() for each in country.offices]
-            jobs: list[Future[Any]] = [pool.submit(country.serve, rows, day - 1)]
+            jobs: list[Future[Any]] = [pool.submit(country.serve, pieces, day - 1)]
             if day < country.days:
                 following = pool.submit(country.filed, day + 1) if day + 1 < country.days else None
                 worked = [pool.submit(country.work, filed, day, shard) for shard in shards]
-                rows = np.concatenate([filed.rows, *(piece for each in worked for piece in each.result())])
+                pieces = [filed.rows, *(piece for each in worked for piece in each.result())]
                 filed = following.result() if following else filed
             for job in jobs:
                 job.result()

@@ -8,11 +8,13 @@ Times are keyed by dossier and step. Waits are counted in classes that rise by o
 one percent.
 """
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
 from numba import njit
 
+from caodiem.draws import uniform
 from caodiem.year import YearScenario
 from simulation.cases import NUMBER, Channel
 from simulation.chances import chance_of_two, exponential, mixed, words
@@ -25,16 +27,16 @@ _HOUR_S = 3600.0
 _LEAST_S, _STEP, _CLASSES = 1e-5, 0.01, 2400
 _TICKS_PER_S = 10  # starts are put in order by tenths of a second first
 
-_START = np.dtype([("at_s", "f8"), ("key", "u8"), ("journey", "i2"), ("agency", "i2")], align=True)
-_GOING = np.dtype([("key", "u8"), ("visit", "i4"), ("end", "i4")], align=True)
+_START = np.dtype([("at_s", "f8"), ("key", "u8"), ("journey", "i8")])
+_GOING = np.dtype([("key", "u8"), ("visit", "i8"), ("end", "i8")])
 # A visit of a journey: its station, its mean service, whether it is exponential, the pause to think before it.
-_VISIT = np.dtype([("station", "i4"), ("exponential", "i4"), ("mean_s", "f8"), ("think_s", "f8"), ("number", "u8")])
+_VISIT = np.dtype([("station", "i8"), ("exponential", "i8"), ("mean_s", "f8"), ("think_s", "f8"), ("key", "u8")])
 STATION = np.dtype([("visits", "i8"), ("waited", "i8"), ("wait_s", "f8"), ("busy_s", "f8")])
 _GOING_BITS = 24
 _PENDING, _FREE, _CAME = range(3)
 _SYNC = list(JOURNEYS).index("agency_syncs")
-_QUANTITIES = ("service", "think", "sync phase")
-_SERVICE, _THINK, _PHASE = range(3)
+_QUANTITIES = ("service", "think")
+_SERVICE, _THINK = range(2)
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,6 +52,11 @@ class Journeys:
     starts: np.ndarray
     synced: np.ndarray
 
+    @property
+    def most(self) -> int:
+        """The most journeys that one event starts."""
+        return int((self.starts >= 0).sum(axis=2).max())
+
 
 def journeys(scenario: YearScenario) -> Journeys:
     """Of the scenario's stations; an operation without services is answered at once."""
@@ -60,7 +67,8 @@ def journeys(scenario: YearScenario) -> Journeys:
         for number, operation in enumerate(steps):
             for place, service in enumerate(each for each in scenario.year.services if each.operation == operation):
                 row = stations.index(service.station), service.variation.value, service.mean.value / 1000, think_s
-                visits.append((*row, len(JOURNEYS) * (8 * number + place) + len(first)))
+                # Steps are told apart by journey, step and place, as a key of their own.
+                visits.append((*row, mixed(len(first) << 16 | number << 8 | place)))
                 think_s = 0.0
             think_s += scenario.traffic.think_time.value
         first.append(len(visits))
@@ -90,38 +98,38 @@ class Systems:
         self._free = np.arange(len(self._going))
         self._counts = np.array([0, len(self._going), 0], dtype=np.int64)
         self._words = words(scenario.seed, _QUANTITIES)
-        self._sync = np.array([scenario.traffic.sync_period.value, scenario.traffic.sync_batch.value])
-        self._gathered = np.zeros(agencies, dtype=np.int64)  # events that wait for the agency's next pass
+        period_s = scenario.traffic.sync_period.value
+        self._period_s, self._most = period_s, int(scenario.traffic.sync_batch.value)
+        self._phase_s = period_s * uniform(scenario.seed, "sync phase", np.arange(agencies))
 
     def advance(self, rows: np.ndarray, day: int) -> None:
-        """Take in the events (`ROW`) that became known, and serve every visit of `day` (0, 1, …; earlier: warm-up)."""
-        known = self._journeys
-        until_s = (day + 1.0) * DAY_S
-        starts = np.empty(len(rows) * int((known.starts >= 0).sum(axis=2).max() + 1), dtype=_START)
-        count = _starts_of(rows, known.starts, known.synced, starts)
-        starts = np.concatenate([self._later, starts[:count]])
-        order, now = _in_order(starts, day * float(DAY_S))
-        self._later = starts[order[now:]]
+        """Take in the events of `day` (`ROW`; 0, 1, …; earlier is warm-up) and serve every visit of that day."""
+        known, day_s = self._journeys, float(day * DAY_S)
+        begun = np.empty(len(rows) * known.most, dtype=_START)
+        gathered = np.zeros((len(self._phase_s), int(DAY_S / self._period_s) + 2), dtype=np.int64)
+        count = _starts_of(
+            rows, known.starts, known.synced, begun, gathered, day_s, self._period_s, self._phase_s
+        )  # fmt: skip
+        batches = _batches_of(gathered, day_s, self._period_s, self._phase_s, self._most)
+        starts = np.concatenate([self._later, begun[:count], batches])
+        starts, now = _in_order(starts, day_s)
+        self._later = starts[now:].copy()
         at = 0
-        while at < now or (self._counts[_PENDING] and self._heap[0]["time_s"] < until_s):
-            before = at, int(self._counts[_PENDING])
+        while True:
             at = _serve(
-                until_s, starts, order[:now], at, known.visits, known.first, self._edges, self._free_s, self.stations,
-                self.waits, self.per_hour, self._going, self._heap, self._free, self._counts, self._words, self._sync,
-                self._gathered,
+                day_s + DAY_S, starts[:now], at, known.visits, known.first, self._edges, self._free_s, self.stations,
+                self.waits, self.per_hour, self._going, self._heap, self._free, self._counts, self._words,
             )  # fmt: skip
-            if self._counts[_FREE] < 2:
-                self._make_room()
-            elif before == (at, int(self._counts[_PENDING])):
-                break
+            if self._counts[_FREE]:
+                return
+            self._make_room()
 
     def _make_room(self) -> None:
         had = len(self._going)
         self._going = np.concatenate([self._going, np.empty(had, dtype=_GOING)])
         self._heap = np.concatenate([self._heap, np.empty(had, dtype=EVENT)])
-        free = int(self._counts[_FREE])
-        self._free = np.concatenate([self._free[:free], np.arange(had, 2 * had), np.empty(had - free, dtype=np.int64)])
-        self._counts[_FREE] = free + had
+        self._free = np.concatenate([np.arange(had, 2 * had), np.empty(had, dtype=np.int64)])
+        self._counts[_FREE] = had
 
 
 def quantile_s(counted: np.ndarray, share: float) -> float:
@@ -136,53 +144,76 @@ _function = njit(cache=True, nogil=True)
 
 
 @_function
-def _starts_of(rows, starts_of, synced, starts):  # type: ignore[no-untyped-def]
-    """The journeys that events start; an event to be reported is a start of the sync, told apart by its key."""
+def _starts_of(rows, starts_of, synced, starts, gathered, day_s, period_s, phase_s):  # type: ignore[no-untyped-def]
+    """The journeys that events start; `gathered[agency, n]` counts the events that wait for the n-th pass from now."""
     count = 0
-    for row in rows:
-        for journey in starts_of[row.event, row.channel]:
+    for number in range(len(rows)):
+        row = rows[number]
+        key = mixed(row.dossier)
+        for nth in range(starts_of.shape[2]):
+            journey = starts_of[row.event, row.channel, nth]
             if journey < 0:
                 break
-            start = starts[count]
-            start.at_s, start.key, start.journey, start.agency = row.at_s, mixed(row.dossier), journey, row.agency
+            starts[count].at_s, starts[count].key, starts[count].journey = row.at_s, key, journey
             count += 1
         if synced[row.event]:
-            start = starts[count]
-            start.at_s, start.key, start.journey, start.agency = row.at_s, mixed(row.dossier), _SYNC, row.agency
-            count += 1
+            since_s = max(row.at_s - day_s, 0.0)
+            gathered[row.agency, int(np.ceil(max(since_s - phase_s[row.agency], 0.0) / period_s))] += 1
     return count
 
 
 @_function
+def _batches_of(gathered, day_s, period_s, phase_s, most):  # type: ignore[no-untyped-def]
+    """A start of the sync for each batch of each agency's passes."""
+    batches = 0
+    for each in gathered.ravel():
+        batches += -(-each // most)
+    starts = np.empty(batches, dtype=_START)
+    count = 0
+    for agency in range(gathered.shape[0]):
+        for number in range(gathered.shape[1]):
+            at_s = day_s + phase_s[agency] + number * period_s
+            for batch in range(-(-gathered[agency, number] // most)):
+                starts[count].at_s, starts[count].journey = at_s, _SYNC
+                starts[count].key = mixed(mixed(np.int64(at_s)) ^ mixed(agency * 1_000_003 + batch))
+                count += 1
+    return starts
+
+
+@_function
 def _in_order(starts, from_s):  # type: ignore[no-untyped-def]
-    """(order, now): the starts in order of time, those of the day that begins at `from_s` first; their number.
+    """(starts, now): in order of time, those of the day that begins at `from_s` first; and how many those are.
 
     Counted by tenths of a second, then sorted within each. At one instant in order of key and journey.
     """
     ticks = DAY_S * _TICKS_PER_S
-    at = np.zeros(ticks + 2, dtype=np.int64)
-    tick = np.empty(len(starts), dtype=np.int32)
+    begins = np.zeros(ticks + 2, dtype=np.int64)
     for number in range(len(starts)):
-        # What happened in the night before is taken at midnight.
-        tick[number] = min(max(int((starts[number].at_s - from_s) * _TICKS_PER_S), 0), ticks)
-        at[tick[number] + 1] += 1
-    first = np.cumsum(at)
-    at = first.copy()
-    now = first[ticks]
-    order = np.empty(len(starts), dtype=np.int32)
+        begins[_tick(starts[number].at_s, from_s) + 1] += 1
+    begins = np.cumsum(begins)
+    ends = begins.copy()
+    found = np.empty_like(starts)
     for number in range(len(starts)):
-        place = at[tick[number]]
-        at[tick[number]] += 1
-        if tick[number] < ticks:
-            while place > first[tick[number]] and _later(starts[order[place - 1]], starts[number]):
-                order[place] = order[place - 1]
+        start = starts[number]
+        tick = _tick(start.at_s, from_s)
+        place = ends[tick]
+        ends[tick] += 1
+        if tick < ticks:
+            while place > begins[tick] and _is_later(found[place - 1], start):
+                found[place] = found[place - 1]
                 place -= 1
-        order[place] = number
-    return order, now
+        found[place] = start
+    return found, begins[ticks]
 
 
 @njit(inline="always")
-def _later(start, other):  # type: ignore[no-untyped-def]
+def _tick(at_s, from_s):  # type: ignore[no-untyped-def]
+    # What is told late, since it happened while desks were closed, is taken at midnight.
+    return min(max(int((at_s - from_s) * _TICKS_PER_S), 0), DAY_S * _TICKS_PER_S)
+
+
+@njit(inline="always")
+def _is_later(start, other):  # type: ignore[no-untyped-def]
     if start.at_s != other.at_s:
         return start.at_s > other.at_s
     return start.key > other.key or (start.key == other.key and start.journey > other.journey)
@@ -190,102 +221,59 @@ def _later(start, other):  # type: ignore[no-untyped-def]
 
 @_function
 def _serve(
-    until_s, starts, order, at, visits, first, edges, free_s, stations, waits, per_hour, going, heap, free, counts,
-    word, sync, gathered,
+    until_s, starts, at, visits, first, edges, free_s, stations, waits, per_hour, going, heap, free, counts, word
 ):  # type: ignore[no-untyped-def]  # fmt: skip
-    """Take visit after visit before `until_s`; returns how many starts were taken, fewer when room ran out."""
-    while counts[_FREE] >= 2:
-        start_s = np.inf
-        if at < len(order):
-            start_s = starts[order[at]].at_s
+    """Take visit after visit before `until_s`, or until no journey more can be under way; returns the starts taken."""
+    while counts[_FREE]:
+        start_s = starts[at].at_s if at < len(starts) else np.inf
         if counts[_PENDING] and heap[0].time_s <= start_s:
             if heap[0].time_s >= until_s:
                 break
             now_s, place = pop(heap, counts)
             slot = place & ((1 << _GOING_BITS) - 1)
-            key, visit, end = going[slot].key, going[slot].visit, going[slot].end
+            key, at_visit, end = going[slot].key, going[slot].visit, going[slot].end
             free[counts[_FREE]] = slot
             counts[_FREE] += 1
-            if visit < 0:
-                # An agency's pass: a batch for so many events, one after the other.
-                agency = -visit - 1
-                batches = -(-gathered[agency] // int(sync[1]))
-                gathered[agency] = 0
-                for batch in range(batches):
-                    _visit(
-                        now_s,
-                        key + np.uint64(batch),
-                        visits[first[_SYNC]],
-                        edges,
-                        free_s,
-                        stations,
-                        waits,
-                        per_hour,
-                        word,
-                    )
-                continue
-        elif at < len(order):
-            start = starts[order[at]]
+        elif at < len(starts):
+            now_s, key, journey = start_s, starts[at].key, starts[at].journey
             at += 1
-            now_s, key = start.at_s, start.key
-            if start.journey == _SYNC:
-                _gather(now_s, start, first, visits, sync, gathered, going, heap, free, counts, word)
+            at_visit, end = first[journey], first[journey + 1]
+            if at_visit == end:
                 continue
-            visit, end = first[start.journey], first[start.journey + 1]
         else:
             break
-        if visit == end:
-            continue
-        next_s = _visit(now_s, key, visits[visit], edges, free_s, stations, waits, per_hour, word)
-        if visit + 1 < end:
-            if visits[visit + 1].think_s > 0:
-                drawn = chance_of_two(word[_THINK], key, mixed(np.int64(visits[visit + 1].number)))
-                next_s += exponential(visits[visit + 1].think_s, drawn)
-            _go_on(next_s, key, visit + 1, end, going, heap, free, counts)
+        visit = visits[at_visit]
+        service_s = visit.mean_s
+        if visit.exponential:
+            service_s = exponential(service_s, chance_of_two(word[_SERVICE], key, visit.key))
+        begins_s = max(now_s, free_s[edges[visit.station]])
+        next_s = begins_s + service_s
+        take_first(free_s, edges[visit.station], edges[visit.station + 1], next_s)
+        hour = int(now_s // _HOUR_S)
+        if 0 <= hour < len(per_hour):
+            per_hour[hour, visit.station] += 1
+            _count(begins_s - now_s, service_s, visit.station, stations, waits)
+        if at_visit + 1 < end:
+            after = visits[at_visit + 1]
+            if after.think_s > 0:
+                next_s += exponential(after.think_s, chance_of_two(word[_THINK], key, after.key))
+            counts[_FREE] -= 1
+            slot = free[counts[_FREE]]
+            going[slot].key, going[slot].visit, going[slot].end = key, at_visit + 1, end
+            counts[_CAME] += 1
+            push(next_s, counts[_CAME] << _GOING_BITS | slot, heap, counts)
     return at
 
 
-@_function
-def _gather(now_s, start, first, visits, sync, gathered, going, heap, free, counts, word):  # type: ignore[no-untyped-def]
-    """An event waits for its agency's next pass, which is planned with the first of them."""
-    agency = start.agency
-    gathered[agency] += 1
-    phase_s = sync[0] * chance_of_two(word[_PHASE], mixed(np.int64(agency)), mixed(np.int64(0)))
-    number = np.int64(np.ceil((now_s - phase_s) / sync[0]))
-    if gathered[agency] == 1 and first[_SYNC] < first[_SYNC + 1]:
-        _go_on(max(number * sync[0] + phase_s, now_s), start.key, -agency - 1, 0, going, heap, free, counts)
-
-
-@_function
-def _go_on(next_s, key, visit, end, going, heap, free, counts):  # type: ignore[no-untyped-def]
-    counts[_FREE] -= 1
-    slot = free[counts[_FREE]]
-    going[slot].key, going[slot].visit, going[slot].end = key, visit, end
-    counts[_CAME] += 1
-    push(next_s, counts[_CAME] << _GOING_BITS | slot, heap, counts)
-
-
-@_function
-def _visit(now_s, key, visit, edges, free_s, stations, waits, per_hour, word):  # type: ignore[no-untyped-def]
-    """One arrival at a station, its wait and its service; returns when it has been served."""
-    service_s = visit.mean_s
-    if visit.exponential:
-        service_s = exponential(service_s, chance_of_two(word[_SERVICE], key, mixed(np.int64(visit.number))))
-    servers = free_s[edges[visit.station] : edges[visit.station + 1]]
-    begins_s = max(now_s, servers[0])
-    take_first(servers, begins_s + service_s)
-    hour = int(now_s // _HOUR_S)
-    if 0 <= hour < len(per_hour):
-        station = stations[visit.station]
-        station.visits += 1
-        station.busy_s += service_s
-        number = 0
-        wait_s = begins_s - now_s
-        if wait_s > 0:
-            station.waited += 1
-            station.wait_s += wait_s
-            if wait_s > _LEAST_S:
-                number = min(1 + int(np.log(wait_s / _LEAST_S) / _STEP), _CLASSES - 1)
-        waits[visit.station, number] += 1
-        per_hour[hour, visit.station] += 1
-    return begins_s + service_s
+@njit(inline="always")
+def _count(wait_s, service_s, number, stations, waits):  # type: ignore[no-untyped-def]
+    station = stations[number]
+    station.visits += 1
+    station.busy_s += service_s
+    place = 0
+    if wait_s > 0:
+        station.waited += 1
+        station.wait_s += wait_s
+        if wait_s > _LEAST_S:
+            place = min(1 + int(math.log(wait_s / _LEAST_S) / _STEP), _CLASSES - 1)
+    waits[number, place] += 1
