@@ -21,8 +21,8 @@ from simulation import surge as surges
 from simulation.agencies import Agencies, online_shares
 from simulation.cases import Event
 from simulation.demand import DAY_S, Calendar
+from simulation.journeys import SYNCED
 from simulation.sync_queue import Adapter, backlog, fluid_backlog, run
-from simulation.traffic import SYNCED
 
 Floats = np.ndarray
 _BIN_S = 1800

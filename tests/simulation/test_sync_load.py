@@ -9,7 +9,7 @@ from caodiem.errors import UsageError
 from caodiem.scenario import Scenario
 from caodiem.scenario_file import load
 from simulation import agencies, casework, demand, office, projection, sync_load
-from simulation.traffic import SYNCED
+from simulation.journeys import SYNCED
 from tests.conftest import ROOT
 
 FIRST, BUSIEST = date(2026, 4, 23), date(2026, 5, 4)
