@@ -1,10 +1,12 @@
 # Every target sets up what it needs. `make setup` makes .venv from the lock; the others depend on it.
-.PHONY: setup demo test test-all check bench clean lock
+.PHONY: setup demo test test-all check bench gate gate-power clean lock
 
 PYTHON ?= python3
 SCALE ?= 0.1
 SCENARIO ?= scenarios/adoption-43-to-85.toml
 ONLY ?=
+BASE ?= HEAD~1
+GATE_POWER_BUDGET ?= 2h
 
 setup: .venv/.ready
 
@@ -36,6 +38,14 @@ bench: setup
 	rm -f results/benchmarks/latest.json
 	.venv/bin/python -m pytest -q -m "slow or not slow" tests/benchmarks --benchmark-only $(if $(ONLY),--only-group $(ONLY)) \
 	    --benchmark-min-rounds 15 --benchmark-columns median,iqr,rounds --benchmark-json results/benchmarks/latest.json
+
+# The hot paths of HEAD against those of BASE.
+gate: setup
+	.venv/bin/caodiem gate --base $(BASE)
+
+# How far the gate may be trusted on this machine: false alarms, planted slow-downs caught. Goes on where it was stopped.
+gate-power: setup
+	.venv/bin/python -m gates $(GATE_POWER_BUDGET)
 
 # Needs uv on the path: rewrites requirements.lock for every platform, with hashes and without index addresses.
 lock:

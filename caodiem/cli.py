@@ -2,6 +2,7 @@
 
 import json
 import os
+import secrets
 import signal
 import stat
 import sys
@@ -336,6 +337,49 @@ def calibrate(source: RunFolder, as_json: Json = False) -> None:
         from simulation.calibration import as_toml
 
         print("\n".join(as_toml(found)))
+
+
+@app.command()
+def gate(
+    base: Annotated[str, typer.Option(metavar="REF", help="The commit to hold against.")],
+    head: Annotated[str, typer.Option(metavar="REF", help="The commit to be judged.")] = "HEAD",
+    tests: Annotated[
+        str, typer.Option(metavar="PATH", help="pytest-benchmark tests, from the top of the repository.")
+    ] = "tests/benchmarks/gate",
+    budget: Annotated[str, typer.Option(metavar="TIME", help="How long it may take, like 90s or 5m.")] = "5m",
+    seed: Annotated[int | None, typer.Option(help="Decides the order of base and head; drawn unless given.")] = None,
+    junit: Annotated[Path | None, typer.Option(metavar="FILE", help="Write JUnit XML.")] = None,
+    markdown: Annotated[Path | None, typer.Option(metavar="FILE", help="Append a summary in Markdown.")] = None,
+    history: Annotated[Path | None, typer.Option(metavar="FILE", help="Append a line of JSON a benchmark.")] = None,
+    as_json: Json = False,
+) -> None:
+    """Compare two commits of the git repository that you are in: is any benchmark slower?
+
+    Exit codes: 0 nothing is slower, 1 something is, 3 inconclusive or invalid.
+    """
+    stages.need_gate()
+    from gates import files, summary
+    from gates.budget import parse
+
+    budget_s, seed = parse(budget), seed if seed is not None else secrets.randbelow(10**9)
+    print(f"base {base}, head {head}, tests {tests}, budget {budget_s:g} s, seed {seed}", file=sys.stderr)
+    result = stages.gate(base, head, tests, budget_s, seed)
+    if junit:
+        junit.parent.mkdir(parents=True, exist_ok=True)
+        junit.write_text(files.junit(result), encoding="utf-8")
+    if markdown:
+        markdown.parent.mkdir(parents=True, exist_ok=True)
+        with markdown.open("a", encoding="utf-8") as written:
+            written.write(summary.markdown(result))
+    if history:
+        files.append_history(result, history)
+    if as_json:
+        _print_json(files.as_json(result))
+    else:
+        for problem in summary.problems(result):
+            print(problem, file=sys.stderr)
+        print("\n".join(summary.lines(result)))
+    raise typer.Exit(result.exit_code)
 
 
 @app.command()

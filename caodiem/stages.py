@@ -5,8 +5,10 @@ they are used, so that a planner needs no Locust and a load generator no SimPy.
 """
 
 import hashlib
+import importlib.util
 import os
 import shutil
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
@@ -30,6 +32,7 @@ from caodiem.year import YearScenario
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from gates.gate import Result as GateResult
     from simulation.backtest import Foretold
     from simulation.calibration import Measured
     from simulation.subject import Subject
@@ -478,6 +481,24 @@ def calibrate(source: run.Run) -> "list[Measured]":
             rows, components = observations.read(found.observations), observations.read_components(found.components)
             return services(rows, components, stations)
     raise UsageError(f"{source.folder}: no level was replayed; expected a run that `caodiem run` or `replay` finished")
+
+
+def need_gate() -> None:
+    """UsageError where the gate's packages are not installed: a planner does without them."""
+    missing = [name for name in ("scipy", "pytest_benchmark") if importlib.util.find_spec(name) is None]
+    if missing:
+        raise UsageError(f"the gate needs {', '.join(missing)}; expected the extra caodiem[gate] to be installed")
+
+
+def gate(base: str, head: str, tests: str, budget_s: float, seed: int) -> "GateResult":
+    """Compare two commits of the repository of the working folder; progress on standard error, if a terminal."""
+    from gates.gate import compare
+
+    def tell(line: str) -> None:
+        if sys.stderr.isatty():
+            print(line, file=sys.stderr)
+
+    return compare(Path.cwd(), base, head, tests, budget_s, seed, tell)
 
 
 def read_scenario(source: run.Run) -> Scenario:
