@@ -43,6 +43,7 @@ from staging import (
     signing,
     status_sync,
     support,
+    sync_adapter,
     timing,
 )
 from staging.answers import RETRY_AFTER_S, Problem, Refusal, answer, refuse
@@ -86,6 +87,7 @@ ROUTES = (
     *results.ROUTES,
     *cases.ROUTES,
     *status_sync.ROUTES,
+    *sync_adapter.ROUTES,
     *data_exchange.ROUTES,
     *population.ROUTES,
     *signing.ROUTES,

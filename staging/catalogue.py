@@ -21,7 +21,7 @@ class Search(msgspec.Struct, forbid_unknown_fields=True):
 
 
 class Procedure(msgspec.Struct):
-    """One procedure of one agency. `level`: "full", online to the end, or "partial"."""
+    """One procedure of one agency. `level`: "full", online to the end, "partial", or "counter"."""
 
     code: str
     name: str

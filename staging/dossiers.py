@@ -9,7 +9,6 @@ from datetime import datetime
 from typing import Annotated, Literal
 
 import msgspec
-from psycopg.errors import ForeignKeyViolation
 from starlette.responses import Response
 
 from caodiem.dossier import STATUS_AFTER, STATUS_NAMES_VI, Status, parse_dossier_code
@@ -121,23 +120,25 @@ async def file_dossier(call: Call[Filing]) -> Response:
     statement = """
         WITH filed AS (
             INSERT INTO dossiers (code, procedure, citizen, status, filing_digest)
-            VALUES (%s, %s, %s, %s, %b) ON CONFLICT DO NOTHING RETURNING code
+            SELECT %s, code, %s, %s, %b FROM procedures WHERE code = %s AND level <> 'counter'
+            ON CONFLICT DO NOTHING RETURNING code
         )
         INSERT INTO components (code, version, position, name, content)
         SELECT code, %s, position, name, content FROM filed, unnest(%b::text[], %b::bytea[])
             WITH ORDINALITY AS c (name, content, position)"""
-    values = (filing.code, filing.procedure, citizen, int(Status.REGISTERED), digest, _FIRST_VERSION)
+    values = (filing.code, citizen, int(Status.REGISTERED), digest, filing.procedure, _FIRST_VERSION)
     async with call.parts.database.connection() as connection:
-        try:
-            cursor = await connection.execute(statement, (*values, *_columns(filing.components)))
-        except ForeignKeyViolation as error:
-            raise Refusal(422, f"procedure {filing.procedure!r}: expected one of GET /catalogue") from error
+        cursor = await connection.execute(statement, (*values, *_columns(filing.components)))
         filed = cursor.rowcount > 0
         if not filed:
             cursor = await connection.execute(
                 "SELECT citizen, filing_digest FROM dossiers WHERE code = %s", (filing.code,)
             )
-            if await cursor.fetchone() != (citizen, digest):
+            known = await cursor.fetchone()
+            if known is None:
+                told = "expected one of GET /catalogue that is not for the counter only"
+                raise Refusal(422, f"procedure {filing.procedure!r}: {told}")
+            if known != (citizen, digest):
                 raise Refusal(409, f"dossier {filing.code}: the code belongs to another filing; expected a new one")
     return answer(Filed(filing.code, int(Status.REGISTERED), judged), 201 if filed else 200)
 
@@ -147,7 +148,10 @@ async def look_up(call: Call[None]) -> Response:
     citizen, code = call.identity.account, call.path["code"]
     # No EXISTS: made into a plan while `payments` is empty, it would read the whole table ever after.
     statement = """
-        SELECT d.status, (SELECT true FROM payments WHERE payments.code = d.code), h.status, h.at
+        SELECT d.status, (
+                SELECT true FROM payments p
+                WHERE p.code = d.code AND (d.status <> 6 OR p.fee = fee_due(d.code, d.status)) LIMIT 1
+            ), h.status, h.at
         FROM dossiers d JOIN dossier_history h USING (code) WHERE d.code = %s AND d.citizen = %s ORDER BY h.version"""
     async with call.parts.database.connection() as connection:
         rows = await (await connection.execute(statement, (code, citizen))).fetchall()

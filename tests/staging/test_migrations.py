@@ -13,7 +13,7 @@ import pytest
 from psycopg.conninfo import make_conninfo
 
 from caodiem.errors import UsageError
-from staging import migrations, postgres, procedures
+from staging import migrations, postgres
 from staging.service import running
 from tests.staging.calls import Caller
 
@@ -55,7 +55,7 @@ def test_an_older_database_is_brought_up_with_what_it_held(empty: str, folder: P
         path.rename(path.with_suffix(".later"))
     assert migrate(empty, folder) == [1]
     with psycopg.connect(empty) as connection:
-        procedures.fill(connection)
+        connection.execute("INSERT INTO procedures VALUES ('1.000001.H01', 'H01', 'Cấp', 'cap', 'full', 0)")
         connection.execute("INSERT INTO accounts VALUES ('citizen-000000', 'citizen', '', '', '')")
         connection.execute(
             "INSERT INTO dossiers VALUES (%s, '1.000001.H01', 'citizen-000000', 1, 1, 'digest')", (CODE,)
