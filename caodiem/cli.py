@@ -11,11 +11,11 @@ from contextlib import suppress
 from dataclasses import asdict
 from datetime import datetime
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, NoReturn
 
 import typer
 
-from caodiem import faults, plan, run, stages
+from caodiem import baseline, faults, plan, run, stages
 from caodiem import plan_from_log as from_log
 from caodiem.errors import CaodiemError, ExitCode, UsageError
 from caodiem.operation_map import load as load_map
@@ -307,10 +307,23 @@ def compare(
     first: Annotated[
         Path, typer.Argument(metavar="A", help="A run's folder, or a level-*/simulated or replayed in it.")
     ],
-    second: Annotated[Path, typer.Argument(metavar="B", help="What to hold against it, of the same kinds.")],
+    second: Annotated[
+        Path | None, typer.Argument(metavar="B", help="What to hold against it, of the same kinds.")
+    ] = None,
+    against: Annotated[
+        Path | None, typer.Option("--baseline", metavar="FILE", help="Judge run A by a file of results/baselines/.")
+    ] = None,
     as_json: Json = False,
 ) -> None:
-    """Show two runs side by side, simulated or measured, by operation and station, with a picture in B's folder."""
+    """Show two runs side by side, simulated or measured, by operation and station, with a picture in B's folder.
+
+    With --baseline, judge one run by the figures of another that was reviewed: exit code 0 pass, 1 fail, 3 not shown.
+    """
+    if (second is None) == (against is None):
+        raise UsageError("compare: expected a second run or --baseline FILE, and not both")
+    if against is not None:
+        _hold(first, against, as_json)
+    assert second is not None
     levels, picture = stages.compare(first, second)
     pairs = [pair for level in levels for pair in level.pairs]
     if as_json:
@@ -325,6 +338,36 @@ def compare(
             f"   {pair.counts[0]}, {pair.counts[1]}"
         )
     print(picture)
+
+
+def _hold(folder: Path, file: Path, as_json: bool) -> NoReturn:
+    """Print every figure beside the baseline's, and end with the verdict's exit code."""
+    rules = baseline.hold(folder, file)
+    code = baseline.result(rules).exit_code
+    if as_json:
+        _print_json({"exit_code": int(code), "rules": [asdict(rule) for rule in rules]})
+    else:
+        for rule in rules:
+            told = f"baseline {rule.baseline:.4g}, limit {rule.limit:.4g}, found {rule.found:.4g}"
+            print(f"{rule.level:<10} {rule.name:<28} {rule.figure:<6} {told}: {rule.result}")
+        print(f"Verdict: {baseline.result(rules)}")
+    raise typer.Exit(code)
+
+
+@app.command("baseline")
+def take_baseline(
+    source: RunFolder,
+    out: Annotated[Path | None, typer.Option(help="The file; by default named after the scenario.")] = None,
+    as_json: Json = False,
+) -> None:
+    """Make a run the baseline of its scenario: a small file of figures for `compare --baseline`, to be reviewed."""
+    taken = baseline.take(source)
+    path = out or baseline.BASELINES / f"{taken['scenario']}.json"
+    run.write_json(path, taken)
+    if as_json:
+        _print_json({"baseline": str(path), **taken})
+    else:
+        print(path)
 
 
 @app.command()

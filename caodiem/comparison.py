@@ -51,7 +51,7 @@ def compare(first: Path, second: Path) -> list[Compared]:
 
     UsageError when a path holds no observations, or when two runs share no level.
     """
-    ours, theirs = _executions(first), _executions(second)
+    ours, theirs = executions(first), executions(second)
     if len(ours) == len(theirs) == 1:
         ((level, one),), ((other, two),) = ours.items(), theirs.items()
         return [_compared(level if level == other else f"{level} | {other}", one, two)]
@@ -61,7 +61,7 @@ def compare(first: Path, second: Path) -> list[Compared]:
     return [_compared(level, ours[level], theirs[level]) for level in shared]
 
 
-def _executions(path: Path) -> dict[str, run.Execution]:
+def executions(path: Path) -> dict[str, run.Execution]:
     """The executions of a run by level, measured ones before predicted ones; or the one that the path names."""
     if (path / "observations.parquet").is_file():
         return {path.resolve().parent.name: run.Execution(path)}
@@ -77,7 +77,7 @@ def _executions(path: Path) -> dict[str, run.Execution]:
 
 
 def _compared(level: str, first: run.Execution, second: run.Execution) -> Compared:
-    one_s, two_s = _response_s(first), _response_s(second)
+    one_s, two_s = response_s(first), response_s(second)
     pairs = [*_shared(level, one_s, two_s, QUANTILES), *_shared(level, _station_s(first), _station_s(second), ())]
     return Compared(level, pairs, one_s["all"], two_s["all"])
 
@@ -98,7 +98,7 @@ def _shared(
     return pairs
 
 
-def _response_s(execution: run.Execution) -> dict[str, Floats]:
+def response_s(execution: run.Execution) -> dict[str, Floats]:
     """Response times from due of every operation; infinite where a step was never answered rightly."""
     settled = summary.last_attempts(observations.read(execution.observations))
     names = settled["operation"].cast(pa.string())

@@ -1,0 +1,148 @@
+"""The figures of a run that was reviewed, and whether another run is as good: response times from due and capacity.
+
+Pure functions of a run's folder and a baseline's file under results/baselines/. Only like is held against like: another
+scenario, another part of the plans or another machine makes the comparison invalid.
+"""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from caodiem import comparison, run, summary
+from caodiem.errors import InvalidRun, UsageError
+from caodiem.verdict import Result, worst
+
+BASELINES = Path("results/baselines")
+SCHEMA_VERSION = 1
+QUANTILES = {"p50": 0.50, "p95": 0.95, "p99": 0.99}
+# What a run may be worse by. They stand in the file, where a review sees them and may change them.
+RESPONSE_PERCENT, CAPACITY_PERCENT = 25.0, 10.0
+_STEPS_BEYOND = 10  # a quantile is kept when so many steps lie beyond it
+_DOUBT = 2.576  # standard deviations: a quantile's bound is wrong once in two hundred times, on each side
+
+
+@dataclass(frozen=True, slots=True)
+class Rule:
+    """One figure held against the baseline's; times in seconds, capacity as a factor of the scenario's arrivals."""
+
+    level: str
+    name: str
+    figure: str
+    baseline: float
+    limit: float
+    found: float
+    result: Result
+
+
+def take(folder: Path) -> dict[str, Any]:
+    """A baseline of a run; InvalidRun when the run itself is no pass, UsageError when it holds no figures."""
+    opened = run.open_run(folder)
+    _check_valid(opened)
+    manifest = run.read_json(opened.manifest)
+    figures = {"response_s": _responses(opened), "capacity_factor": _capacities(opened)}
+    if not any(figures.values()):
+        raise UsageError(f"{folder}: neither replayed nor sized; expected a run of `caodiem replay`, `run` or `size`")
+    return {
+        "schema_version": SCHEMA_VERSION,
+        "tolerated": {"response_percent": RESPONSE_PERCENT, "capacity_percent": CAPACITY_PERCENT},
+        **{key: manifest.get(key) for key in ("scenario", "scenario_hash", "options", "commit", "started_at")},
+        "machine": manifest.get("machine"),
+        **figures,
+    }
+
+
+def hold(folder: Path, file: Path) -> list[Rule]:
+    """Every figure of the baseline in `file`, held against the run's; InvalidRun when they are not alike."""
+    known, opened = run.read_json(file), run.open_run(folder)
+    if not isinstance(known, dict) or known.get("schema_version") != SCHEMA_VERSION:
+        raise UsageError(f"{file}: schema_version: expected {SCHEMA_VERSION}, as `caodiem baseline` writes it")
+    _check_valid(opened)
+    manifest = run.read_json(opened.manifest)
+    for key in ("scenario_hash", "options", "machine"):
+        if known[key] != manifest.get(key):
+            raise InvalidRun(f"{folder}: {key} is {manifest.get(key)}; expected {known[key]}, as in {file}")
+    tolerated = known["tolerated"]
+    rules = _hold_capacity(opened, known["capacity_factor"], tolerated["capacity_percent"])
+    return [*_hold_responses(opened, known["response_s"], tolerated["response_percent"]), *rules]
+
+
+def result(rules: list[Rule]) -> Result:
+    return worst([rule.result for rule in rules])
+
+
+def _check_valid(opened: run.Run) -> None:
+    if opened.verdict.is_file() and run.read_json(opened.verdict)["result"] == Result.INVALID.value:
+        raise InvalidRun(f"{opened.folder}: its verdict is invalid; expected a run that proves something")
+    if (state := run.read_json(opened.manifest)["state"]) != "finished":
+        raise InvalidRun(f"{opened.folder}: it is {state}; expected a run that was finished")
+
+
+def _replayed(opened: run.Run) -> dict[str, dict[str, comparison.Floats]]:
+    """Response times from due in seconds, by level and operation."""
+    executions = {level.folder.name: level.executed("replayed") for level in opened.levels}
+    return {name: comparison.response_s(each) for name, each in executions.items() if each.observations.is_file()}
+
+
+def _responses(opened: run.Run) -> dict[str, dict[str, dict[str, float]]]:
+    """The quantiles that have enough steps beyond them and were answered."""
+    found: dict[str, dict[str, dict[str, float]]] = {}
+    for level, by_operation in _replayed(opened).items():
+        found[level] = {}
+        for operation, times_s in by_operation.items():
+            kept = {
+                name: summary.quantile(times_s, share)
+                for name, share in QUANTILES.items()
+                if len(times_s) * (1 - share) >= _STEPS_BEYOND
+            }
+            if kept := {name: value for name, value in kept.items() if value < np.inf}:
+                found[level][operation] = kept
+    return found
+
+
+def _hold_responses(opened: run.Run, known: dict[str, Any], tolerated_percent: float) -> list[Rule]:
+    rules, ours = [], _replayed(opened)
+    for level, operations in known.items():
+        for operation, quantiles in operations.items():
+            times_s = ours.get(level, {}).get(operation, np.array([]))
+            for name, value in quantiles.items():
+                limit = value * (1 + tolerated_percent / 100)
+                found = summary.quantile(times_s, QUANTILES[name])
+                result = _judge(times_s, QUANTILES[name], limit)
+                rules.append(Rule(level, operation, name, value, limit, found, result))
+    return rules
+
+
+def _judge(times_s: comparison.Floats, share: float, limit_s: float) -> Result:
+    """Pass where the quantile meets the limit; fail where even its lower bound does not; else nothing is shown.
+
+    The bound is an order statistic: the number of times below a quantile is binomial (David and Nagaraja, Order
+    Statistics, 3rd ed., section 7.1), here by its normal approximation.
+    """
+    count = len(times_s)
+    if count * (1 - share) < _STEPS_BEYOND / 2:
+        return Result.INVALID
+    if summary.quantile(times_s, share) <= limit_s:
+        return Result.PASS
+    rank = count * share - _DOUBT * np.sqrt(count * share * (1 - share))
+    is_proven = rank >= 1 and np.sort(times_s)[int(rank) - 1] > limit_s
+    return Result.FAIL if is_proven else Result.INVALID
+
+
+def _capacities(opened: run.Run) -> dict[str, float]:
+    """By case: how many times today's arrivals meet every SLO; without cases that have none."""
+    path = opened.folder / "capacity.json"
+    cases = run.read_json(path)["cases"] if path.is_file() else []
+    found = {case["case"]: (case.get("capacity") or {}).get("factor") for case in cases}
+    return {name: factor for name, factor in found.items() if factor is not None}
+
+
+def _hold_capacity(opened: run.Run, known: dict[str, float], tolerated_percent: float) -> list[Rule]:
+    rules, ours = [], _capacities(opened)
+    for name, value in known.items():
+        limit = value * (1 - tolerated_percent / 100)
+        found = ours.get(name)
+        result = Result.INVALID if found is None else Result.PASS if found >= limit else Result.FAIL
+        rules.append(Rule(name, "capacity", "factor", value, limit, np.nan if found is None else found, result))
+    return rules
