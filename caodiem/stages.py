@@ -115,7 +115,7 @@ def _check_scale(scale: float) -> None:
 
 
 def simulate_network(path: Path, bars: Bars) -> tuple[run.Run, dict[str, Any]]:
-    """Run a network of its own; its figures, also written to network.json in a run's folder."""
+    """Run a network of its own; its figures, also written to network.json (and plots/) in a run's folder."""
     from simulation import replications
 
     scenario = load_document(path, NetworkScenario)
@@ -123,6 +123,11 @@ def simulate_network(path: Path, bars: Bars) -> tuple[run.Run, dict[str, Any]]:
     with _ending(made):
         figures = replications.simulate(scenario, bars.bar(scenario.title))
         run.write_json(made.folder / "network.json", figures)
+        if "faults" in figures:
+            # Imported here: no other network needs Matplotlib.
+            from caodiem.report import faults
+
+            faults.draw(figures, made.plots / "faults.png")
     return made, figures
 
 

@@ -15,7 +15,7 @@ from caodiem.behaviour import seconds
 from caodiem.errors import UsageError
 from caodiem.network import NetworkScenario
 from caodiem.quantity import Quantity
-from simulation import figures, own, reference
+from simulation import figures, own, recovery, reference
 from simulation.figures import Ended, Figures
 from simulation.log import Log
 from simulation.network import Network
@@ -32,13 +32,17 @@ def simulate(scenario: NetworkScenario, progress: Callable[[float], None] = lamb
     network, horizon_s = own.network_of(scenario), seconds(scenario.run.horizon)
     engine, run, notice = choose(scenario.run.engine, network)
     from_s, warm_up_note = _warm_up_s(scenario, network, run)
+    span = recovery.fault(network, horizon_s)
     found: list[Figures] = []
+    failed: list[Figures] = []
     asked = scenario.run.replications
     while len(found) < asked:
         work, journey = own.draw(scenario, network, len(found))
         log = run(network, work)
         names = own.journeys(scenario)
         found.append(figures.of_replication(network, work, log, journey, names, from_s, horizon_s))
+        if span:
+            failed.append(recovery.of_replication(work, log, span, horizon_s))
         if len(found) == asked and not _precise(scenario, found) and asked < scenario.run.most_replications:
             asked += 1
         progress(len(found) / asked)
@@ -53,7 +57,17 @@ def simulate(scenario: NetworkScenario, progress: Callable[[float], None] = lamb
         "horizon_s": horizon_s,
         "warm_up_s": from_s,
         **intervals(found, scenario.run.confidence),
+        **_faults(failed, scenario.run.confidence, span, horizon_s),
     }
+
+
+def _faults(
+    failed: list[Figures], confidence: float, span: tuple[float, float] | None, horizon_s: float
+) -> dict[str, Figures]:
+    """`faults`, where something fails."""
+    if span is None:
+        return {}
+    return {"faults": recovery.summary(failed, intervals(failed, confidence), span, horizon_s)}
 
 
 def choose(asked: str, network: Network) -> tuple[str, Engine, str]:
@@ -90,6 +104,9 @@ def intervals(found: list[Figures], confidence: float) -> Figures:
 
 
 def _interval_of(values: list[Any], confidence: float) -> Any:
+    if isinstance(values[0], np.ndarray):
+        each = [interval(list(column), confidence) for column in np.transpose(values)]
+        return {name: [one[name] for one in each] for name in ("value", "low", "high")}
     return intervals(values, confidence) if isinstance(values[0], dict) else interval(values, confidence)
 
 

@@ -33,6 +33,23 @@ def lines(figures: Figures) -> Iterator[str]:
     ends = ", ".join(f"{end} {_shown(system[end])}" for end in ("completed", "refused", "abandoned", "timed_out"))
     yield f"  {ends}"
     yield f"  response_s {_times(system['response_s'])}"
+    if "faults" in figures:
+        yield ""
+        yield from _fault(figures["faults"])
+
+
+def _fault(faults: Figures) -> Iterator[str]:
+    """What the fault cost, and whether the network recovers from it."""
+    lost = _shown(faults["requests_lost"])
+    yield f"fault from {faults['from_s']:g} to {faults['to_s']:g} s: {lost} requests lost"
+    for name in ("goodput_per_s", "good_share", "amplification"):
+        yield f"  {name:<14}{_times(faults[name])}"
+    yield (
+        f"  backlog       before {_shown(faults['normal_backlog'])}  peak {_shown(faults['peak_backlog'])}  "
+        f"at the horizon {_shown(faults['backlog_at_horizon'])}"
+    )
+    yield f"  drain_s       {_shown(faults['drain_s'])}"
+    yield faults["statement"]
 
 
 def _times(times: Figures) -> str:
