@@ -76,11 +76,18 @@ _VISIT = np.dtype([("station", "i8"), ("patient", "i8")])
 _STATION = np.dtype(
     [
         ("queue", "i8"),
-        ("open", "i8"),
-        ("limit", "i8"),
+        ("servers", "i8"),  # that work now: the smaller of those that hours and outages leave
         ("refuses", "i8"),
         ("busy", "i8"),
         ("waiting", "i8"),
+        ("entrance", "i8"),
+        ("breaker", "i8"),  # its place among all breakers; _NOBODY where there is none
+        ("gap_s", "f8"),  # of its pace; 0 where it has none
+        ("slack_s", "f8"),
+        ("next_s", "f8"),
+        ("awaits_token", "i8"),
+        ("open", "i8"),
+        ("limit", "i8"),
         ("period_s", "f8"),
         ("turn", "i8"),  # how often its calendar has begun again
         ("hours_at", "i8"),
@@ -90,12 +97,6 @@ _STATION = np.dtype(
         ("limit_end", "i8"),
         ("slow_at", "i8"),
         ("slow_end", "i8"),
-        ("entrance", "i8"),
-        ("breaker", "i8"),  # its place among all breakers; _NOBODY where there is none
-        ("gap_s", "f8"),  # of its pace; 0 where it has none
-        ("slack_s", "f8"),
-        ("next_s", "f8"),
-        ("awaits_token", "i8"),
     ]
 )
 # A breaker and what it remembers: the ends of the last visits while closed, as a ring within an array of all rings.
@@ -193,7 +194,7 @@ def _stations(network: Network) -> tuple[np.ndarray, np.ndarray]:
     guarded = 0
     for station, each in zip(stations, network.stations, strict=True):
         hours = each.hours
-        station["entrance"], station["breaker"], station["slack_s"] = each.entrance, _NOBODY, np.inf
+        station["entrance"], station["breaker"] = each.entrance, _NOBODY
         if each.breaker:
             station["breaker"] = guarded
             guarded += 1
@@ -201,6 +202,7 @@ def _stations(network: Network) -> tuple[np.ndarray, np.ndarray]:
             station["gap_s"], station["slack_s"] = each.pace.gap_s, each.pace.slack_s
         station["queue"] = np.iinfo(np.int64).max if each.queue is None else each.queue
         station["open"], station["limit"], station["period_s"] = hours.servers[0], INFINITE, hours.period_s
+        station["servers"] = min(hours.servers[0], INFINITE)
         station["hours_at"] = station["hours"] = len(changes)
         changes += [(start, 0.0, n, False, 1.0) for start, n in zip(hours.starts_s, hours.servers, strict=True)]
         station["hours_end"] = station["limit_at"] = len(changes)
@@ -347,7 +349,7 @@ def _advance(
             log[at].left_s, log[at].end = now_s, _CUT_OFF
             return _REFUSED
         step.state = breakers[station.breaker].state
-    free = station.busy < min(station.open, station.limit) and _has_token(now_s, station)
+    free = station.busy < station.servers and _has_token(now_s, station)
     if station.refuses or (not free and station.waiting >= station.queue):
         log[at].left_s, log[at].end = now_s, _REFUSED
         _tell(now_s, station.breaker, step.state, False, breakers, rings)
@@ -383,8 +385,7 @@ def _serve(
 ):  # type: ignore[no-untyped-def]  # fmt: skip
     """Let free servers take who waits."""
     station = stations[where]
-    servers = min(station.open, station.limit)
-    while station.waiting and station.busy < servers and _has_token(now_s, station):
+    while station.waiting and station.busy < station.servers and _has_token(now_s, station):
         level = 0
         while lists[where, level, _HEAD] == _NOBODY:
             level += 1
@@ -401,19 +402,15 @@ def _serve(
 def _await_token(where, stations, heap, counts):  # type: ignore[no-untyped-def]
     """Whoever waits at a paced station where a server is free waits for a token: schedule it, once."""
     station = stations[where]
-    if (
-        station.gap_s
-        and station.waiting
-        and not station.awaits_token
-        and station.busy < min(station.open, station.limit)
-    ):
+    if station.gap_s and station.waiting and station.busy < station.servers and not station.awaits_token:
         station.awaits_token = 1
         _push(station.next_s - station.slack_s, _order(TOKEN_COMES, where, 0, 0), heap, counts)
 
 
 @_inlined
 def _has_token(now_s, station):  # type: ignore[no-untyped-def]
-    return not station.awaits_token and station.next_s - station.slack_s <= now_s
+    """Whether a paced station may begin a service; any other always may."""
+    return station.gap_s == 0 or (not station.awaits_token and station.next_s - station.slack_s <= now_s)
 
 
 @_inlined
@@ -551,6 +548,7 @@ def _change_servers(which, stations, changes, heap, counts):  # type: ignore[no-
     else:
         station.open = changes[station.hours].servers
         _plan_hours(which >> 2, stations, changes, heap, counts)
+    station.servers = min(station.open, station.limit)
 
 
 @_inlined
