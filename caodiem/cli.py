@@ -431,6 +431,12 @@ def staging(
     workers: Annotated[int, typer.Option(min=1, help="Processes that serve the portal.")] = 1,
     keep: Annotated[Path | None, typer.Option(help="Folder that keeps its data for the next start.")] = None,
     wrong: Annotated[Path | None, typer.Option("--faults", help="TOML file with [faults.SYSTEM] tables.")] = None,
+    signatures: Annotated[
+        str | None, typer.Option(envvar="CAODIEM_SIGNATURES", help="Signature check of your own, pkg.mod:factory.")
+    ] = None,
+    sync: Annotated[
+        str | None, typer.Option(envvar="CAODIEM_STATUS_SYNC", help="Status sync of your own, pkg.mod:factory.")
+    ] = None,
     tls: Annotated[bool, typer.Option("--tls", help="Speak TLS, with an authority made for this start.")] = False,
     as_json: Json = False,
 ) -> None:
@@ -445,6 +451,9 @@ def staging(
     if stat.S_ISFIFO(os.fstat(sys.stdin.fileno()).st_mode):
         stop_when_orphaned()
     what = faults.read(wrong) if wrong is not None else {}
+    # The workers, processes of their own, read them from the environment.
+    named = {"CAODIEM_SIGNATURES": signatures, "CAODIEM_STATUS_SYNC": sync}
+    os.environ.update({variable: name for variable, name in named.items() if name})
     serve(port=port, workers=workers, keep=keep, faults=what, tls=tls, ready=tell if as_json else None)
 
 

@@ -6,12 +6,11 @@ Made once when a worker starts, handed to each handler with its request.
 from dataclasses import dataclass
 from pathlib import Path
 
-from staging import keys, pki
+from staging import adapters, keys, pki
 from staging.corpus import Corpus
 from staging.credentials import Credentials
 from staging.database import Database
 from staging.faults import Faults
-from staging.signatures import Verifier
 from staging.tokens import Tokens
 
 
@@ -21,7 +20,8 @@ class Parts:
 
     database: Database
     tokens: Tokens
-    verifier: Verifier
+    verifier: adapters.Signatures
+    status_sync: adapters.StatusSync
     corpus: Corpus
     credentials: Credentials
     keys: keys.Keys
@@ -38,7 +38,8 @@ def make(folder: Path) -> Parts:
     return Parts(
         Database(known.conninfo),
         Tokens(known.token_key),
-        Verifier(root, known_authorities, pki.read_crls(folder / keys.PKI_FOLDER)),
+        adapters.signatures(root, known_authorities, pki.read_crls(folder / keys.PKI_FOLDER)),
+        adapters.status_sync(),
         Corpus(folder / keys.PKI_FOLDER),
         Credentials(folder / keys.PKI_FOLDER),
         known,

@@ -35,7 +35,7 @@ from granian.server import Server
 
 from caodiem.errors import CaodiemError, ExitCode, InvalidRun, UsageError
 from caodiem.faults import Fault
-from staging import keys, pki, postgres, procedures
+from staging import adapters, keys, pki, postgres, procedures
 from staging.faults import Faults
 
 HOST = "127.0.0.1"
@@ -86,6 +86,8 @@ def serve(
     UsageError for a port in use.
     """
     signal.signal(signal.SIGTERM, _leave)
+    for variable in (adapters.SIGNATURES, adapters.STATUS_SYNC):
+        adapters.find(variable)  # a worker could tell nobody
     port = _claim(port)
     with kept_folder(keep) if keep else _temporary_folder(data) as folder, ThreadPoolExecutor(1) as side:
         hierarchy = side.submit(pki.make_hierarchy, folder / keys.PKI_FOLDER)

@@ -103,9 +103,10 @@ class Checked:
 async def push(call: Call[Batch]) -> Response:
     """Take a batch of an agency's status events."""
     agency, batch = call.identity.agency, call.body
-    checked = check(agency, batch.events)
+    sync = call.parts.status_sync
+    checked = sync.check(agency, batch.events)
     async with call.parts.database.connection() as connection:
-        told = await apply(connection, agency, batch.batch, checked)
+        told = await sync.apply(connection, agency, batch.batch, checked)
     if told is None:
         raise Refusal(409, f"batch {batch.batch!r}: the key was used for other events; expected a new key")
     return answer(told)
@@ -297,6 +298,13 @@ def _byte_strings(words: Integers, start: Integers) -> _Array:
     lengths = np.diff(start, append=len(words)) * 16
     halves = words.astype(">i8").view(">i4").ravel()
     return _array(_BYTEA_OID, _BYTEAS_OID, len(start), np.insert(halves, start * 4, lengths).tobytes())
+
+
+class Writer:
+    """This module as an adapter (staging.adapters.StatusSync)."""
+
+    check = staticmethod(check)
+    apply = staticmethod(apply)
 
 
 ROUTES = (Route("POST", "/sync", push, {200: Taken, 409: Problem}, system="status_sync", who=(AGENCY,), body=Batch),)

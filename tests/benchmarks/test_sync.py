@@ -1,12 +1,14 @@
 """Status sync into PostgreSQL on disk with its default durability: batches of 1,000 rows, each its own transaction.
 
-All three get the same rows from the same seed over one asynchronous connection. A quarter of a batch opens new
+All three get the same rows from the same seed over one asynchronous connection; in the groups sync_2 and sync_4 over as
+many at once, an agency each. A quarter of a batch opens new
 dossiers, the rest are next statuses of dossiers from before, and 2% repeat an event that was there already. Tables
 grow from round to round, as they do in a portal; the first rounds only fill them. The number of rounds is that of
 --benchmark-min-rounds, because each needs rows of its own, which are made outside the timing.
 """
 
 import asyncio
+import os
 import random
 import tempfile
 from collections.abc import Awaitable, Callable, Iterator
@@ -20,12 +22,11 @@ from psycopg import AsyncConnection
 from pytest_benchmark.fixture import BenchmarkFixture
 
 from caodiem.dossier import Status
-from staging import postgres, status_sync
+from staging import adapters, postgres, status_sync
 from staging.status_sync import Batch, Event
 
-pytestmark = [pytest.mark.slow, pytest.mark.benchmark(group="sync")]
+pytestmark = pytest.mark.slow
 
-AGENCY = "H01"
 BATCHES, BATCH_ROWS = 10, 1000
 FILLING_ROUNDS = 5
 NEW, REPEATED = 0.25, 0.02
@@ -55,12 +56,14 @@ UPSERT = """
 
 Prepared = TypeVar("Prepared")
 Row = tuple[str, int, int, datetime]
+Link = tuple[AsyncConnection, str]  # and the agency that pushes over it
 
 
 class Source:
     """An agency that reports: endless batches, and what a portal must know after those handed out."""
 
-    def __init__(self) -> None:
+    def __init__(self, agency: str = "H01") -> None:
+        self.agency = agency
         self.newest: dict[str, int] = {}  # code -> highest sequence reported; none below it is left out
         self.repeated = 0
         self._codes: list[str] = []
@@ -79,7 +82,7 @@ class Source:
     def _event(self) -> Event:
         draw = self._draws.random()
         if draw < NEW or not self._codes:
-            code, sequence = f"{AGENCY}-20260609-{len(self._codes):07d}", 0
+            code, sequence = f"{self.agency}-20260609-{len(self._codes):07d}", 0
             self._codes.append(code)
         else:
             code = self._codes[-self._draws.randint(1, min(RECENT, len(self._codes)))]
@@ -97,61 +100,88 @@ def conninfo() -> Iterator[str]:
         yield conninfo
 
 
-@pytest.fixture
-def agency(benchmark: BenchmarkFixture, conninfo: str, rounds: int) -> "Iterator[Agency]":
+def _group(connections: int, name: str) -> Any:
+    return pytest.param(connections, marks=pytest.mark.benchmark(group=name), id=name)
+
+
+@pytest.fixture(params=[_group(1, "sync"), _group(2, "sync_2"), _group(4, "sync_4")])
+def agencies(
+    request: pytest.FixtureRequest, benchmark: BenchmarkFixture, conninfo: str, rounds: int
+) -> "Iterator[Agencies]":
+    benchmark.name = request.function.__name__
     with asyncio.Runner() as runner:
-        connection = runner.run(connect(conninfo))
-        yield Agency(benchmark, runner, connection, rounds)
-        runner.run(connection.close())
+        connections = [runner.run(connect(conninfo)) for _ in range(request.param)]
+        runner.run(empty(connections[0]))
+        yield Agencies(benchmark, runner, connections, rounds)
+        for connection in connections:
+            runner.run(connection.close())
 
 
 async def connect(conninfo: str) -> AsyncConnection:
-    """In autocommit, as the portal's connections; the tables are empty."""
-    connection = await AsyncConnection.connect(conninfo, autocommit=True)
+    """In autocommit, as the portal's connections."""
+    return await AsyncConnection.connect(conninfo, autocommit=True)
+
+
+async def empty(connection: AsyncConnection) -> None:
+    """The tables are empty, and as durable as PostgreSQL makes them."""
     for name in DURABILITY:
         assert await (await connection.execute(f"SHOW {name}")).fetchone() == ("on",), name
     await connection.execute("DROP TABLE IF EXISTS peer_history, peer_states, bare")
     await connection.execute(PEER_TABLES)
     await connection.execute("TRUNCATE sync_dossiers, sync_batches")
-    return connection
 
 
-class Agency:
-    """Pushes a source's batches, round by round, one after another over one connection."""
+class Agencies:
+    """Push their sources' batches, round by round, each one after another over a connection of its own."""
 
     def __init__(
-        self, benchmark: BenchmarkFixture, runner: asyncio.Runner, connection: AsyncConnection, rounds: int
+        self, benchmark: BenchmarkFixture, runner: asyncio.Runner, connections: list[AsyncConnection], rounds: int
     ) -> None:
-        self.connection, self.source = connection, Source()
+        self.connections = connections
+        self.sources = [Source(f"H{number:02d}") for number in range(1, len(connections) + 1)]
         self._benchmark, self._runner, self._rounds = benchmark, runner, rounds
 
-    def push(self, prepare: Callable[[Batch], Prepared], push: Callable[[Prepared], Awaitable[None]]) -> None:
+    def push(self, prepare: Callable[[Batch], Prepared], push: Callable[[Link, Prepared], Awaitable[None]]) -> None:
         """Time `push` on each batch; what `prepare` makes of it is not timed."""
-        self._benchmark.extra_info |= {"unit": "rows", "units_per_round": BATCHES * BATCH_ROWS}
+        units = len(self.sources) * BATCHES * BATCH_ROWS
+        self._benchmark.extra_info |= {"unit": "rows", "units_per_round": units}
+        links = [(each, source.agency) for each, source in zip(self.connections, self.sources, strict=True)]
 
-        async def push_each(batches: list[Prepared]) -> None:
+        async def push_each(link: Link, batches: list[Prepared]) -> None:
             for batch in batches:
-                await push(batch)
+                await push(link, batch)
+
+        async def push_all(given: list[list[Prepared]]) -> None:
+            await asyncio.gather(*(push_each(*each) for each in zip(links, given, strict=True)))
 
         self._benchmark.pedantic(
-            lambda batches: self._runner.run(push_each(batches)),
-            setup=lambda: (([prepare(batch) for batch in self.source.batches()],), {}),
+            lambda given: self._runner.run(push_all(given)),
+            setup=lambda: (([[prepare(batch) for batch in source.batches()] for source in self.sources],), {}),
             rounds=self._rounds,
             warmup_rounds=FILLING_ROUNDS,
         )
 
+    @property
+    def events(self) -> int:
+        return sum(source.events for source in self.sources)
+
+    @property
+    def repeated(self) -> int:
+        return sum(source.repeated for source in self.sources)
+
     def select(self, query: str) -> list[tuple[Any, ...]]:
         async def fetch() -> list[tuple[Any, ...]]:
-            return await (await self.connection.execute(query)).fetchall()
+            return await (await self.connections[0].execute(query)).fetchall()
 
         return self._runner.run(fetch())
 
     def check(self, history: str, states: str) -> None:
         """Whether each event stands in the history once, and the newest of each dossier is its state."""
         assert self.select(f"SELECT count(*), count(DISTINCT (code, sequence)) FROM {history}") == [
-            (self.source.events, self.source.events)
+            (self.events, self.events)
         ]
-        assert dict(self.select(f"SELECT code, sequence FROM {states}")) == self.source.newest
+        newest = {code: sequence for source in self.sources for code, sequence in source.newest.items()}
+        assert dict(self.select(f"SELECT code, sequence FROM {states}")) == newest
         assert self.select(f"SELECT count(*) FROM {states} WHERE status <> sequence % {len(Status)} + 1") == [(0,)]
 
 
@@ -159,45 +189,56 @@ def rows_of(batch: Batch) -> list[Row]:
     return [(e.code, e.sequence, e.status, datetime.strptime(f"{e.at}+0700", "%Y%m%d%H%M%S%z")) for e in batch.events]
 
 
-def test_ours(agency: Agency) -> None:
+def test_ours(agencies: Agencies) -> None:
     """From decoded events on: checks of each row, idempotency key, log, states, the answer."""
+    _sync(agencies, status_sync.Writer())
+    agencies.check("sync_events", "sync_states")
+
+
+@pytest.mark.skipif(not os.environ.get(adapters.STATUS_SYNC), reason=f"{adapters.STATUS_SYNC} names no implementation")
+def test_yours(agencies: Agencies) -> None:
+    """The implementation that the environment names, as docs/portal.md says; it answers for its tables itself."""
+    _sync(agencies, adapters.status_sync())
+
+
+def _sync(agencies: Agencies, sync: adapters.StatusSync) -> None:
     told = {"accepted": 0, "stale": 0}
 
-    async def push(batch: Batch) -> None:
-        checked = status_sync.check(AGENCY, batch.events)
-        answer = await status_sync.apply(agency.connection, AGENCY, batch.batch, checked)
+    async def push(link: Link, batch: Batch) -> None:
+        connection, agency = link
+        checked = sync.check(agency, batch.events)
+        answer = await sync.apply(connection, agency, batch.batch, checked)
         assert answer is not None
         for name in told:
             told[name] += answer[name]  # type: ignore[operator]
 
-    agency.push(lambda batch: batch, push)
-    agency.check("sync_events", "sync_states")
-    assert told == {"accepted": agency.source.events, "stale": agency.source.repeated}
+    agencies.push(lambda batch: batch, push)
+    assert told == {"accepted": agencies.events, "stale": agencies.repeated}
 
 
-def test_unnest_upsert(agency: Agency) -> None:
+def test_unnest_upsert(agencies: Agencies) -> None:
     """History and newest state in one statement. Rows come checked; nobody learns what became of them, and a repeated
     batch is done again."""
 
-    async def push(rows: list[Row]) -> None:
+    async def push(link: Link, rows: list[Row]) -> None:
         columns = [list(column) for column in zip(*rows, strict=True)]
-        await agency.connection.execute(UPSERT, columns)
+        await link[0].execute(UPSERT, columns)
 
-    agency.push(rows_of, push)
-    agency.check("peer_history", "peer_states")
+    agencies.push(rows_of, push)
+    agencies.check("peer_history", "peer_states")
 
 
-def test_copy_limit(agency: Agency) -> None:
+def test_copy_limit(agencies: Agencies) -> None:
     """Not a sync: what the server can write down at all, from bytes made beforehand, without keys or indexes."""
 
     def lines_of(batch: Batch) -> bytes:
         return "".join("\t".join(map(str, row)) + "\n" for row in rows_of(batch)).encode()
 
-    async def push(lines: bytes) -> None:
-        async with agency.connection.cursor() as cursor, cursor.copy("COPY bare FROM STDIN") as copy:
+    async def push(link: Link, lines: bytes) -> None:
+        async with link[0].cursor() as cursor, cursor.copy("COPY bare FROM STDIN") as copy:
             await copy.write(lines)
 
-    agency.push(lines_of, push)
-    assert agency.select("SELECT count(*), count(DISTINCT (code, sequence)) FROM bare") == [
-        (agency.source.events + agency.source.repeated, agency.source.events)
+    agencies.push(lines_of, push)
+    assert agencies.select("SELECT count(*), count(DISTINCT (code, sequence)) FROM bare") == [
+        (agencies.events + agencies.repeated, agencies.events)
     ]

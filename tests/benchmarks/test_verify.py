@@ -7,6 +7,7 @@ machine compare several runs. No verdict is remembered: a round judges each of i
 
 import asyncio
 import hashlib
+import os
 import random
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -28,7 +29,7 @@ from pyhanko.sign.validation.status import SignatureCoverageLevel
 from pyhanko_certvalidator import ValidationContext
 from pytest_benchmark.fixture import BenchmarkFixture
 
-from staging import pki, revocation
+from staging import adapters, pki, revocation
 from staging.documents import make_pdf, sign, to_asn1
 from staging.signatures import Document, Verdict, Verifier
 
@@ -99,6 +100,18 @@ def test_ours(benchmark: BenchmarkFixture, corpus: Corpus) -> None:
 
     measure(benchmark, judge_all, corpus)
     verifier.close()
+
+
+@pytest.mark.skipif(not os.environ.get(adapters.SIGNATURES), reason=f"{adapters.SIGNATURES} names no implementation")
+def test_yours(benchmark: BenchmarkFixture, corpus: Corpus) -> None:
+    """The implementation that the environment names, as docs/portal.md says."""
+    yours = adapters.signatures(corpus.root, (corpus.issuing,), corpus.crls)
+
+    def judge_all(documents: list[bytes]) -> list[bool]:
+        return [yours.verify(document).valid for document in documents]
+
+    measure(benchmark, judge_all, corpus)
+    yours.close()
 
 
 def test_pyhanko(benchmark: BenchmarkFixture, corpus: Corpus) -> None:

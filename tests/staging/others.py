@@ -1,0 +1,38 @@
+"""Implementations of the two hot paths by somebody else, as a team would write them."""
+
+import asyncio
+from collections.abc import Sequence
+from typing import Any
+
+from cryptography import x509
+
+from staging import status_sync
+from staging.signatures import Verdict, Verifier
+
+REASON = "signature: judged by another implementation"
+
+
+class Strict:
+    """Trusts nothing."""
+
+    def __init__(self, root: x509.Certificate, known: tuple[x509.Certificate, ...], crls: tuple[bytes, ...]) -> None:
+        self._verifier = Verifier(root, known, crls)
+
+    def verify(self, content: bytes) -> Verdict:
+        return Verdict(False, (REASON, *self._verifier.verify(content).reasons))
+
+    async def verify_all(self, documents: Sequence[bytes]) -> list[Verdict]:
+        return [await asyncio.to_thread(self.verify, document) for document in documents]
+
+    def close(self) -> None:
+        self._verifier.close()
+
+
+class Forgetful:
+    """Takes everything and keeps nothing."""
+
+    def check(self, agency: str, events: list[status_sync.Event]) -> int:
+        return len(events)
+
+    async def apply(self, connection: Any, agency: str, batch: str, checked: int) -> dict[str, object]:
+        return {"accepted": checked, "stale": 0, "rejected": []}
