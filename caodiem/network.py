@@ -206,7 +206,9 @@ class NetworkScenario(Document):
     own_numbers: ClassVar[bool] = True
 
     title: str = "A network"
+    title_vi: str = ""
     question: str = ""
+    question_vi: str = ""
     arrivals: list[Arrivals] = Field(min_length=1)
     stations: list[Station] = Field(min_length=1)
     journeys: list[Journey] = Field(default=[])

@@ -6,6 +6,7 @@
     level-43/                   one folder for each adoption level
         casework.parquet        status events of the dossiers simulated
         traffic.json            requests a second through the busiest day
+        indicators.json         each agency by the formulas of Decision 766
         sync.json               each agency's status sync, where the scenario has [sync]
         plan.parquet            what was executed
         simulated/  replayed/   observations.parquet, components.parquet
@@ -63,6 +64,10 @@ class Level:
     @property
     def traffic(self) -> Path:
         return self.folder / "traffic.json"
+
+    @property
+    def indicators(self) -> Path:
+        return self.folder / "indicators.json"
 
     @property
     def sync(self) -> Path:

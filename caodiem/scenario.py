@@ -245,6 +245,20 @@ class StatusSync(Part):
     outage: SyncOutage | None = None
 
 
+class Indicators(Part):
+    """What Decision 766 asks of an agency, and what the casework does not tell: simulation/indicators.py has the
+    formulas."""
+
+    # Least shares with which an agency meets each criterion.
+    on_time: q.Percent
+    synced: q.Percent
+    online: q.Percent
+    paid_online: q.Percent
+    digitised: q.Percent
+    # Of dossiers filed or returned at a counter: those whose papers and result are scanned.
+    scanned_at_counter: q.Percent
+
+
 class Validity(Part):
     """What a replay must show before its figures prove anything."""
 
@@ -268,6 +282,8 @@ class Scenario(Document):
     question: str = Field(min_length=1)
     question_vi: str = Field(min_length=1)
     seed: Annotated[int, Field(ge=0, lt=2**63)]
+    # The file beside this one that lists the agencies.
+    agencies: str = Field(default="agencies.csv", pattern=r"^[\w.-]+\.csv$")
     levels: list[Annotated[float, Field(gt=0, le=100)]] = Field(min_length=1)
     adoption: Adoption
     demand: Demand
@@ -275,6 +291,7 @@ class Scenario(Document):
     casework: Casework
     traffic: Traffic
     sync: StatusSync | None = None
+    indicators: Indicators
     portal: Portal
     slo: list[Objective] = Field(min_length=1)
     validity: Validity

@@ -278,10 +278,11 @@ def begin(path: Path, scale: float) -> tuple[Scenario, run.Run]:
         raise UsageError(f"{path}: a national year; expected `caodiem simulate {path}`")
     _check_scale(scale)
     scenario = _load_main(path)
-    known = agencies.load(path.parent / "agencies.csv", scenario)
+    listed = path.parent / scenario.agencies
+    known = agencies.load(listed, scenario)
     projected = projection.project(scenario, known)
     created = run.create(path.stem, scenario.hash, {"scale": scale, "seed": scenario.seed})
-    shutil.copyfile(path.parent / "agencies.csv", created.folder / "agencies.csv")
+    shutil.copyfile(listed, created.folder / "agencies.csv")
     run.write_json(created.scenario, _resolved(scenario, path))
     run.write_json(created.projection, projected)
     return scenario, created

@@ -249,6 +249,13 @@ def draw_into(
     return count
 
 
+def texts(casework: pa.Table, column: str) -> np.ndarray:
+    """A column of words of the casework table as an array of str."""
+    found = casework[column].unify_dictionaries().combine_chunks()
+    found = found.chunk(0) if isinstance(found, pa.ChunkedArray) else found
+    return np.array(found.dictionary.to_pylist(), dtype=str)[found.indices.to_numpy()]
+
+
 @njit(inline="always")
 def _before_desk(case, rows, count, filed_s, rule, word, key):  # type: ignore[no-untyped-def]
     """Write what happens before the desk; `ready_s` is then the wall time at which the case comes there, or NaN."""

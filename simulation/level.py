@@ -1,6 +1,7 @@
 """One adoption level: from its online shares through the casework to the busiest hour and the plan.
 
-Writes casework.parquet, traffic.json, plan.parquet and, where asked for, sync.json into the level's folder.
+Writes casework.parquet, traffic.json, indicators.json, plan.parquet and, where asked for, sync.json into the level's
+folder.
 """
 
 from collections.abc import Callable
@@ -13,7 +14,7 @@ from caodiem import plan, run
 from caodiem.errors import UsageError
 from caodiem.files import write_table
 from caodiem.scenario import Scenario
-from simulation import casework, demand, network, office, sync_load, traffic
+from simulation import casework, demand, indicators, network, office, sync_load, traffic
 from simulation.agencies import Agencies
 from simulation.demand import DAY_S
 from simulation.projection import level_shares
@@ -46,9 +47,12 @@ def draw(
     into.folder.mkdir(parents=True, exist_ok=True)
     write_table(events, into.casework)
 
+    synced = None
     if scenario.sync is not None:
-        synced = sync_load.simulate(scenario, agencies, shares, calendar, events, first, busiest)
-        run.write_json(into.sync, synced)
+        found = sync_load.simulate(scenario, agencies, shares, calendar, events, first, busiest)
+        run.write_json(into.sync, found)
+        synced = {row["code"]: row["synced_share"] for row in found["adapters"]["queue"]}
+    run.write_json(into.indicators, indicators.of_level(scenario, agencies, events, clock, synced))
 
     day = traffic.journeys(scenario, events, day_s)
     hour_s = traffic.busiest_hour(day)

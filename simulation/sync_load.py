@@ -19,7 +19,7 @@ from caodiem.scenario import Scenario, StatusSync
 from simulation import adoption
 from simulation import surge as surges
 from simulation.agencies import Agencies, online_shares
-from simulation.cases import Event
+from simulation.cases import Event, texts
 from simulation.demand import DAY_S, Calendar
 from simulation.journeys import SYNCED
 from simulation.sync_queue import Adapter, backlog, fluid_backlog, run
@@ -46,9 +46,7 @@ class Life:
 
 def life(casework: pa.Table, calendar: Calendar, first: date) -> Life:
     """Counted from a casework table whose clock begins at midnight of `first`."""
-    event, channel = (
-        np.array(casework[name].cast(pa.string()).to_pylist(), dtype=str) for name in ("event", "channel")
-    )
+    event, channel = texts(casework, "event"), texts(casework, "channel")
     dossier, at_s = (casework[name].to_numpy() for name in ("dossier", "at_s"))
     online, filed, synced = channel == "online", event == Event.FILED, np.isin(event, SYNCED)
     events = [

@@ -103,6 +103,9 @@ def _article(material: Material, findings: Findings, words: Words, environment: 
         notes=page.note_on_scale(material, words),
         head=page.head(material, words),
         facts=page.facts(material, words),
+        indicator_tables=[
+            table for make in (page.indicators, page.indicator_readings) if (table := make(levels, words))
+        ],
         sync_text=page.sync_text(levels, words),
         sync_tables=[table for level in levels if (table := page.sync(level, words))],
         sync_ceilings=page.sync_ceilings(levels, words),
@@ -140,6 +143,10 @@ def _pictures(material: Material, findings: Findings, words: Words) -> dict[str,
     if busy:
         panels = [_panel(level, level.traffic, words) for level in busy]
         found["requests"] = partial(plots.requests, panels, words), page.requests_alt(busy, words)
+    indicated = [level for level in material.levels if level.indicators]
+    if indicated:
+        panels = [_panel(level, level.indicators, words) for level in indicated]
+        found["indicators"] = partial(plots.indicators, panels, words), page.indicators_alt(indicated, words)
     synced = [level for level in material.levels if level.sync]
     if synced:
         panels = [_panel(level, level.sync, words) for level in synced]

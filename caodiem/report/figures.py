@@ -163,6 +163,12 @@ def arrival_rates(drawn: Plan, rows: pa.Table) -> ArrivalRates:
     return ArrivalRates(edges[:-1], bin_s, planned, released, finished)
 
 
+def median_of(rows: list[dict[str, Any]], name: str) -> float:
+    """The median of a column, rows without a value left out; NaN for none."""
+    values = [row[name] for row in rows if row[name] is not None]
+    return float(np.median(values)) if values else math.nan
+
+
 def ordinals(days: list[str]) -> Floats:
     """ISO dates as day numbers, for an axis."""
     return np.array([date.fromisoformat(day).toordinal() for day in days], dtype=np.float64)

@@ -30,6 +30,7 @@ class LevelMaterial:
     percent: float
     traffic: Json | None
     sync: Json | None
+    indicators: Json | None
     plan: plan.Plan | None
     simulated: Executed | None
     replayed: Executed | None
@@ -99,14 +100,14 @@ def gather(run: Run) -> Material:
 def _level(level: Level, verdict: Json | None, missing: list[Missing]) -> LevelMaterial:
     percent = level.percent
     traffic = _json(level.traffic, _of("missing_traffic", percent), missing)
-    sync = _json(level.sync, Missing(""), missing) if level.sync.is_file() else None
+    sync, indicators = (_optional(path, missing) for path in (level.sync, level.indicators))
     drawn = _plan(level, missing)
     simulated = _executed(level.executed("simulated"), _of("missing_simulated", percent), missing)
     replayed = _executed(level.executed("replayed"), _of("missing_replayed", percent), missing)
     reason = replayed.info.get("stopped_because") if replayed else None
     if reason:
         missing.append(Missing("missing_stopped", {"percent": percent, "reason": reason}))
-    return LevelMaterial(percent, traffic, sync, drawn, simulated, replayed, verdict)
+    return LevelMaterial(percent, traffic, sync, indicators, drawn, simulated, replayed, verdict)
 
 
 def _of(key: str, percent: float) -> Missing:
@@ -123,6 +124,11 @@ def _json(path: Any, absent: Missing, missing: list[Missing]) -> Json | None:
         missing.append(Missing("missing_unreadable", {"problem": str(error)}))
         return None
     return found
+
+
+def _optional(path: Any, missing: list[Missing]) -> Json | None:
+    """What not every run writes: its absence is no gap."""
+    return _json(path, Missing("missing_unreadable", {"problem": str(path)}), missing) if path.is_file() else None
 
 
 def _plan(level: Level, missing: list[Missing]) -> plan.Plan | None:

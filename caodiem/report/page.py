@@ -167,6 +167,47 @@ def rules(level: LevelMaterial, words: Words) -> Table | None:
     return Table(words.text("rules_table", percent=words.percent(level.percent)), heads, body)
 
 
+def indicators(levels: list[LevelMaterial], words: Words) -> Table | None:
+    """How many agencies meet each criterion, a column a level."""
+    found = {level.percent: level.indicators for level in levels if level.indicators}
+    if not found:
+        return None
+    asked: dict[str, float] = {name: least for each in found.values() for name, least in each["criteria"].items()}
+    body = []
+    for name, least in asked.items():
+        label = words.text("indicators_at_least", name=words.text(f"indicator_{name}"), least=words.percent(least))
+        met = [str(each["agencies_meeting"].get(name, words.text("none"))) for each in found.values()]
+        body.append([Cell(label, "label"), *(Cell(each, "number") for each in met)])
+    for key in ("agencies_meeting_all", "agencies_judged"):
+        counts = [Cell(str(each[key]), "number") for each in found.values()]
+        body.append([Cell(words.text(f"indicators_{key}"), "label"), *counts])
+    heads = [Cell(words.text("level_is", percent=words.percent(each)), "number") for each in found]
+    return Table(words.text("indicators_table"), [Cell(""), *heads], body)
+
+
+def indicator_readings(levels: list[LevelMaterial], words: Words) -> Table | None:
+    """Where the formulas contradict themselves: the median agency by either reading, a column a level."""
+    found = {level.percent: level.indicators for level in levels if level.indicators}
+    if not found:
+        return None
+    body = []
+    for name in ("on_time", "on_time_pauses_counted", "online", "online_by_formula", "points"):
+        values = [figures.median_of(each["agencies"], name) for each in found.values()]
+        shown = [words.number(value) if name == "points" else words.percent(value) for value in values]
+        body.append([Cell(words.text(f"indicator_{name}"), "label"), *(Cell(each, "number") for each in shown)])
+    heads = [Cell(words.text("level_is", percent=words.percent(each)), "number") for each in found]
+    return Table(words.text("indicators_readings"), [Cell(""), *heads], body)
+
+
+def indicators_alt(levels: list[LevelMaterial], words: Words) -> str:
+    said = []
+    for level in levels:
+        found = level.indicators or {}
+        counts = {"all": str(found["agencies_meeting_all"]), "judged": str(found["agencies_judged"])}
+        said.append(words.text("indicators_alt_level", percent=words.percent(level.percent), **counts))
+    return words.text("indicators_alt", levels=" ".join(said))
+
+
 def sync(level: LevelMaterial, words: Words) -> Table | None:
     """The agencies whose queue was busiest: the published queue's figures, and beside them those of batches."""
     if level.sync is None:

@@ -160,7 +160,8 @@ def dossiers(projection: dict[str, Any], words: Words, shape: Shape) -> str:
 def requests(panels: Sequence[Panel], words: Words, shape: Shape) -> str:
     """Each panel's data is traffic.json: stacked requests a second by system, from 0 to 24 hours."""
     with mpl.rc_context(_STYLE):
-        figure, grid = _figure(shape, len(panels), 3.4)
+        # A narrow legend of all systems takes many lines.
+        figure, grid = _figure(shape, len(panels), 3.4 if shape.is_wide else 4.6)
         totals = [(sum(panel.data["requests_per_s"][name]), name) for panel in panels for name in _systems(panels)]
         order = list(dict.fromkeys(name for _, name in sorted(totals, reverse=True)))
         for axes, panel in zip(grid, panels, strict=True):
@@ -224,6 +225,39 @@ def sync(panels: Sequence[Panel], words: Words, shape: Shape) -> str:
             axes.set_ylabel(words.text("sync_axis"))
         _legend(figure, grid[0].get_legend_handles_labels()[0], shape)
         return _svg(figure)
+
+
+def indicators(panels: Sequence[Panel], words: Words, shape: Shape) -> str:
+    """Each panel's data is indicators.json: a dot an agency on each criterion's line, a bar at the least share."""
+    with mpl.rc_context(_STYLE):
+        names = list(dict.fromkeys(name for panel in panels for name in panel.data["criteria"]))
+        figure, grid = _figure(shape, len(panels), 0.5 * len(names) + 1.2)
+        for axes, panel in zip(grid, panels, strict=True):
+            for place, name in enumerate(names):
+                _agencies(axes, panel.data, name, place, words)
+            axes.set(title=panel.title, xlim=(0, 100), ylim=(len(names) - 0.4, -0.6), yticks=range(len(names)))
+            axes.set_yticklabels([words.text(f"indicator_{name}") for name in names])
+            axes.xaxis.set_major_formatter(_formatter(words))
+            axes.grid(axis="y", visible=False)
+        for axes in grid[1:] if shape.is_wide else []:
+            axes.tick_params(labelleft=False)
+        figure.supxlabel(words.text("indicators_axis"), fontsize=9)
+        handles = {str(line.get_label()): line for line in grid[0].get_legend_handles_labels()[0]}
+        _legend(figure, list(handles.values()), shape)
+        return _svg(figure)
+
+
+def _agencies(axes: Axes, found: dict[str, Any], name: str, place: int, words: Words) -> None:
+    """Both groups apart, ministries above, and the least share that meets the criterion."""
+    for lift, group in ((-0.14, "ministries"), (0.14, "localities")):
+        shares = [row[name] for row in found["agencies"] if row["group"] == group and row[name] is not None]
+        colour = _PATH[group][0]
+        axes.plot(
+            shares, [place + lift] * len(shares), "o", ms=4, mfc="none", mec=colour, alpha=0.7,
+            label=words.text(group), clip_on=False,
+        )  # fmt: skip
+    if name in found["criteria"]:
+        axes.plot(found["criteria"][name], place, "|", color=INK, ms=22, mew=2, label=words.text("indicators_least"))
 
 
 def _point(axes: Axes, point: dict[str, Any]) -> str:

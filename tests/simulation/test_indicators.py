@@ -1,0 +1,91 @@
+"""Indicators by hand: one small casework table, every share worked out on paper."""
+
+from datetime import date
+
+import pyarrow as pa
+import pytest
+
+from caodiem.scenario import Scenario
+from simulation import agencies, cases, demand, indicators, office
+from tests.conftest import ROOT
+
+DAY, HOUR = 86_400.0, 3600.0
+FIRST = date(2026, 5, 11)  # a Monday
+OPEN = 8 * HOUR
+
+# (dossier, channel, [(event, days and hours after Monday, 8:00), …]); office days have 7.5 hours, the promise 40.
+STORY = [
+    (1, "online", [("filed", 0, -1), ("paid", 0, 0), ("received", 0, 0), ("finished", 2, 0), ("returned", 2, 1)]),
+    # Asked on Tuesday, answered two weeks later, finished the day after: late unless that is taken off.
+    (2, "online", [("filed", 0, 0), ("received", 0, 0), ("supplement_asked", 1, 0), ("supplemented", 14, 0),
+                   ("finished", 15, 0), ("returned", 15, 1)]),
+    # Three weeks without a pause: late in both readings.
+    (3, "partly", [("filed", 0, 0), ("received", 0, 1), ("finished", 21, 0), ("returned", 21, 1)]),
+    (4, "counter", [("filed", 0, 0), ("received", 0, 1), ("finished", 1, 0), ("returned", 1, 1)]),
+    (5, "counter", [("filed", 0, 0), ("not_received", 0, 2)]),
+    # Asked twice: late by the first reading, though quick.
+    (6, "online", [("filed", 0, 0), ("received", 0, 0), ("supplement_asked", 0, 1), ("supplemented", 0, 2),
+                   ("supplement_asked", 1, 1), ("supplemented", 1, 2), ("finished", 2, 0), ("returned", 2, 1)]),
+    # Still under way.
+    (7, "online", [("filed", 0, 0), ("received", 0, 1)]),
+    (8, "partly", [("filed", 0, 0), ("received", 0, 1), ("payment_due", 0, 2), ("obligation_paid", 0, 3),
+                   ("finished", 1, 0), ("returned", 1, 1)]),
+]  # fmt: skip
+
+
+@pytest.fixture
+def known(scenario: Scenario) -> agencies.Agencies:
+    return agencies.load(ROOT / "scenarios" / "agencies.csv", scenario)
+
+
+def found(scenario: Scenario, known: agencies.Agencies, times: int = 1, synced: float | None = None, story=STORY):
+    rows = [
+        {"dossier": dossier + 100 * copy, "agency": "G01", "channel": channel, "components": 1, "event": event,
+         "at_s": day * DAY + OPEN + hour * HOUR}
+        for copy in range(times)
+        for dossier, channel, events in story
+        for event, day, hour in events
+    ]  # fmt: skip
+    table = pa.Table.from_pylist(sorted(rows, key=lambda row: row["at_s"]), schema=cases.SCHEMA)
+    clock = office.clock(scenario, demand.calendar(scenario, 2026), FIRST)
+    shares = None if synced is None else dict.fromkeys(known.code, synced)
+    return indicators.of_level(scenario, known, table, clock, shares)
+
+
+def test_each_share_is_the_one_worked_out_by_hand(scenario: Scenario, known: agencies.Agencies) -> None:
+    row = found(scenario, known, synced=0.8)["agencies"][0]
+    assert row["code"] == "G01"
+    assert row["dossiers"] == 8
+    # Seven ended; 1, 2, 4, 5 and 8 in time, 6 was asked twice, 3 is late.
+    assert row["on_time"] == pytest.approx(100 * 5 / 7)
+    # With pauses counted 2 is late, and nobody minds that 6 was asked twice.
+    assert row["on_time_pauses_counted"] == pytest.approx(100 * 5 / 7)
+    assert row["synced"] == 80
+    assert row["online"] == pytest.approx(100 * 6 / 8)
+    assert row["online_by_formula"] == pytest.approx(100 * 4 / 8 * 0.8)
+    # Paid: 1 and the obligation of 8; two at counters, of which 40% have a fee.
+    assert row["paid_online"] == pytest.approx(100 * 2 / (2 + 0.4 * 2))
+    # Finished: 1, 2, 6 online; 3, 4, 8 of which 60% are scanned.
+    assert row["digitised"] == pytest.approx(100 * (3 + 0.6 * 3) / 6)
+    assert row["points"] == pytest.approx(20 * 5 / 7 + 22 + 22)
+
+
+def test_the_two_readings_differ_on_a_long_answer(scenario: Scenario, known: agencies.Agencies) -> None:
+    """Dossier 2 alone: in time only if the citizen's two weeks are taken off."""
+    row = found(scenario, known, story=[each for each in STORY if each[0] == 2])["agencies"][0]
+    assert (row["on_time"], row["on_time_pauses_counted"]) == (100, 0)
+
+
+def test_too_few_dossiers_judge_no_agency(scenario: Scenario, known: agencies.Agencies) -> None:
+    few, many = found(scenario, known), found(scenario, known, times=4)
+    assert few["agencies_judged"] == 0
+    assert many["agencies_judged"] == 1
+    assert many["agencies_meeting"] == {"on_time": 0, "online": 1, "paid_online": 1, "digitised": 1}
+    assert many["agencies_meeting_all"] == 0
+
+
+def test_the_sync_is_a_criterion_only_where_it_was_simulated(scenario: Scenario, known: agencies.Agencies) -> None:
+    assert "synced" not in found(scenario, known)["criteria"]
+    judged = found(scenario, known, times=4, synced=0.8)
+    assert judged["agencies_meeting"]["synced"] == 0
+    assert found(scenario, known, times=4, synced=0.99)["agencies_meeting"]["synced"] == 1
