@@ -1,5 +1,6 @@
 """The command line: parses, calls, prints. Errors end with the exit code of their kind (see errors.py)."""
 
+import errno
 import json
 import os
 import secrets
@@ -40,6 +41,7 @@ app = typer.Typer(
 planning = typer.Typer(no_args_is_help=True, rich_markup_mode=None, help="Make plans from other things than scenarios.")
 app.add_typer(planning, name="plan")
 
+_MAIN_SCENARIO = Path("scenarios/adoption-43-to-85.toml")
 _REFERENCE_MAP = Path(__file__).parents[1] / "loadtests" / "portals" / "reference.toml"
 
 ScenarioFile = Annotated[Path, typer.Argument(metavar="SCENARIO", help="A scenario file, such as scenarios/*.toml.")]
@@ -62,7 +64,7 @@ Window = Annotated[str, typer.Option(metavar="START+LENGTH", help="Replay this p
 PartScale = Annotated[float, typer.Option("--scale", help="Replay this share of the plan's dossiers, above 0 to 1.")]
 Speed = Annotated[float, typer.Option(help="Divide due and think times by this.")]
 Planned = Annotated[
-    Path, typer.Argument(metavar="RUN", help="A run's folder, or the plan.parquet of one of its levels.")
+    Path, typer.Argument(metavar="RUN", help="A run's folder, the plan.parquet of one of its levels, or a plan alone.")
 ]
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON document instead of text.")]
 
@@ -218,13 +220,18 @@ def replay(
     portal: Annotated[
         str | None, typer.Option(metavar="MODULE:CLASS", help="The class that knows the host's requests.")
     ] = None,
+    ca: Annotated[Path | None, typer.Option(metavar="FILE", help="Trust these authorities (PEM) over TLS.")] = None,
+    scenario: Annotated[
+        Path, typer.Option(help="Whose SLOs and limits hold for a plan that belongs to no run.")
+    ] = _MAIN_SCENARIO,
     as_json: Json = False,
 ) -> None:
-    """Replay the plans of a run, or a part of them, once more into a new run's folder."""
-    generator = stages.Generator(host, tuple(abort or ()), pool, greatest_lateness, portal)
+    """Replay the plans of a run, or a part of them, or a plan alone, into a new run's folder."""
+    generator = stages.Generator(host, tuple(abort or ()), pool, greatest_lateness, portal, ca)
     generator.check()
     part = parse_part(window, scale, speed, journeys)
-    inputs, made = stages.continued(source, part)
+    alone = stages.stands_alone(source)
+    inputs, made = stages.of_plan(source, part, scenario) if alone else stages.continued(source, part)
     _announce(inputs, made, run.read_json(made.manifest)["options"]["scale"], str(part), generator.in_words(inputs))
 
     def work() -> ExitCode:
@@ -247,7 +254,7 @@ def plan_from_log(
 ) -> None:
     """Turn yesterday's traffic into a plan: an access log, or a CSV of requests per interval.
 
-    `locust --plan plan.parquet` replays it.
+    `caodiem replay plan.parquet` and `locust --plan plan.parquet` replay it.
     """
     taken = from_log.read(file, load_map(operations))
     made = from_log.to_plan(taken, file, seed, times)
@@ -473,7 +480,11 @@ def main() -> None:
     except typer.TyperException as error:
         code = _tell(f"{error}; `caodiem --help` lists the commands", ExitCode.USAGE)
     except OSError as error:
-        code = _tell(f"{error.filename or 'the system'}: {error.strerror or error}", ExitCode.USAGE)
+        # A disk that is full is nobody's mistake in usage.
+        full = error.errno in (errno.ENOSPC, errno.EDQUOT)
+        code = _tell(
+            f"{error.filename or 'the system'}: {error.strerror or error}", ExitCode.INVALID if full else ExitCode.USAGE
+        )
     except Exception:
         # A mistake of ours proves nothing; Python's own exit code would say that an SLO was missed.
         traceback.print_exc()

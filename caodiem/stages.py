@@ -319,6 +319,38 @@ def continued(given: Path, part: Part) -> tuple[Scenario, run.Run]:
     return scenario, created
 
 
+def of_plan(given: Path, part: Part, path: Path) -> tuple[Scenario, run.Run]:
+    """A new run for a plan that stands alone, such as one from an access log; its only level is the plan's.
+
+    The scenario in `path` gives what a plan does not have: SLOs (of them those for the plan's operations; UsageError
+    when there is none), rules of validity, the generator's limits, and the portal that predicts response times.
+    """
+    from simulation.parallel import predict
+
+    drawn = part.of(plan.read(given))
+    percent = drawn.meta.level_percent
+    scenario = _load_main(path)
+    asked = set(drawn.table["operation"].unique().to_pylist())
+    slo = [each for each in scenario.slo if each.operation in asked or each.operation == "all"]
+    if not slo:
+        raise UsageError(f"{path}: slo: none for {', '.join(sorted(asked))}; expected one for an operation of {given}")
+    said = {"levels": [percent], "title": given.name, "title_vi": given.name, "slo": slo}
+    scenario = scenario.model_copy(update=said)
+    options = {"plan": str(given), "slo_from": str(path), "seed": drawn.meta.seed, **asdict(part)}
+    created = run.create(given.stem, scenario.hash, options)
+    run.write_json(created.scenario, _resolved(scenario, path))
+    level = created.level(percent)
+    level.folder.mkdir()
+    plan.write(drawn, level.plan)
+    predict(scenario, drawn, level)
+    return scenario, created
+
+
+def stands_alone(given: Path) -> bool:
+    """Whether a file is a plan that belongs to no run."""
+    return given.is_file() and not run.Run(given.parent.parent).manifest.is_file()
+
+
 def _source(given: Path) -> tuple[run.Run, list[run.Level]]:
     """The run that is meant, and those of its levels that are; each has a plan."""
     if given.is_file():
@@ -354,6 +386,7 @@ class Generator:
     pool: int | None = None
     greatest_lateness_s: float | None = None
     portal: str | None = None  # the portal class, as module:Class
+    ca: Path | None = None  # authorities to trust over TLS
 
     def check(self) -> None:
         """UsageError or SafetyError when it will not do; asked before any work and again before a replay."""
@@ -368,6 +401,8 @@ class Generator:
             from loadtests import portals
 
             portals.load(self.portal)
+        if self.ca is not None and not self.ca.is_file():
+            raise UsageError(f"--ca {self.ca}: no such file; expected certificates in PEM")
         if self.host is not None:
             targets.load().check(self.host)
 
@@ -391,6 +426,7 @@ class Generator:
             "pool": int(said.pool.value) if self.pool is None else self.pool,
             "greatest_lateness_s": said.greatest_lateness.value if lateness_s is None else lateness_s,
             **({} if self.portal is None else {"portal": self.portal}),
+            **({} if self.ca is None else {"ca": str(self.ca.resolve())}),
         }
 
 

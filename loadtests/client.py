@@ -10,10 +10,12 @@ third of the time. Everything else goes to the parser.
 import re
 import select
 import time
+from collections.abc import Callable
 from typing import NamedTuple
 from urllib.parse import urljoin, urlsplit
 
 import gevent.socket
+import gevent.ssl
 from geventhttpclient.connectionpool import ConnectionPool, SSLConnectionPool
 from geventhttpclient.response import HTTPParseError, HTTPSocketPoolResponse
 
@@ -51,7 +53,10 @@ class Reply(NamedTuple):
 class Client:
     """Sends requests to one host, which is checked against the permissions whenever it changes."""
 
-    def __init__(self, host: str, targets: Targets, pool: int, timeout_s: float = REQUEST_TIMEOUT_S) -> None:
+    def __init__(
+        self, host: str, targets: Targets, pool: int, timeout_s: float = REQUEST_TIMEOUT_S, authorities: str = ""
+    ) -> None:
+        """`authorities`: the certificates to trust (PEM), in place of those that everybody does."""
         parts = urlsplit(host)
         if parts.scheme not in ("http", "https") or not parts.hostname:
             raise UsageError(f"host {host!r}: expected an address like https://staging.portal.example")
@@ -60,15 +65,12 @@ class Client:
         self._targets = targets
         self._prefix = parts.path.rstrip("/")
         port = parts.port or (443 if parts.scheme == "https" else 80)
-        kind: type[ConnectionPool] = SSLConnectionPool if parts.scheme == "https" else ConnectionPool
-        self._connections = kind(
-            parts.hostname,
-            port,
-            parts.hostname,
-            port,
-            size=pool,
-            connection_timeout=CONNECT_TIMEOUT_S,
-            network_timeout=timeout_s,
+        limits = {"size": pool, "connection_timeout": CONNECT_TIMEOUT_S, "network_timeout": timeout_s}
+        address = (parts.hostname, port, parts.hostname, port)
+        self._connections = (
+            SSLConnectionPool(*address, ssl_context_factory=_trusting(authorities), **limits)
+            if parts.scheme == "https"
+            else ConnectionPool(*address, **limits)
         )
         # Connections at rest, the last one used on top, with the time since when. The pool above makes and closes them.
         self._resting: list[tuple[gevent.socket.socket, float]] = []
@@ -151,6 +153,18 @@ class Client:
             wrong = f"answer {status}"
         outcome = Outcome.OK if wrong is None else Outcome.FAILED
         return Answer(outcome, status, body, (wrong or "")[:_MOST_SHOWN], components)
+
+
+def _trusting(authorities: str) -> Callable[..., gevent.ssl.SSLContext]:
+    """Makes contexts that verify certificate and host name; UsageError when the authorities are no certificates."""
+
+    def made(cafile: str | None = None) -> gevent.ssl.SSLContext:
+        try:
+            return gevent.ssl.create_default_context(cafile=None if authorities else cafile, cadata=authorities or None)
+        except gevent.ssl.SSLError as error:
+            raise UsageError(f"the authorities to trust: {error}; expected certificates in PEM") from error
+
+    return made
 
 
 def whole_reply(data: bytes) -> Reply | None:

@@ -21,7 +21,7 @@ from locust.stats import StatsEntry
 
 from caodiem import abort, part, plan, run, targets
 from caodiem.dossier import Outcome
-from caodiem.errors import CaodiemError, ExitCode, SafetyError
+from caodiem.errors import CaodiemError, ExitCode, SafetyError, UsageError
 from caodiem.observations import Recorder
 from caodiem.scenario import Scenario
 from loadtests import accounts, clock, defaults, journeys, portals
@@ -66,6 +66,7 @@ class Conductor:
         self._part = part.parse(asked.window, asked.scale, asked.speed, asked.journeys)
         self._plan = self._part.of(plan.read(self._plan_file))
         portals.check_serves(portals.load(self._options.portal), self._plan)
+        self._authorities = _read(Path(asked.ca)) if asked.ca else ""
         self._admin_token = os.environ.get(ADMIN_TOKEN, "")
         if not environment.host:
             environment.host, self._admin_token = defaults.staging_portal()
@@ -168,7 +169,7 @@ class Conductor:
             if not self._part.is_whole:
                 plan.write(self._plan, self._execution.plan)
             self._watch = abort.Watch(self._rules)
-            client = Client(self._host, targets.load(), 1)
+            client = Client(self._host, targets.load(), 1, authorities=self._authorities)
             self._prepared = portals.load(self._options.portal, self._admin_token).prepare(self._plan, client.send)
             client.close()
             self._crew = Crew(Leases(self._arrivals.last_due_s))
@@ -189,6 +190,7 @@ class Conductor:
             "plan": str((self._plan_file if self._part.is_whole else self._execution.plan).resolve()),
             "folder": str(self._execution.folder),
             "host": self._host,
+            "authorities": self._authorities,
             "pool": self._options.num_users or 1,
             "greatest_lateness_s": self._options.greatest_lateness,
             "until_s": self._until_s,
@@ -399,6 +401,13 @@ class Conductor:
             "abort_rule_broken": self._breach.as_json() if self._breach is not None else None,
             "locust_statistics": [_figures(entry) for entry in [*stats.entries.values(), stats.total]],
         }
+
+
+def _read(path: Path) -> str:
+    try:
+        return path.read_text(encoding="ascii")
+    except (OSError, ValueError) as error:
+        raise UsageError(f"--ca {path}: {error}; expected a file of certificates in PEM") from error
 
 
 def _in_words(error: OSError) -> str:

@@ -55,6 +55,9 @@ def add_arguments(parser: LocustArgumentParser, **_: Any) -> None:
         help="the class that knows the portal's requests (default: that of our staging portal)",
     )
     parser.add_argument(
+        "--ca", default="", metavar="FILE", include_in_web_ui=False, help="trust these authorities (PEM) over TLS"
+    )
+    parser.add_argument(
         "--greatest-lateness",
         type=float,
         default=1.0,

@@ -37,11 +37,12 @@ def replay(
     progress: Progress | None,
     abort: Sequence[str] = (),
     portal: str = portals.REFERENCE,
+    ca: str = "",
 ) -> int:
     """Replay `plan` against `host` and leave observations, components and info in `into`; returns the exit code.
 
-    `portal` (module:Class) knows the portal's requests. `abort` holds rules that stop it (caodiem.abort); without any,
-    those of the host's kind apply.
+    `portal` (module:Class) knows the portal's requests; `ca` is a file of authorities to trust over TLS. `abort` holds
+    rules that stop it (caodiem.abort); without any, those of the host's kind apply.
     0 when it was replayed to its end, 3 when it ended early, 4 when it was refused or stopped for safety. `progress`
     hears now and then how many seconds of the plan have been played. An earlier replay in `into` is overwritten. An
     exception, Ctrl-C among them, stops Locust, closes the accounts from what was written and is raised again.
@@ -50,7 +51,7 @@ def replay(
     into.folder.mkdir(parents=True, exist_ok=True)
     accounts.clear(into)
     began_s = time.monotonic()
-    command = _command(plan, into, host, pool, greatest_lateness_s, portal, abort)
+    command = _command(plan, into, host, pool, greatest_lateness_s, portal, ca, abort)
     with (into.folder / "locust.log").open("wb") as log:
         locust = subprocess.Popen(
             command,
@@ -76,6 +77,7 @@ def _command(
     pool: int,
     greatest_lateness_s: float,
     portal: str,
+    ca: str,
     abort: Sequence[str],
 ) -> list[str]:
     """Everything that matters is said here, so that no locust.conf of the user's or ours changes it."""
@@ -88,6 +90,7 @@ def _command(
         "--spawn-rate": min(pool, _SPAWN_RATE_PER_S),
         "--greatest-lateness": greatest_lateness_s,
         "--portal": portal,
+        **({"--ca": ca} if ca else {}),
     }
     words = [str(word) for option in options.items() for word in option]
     words += [f"--abort={rule}" for rule in abort]

@@ -148,7 +148,7 @@ class Share:
         self._swarm = Swarm(
             Pacer[Journey](orders["greatest_lateness_s"]),
             portal,
-            Client(orders["host"], permitted, orders["pool"]),
+            Client(orders["host"], permitted, orders["pool"], authorities=orders["authorities"]),
             Ledger(orders["worker"]),
             orders["until_s"],
             self._tell_locust,

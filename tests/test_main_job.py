@@ -154,6 +154,22 @@ def test_from_scenario_to_verdict_and_report(desk: Desk) -> None:
     assert (info["pool"], info["plan_hash"]) == (7, played.meta.plan_hash)
 
 
+@pytest.mark.slow
+def test_a_plan_from_a_log_is_replayed_into_a_run_of_its_own(desk: Desk) -> None:
+    asked = "GET /dossiers/H01-20260504-000000"
+    lines = [f'- - - [04/May/2026:09:00:0{n // 40} +0700] "{asked}{n % 7} HTTP/1.1" 200 9\n' for n in range(120)]
+    (desk.folder / "access.log").write_text("".join(lines))
+    assert desk.call("plan", "from-log", "access.log", "--out", "yesterday.parquet")[0] == 0
+    code, out, err = desk.call("replay", "yesterday.parquet", "--scenario", "scenarios/quick.toml")
+    assert code in (0, 3), err  # a busy machine may be late
+    made = run.Run(desk.folder / out.strip().splitlines()[-1])
+    (level,) = made.levels
+    assert assert_accounts_balance(level)["ok"] == 120
+    assert plan.read(level.plan).meta == plan.read_meta(desk.folder / "yesterday.parquet")
+    assert observations.read(level.executed("simulated").observations).num_rows == 120
+    assert made.report.exists()
+
+
 def test_mistakes_end_with_2_and_write_nothing(desk: Desk) -> None:
     text = (
         QUICK.replace('value = 4, unit = "servers"', 'value = 0, unit = "servers"')

@@ -156,6 +156,20 @@ def test_the_staging_portal_answers_every_operation_well(tmp_path: Path, into: r
     assert observations.read_components(into.components).num_rows >= planned.steps
 
 
+@pytest.mark.slow
+def test_a_portal_that_speaks_tls_is_verified(tmp_path: Path, into: run.Execution) -> None:
+    planned = replay_plans.evenly(20, 1)
+    with running(tmp_path / "portal.log", tls=True) as portal:
+        assert portal.url.startswith("https://")
+        code = replay(written(planned, into), into, portal.url, portal.admin_token, 20, 5.0, None, ca=portal.ca)
+        assert code == 0
+        _, outcomes = check_accounts(planned, into)
+        assert outcomes["ok"] == planned.arrivals
+        # Whom nobody vouches for is not asked.
+        assert replay(written(planned, into), into, portal.url, portal.admin_token, 20, 5.0, None) == 3
+    assert "CERTIFICATE_VERIFY_FAILED" in run.read_json(into.info)["stopped_because"]
+
+
 def test_a_plan_from_a_log_is_replayed_against_the_staging_portal(tmp_path: Path, into: run.Execution) -> None:
     requests = [f"GET /dossiers/H01-20260504-000000{n % 5}" for n in range(20)]
     requests += ["POST /dossiers", "POST /dossiers/H01-20260504-0000008/payment", "GET /catalogue?q=a", "POST /sync"]
