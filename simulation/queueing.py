@@ -5,7 +5,9 @@ none.
 """
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
+from itertools import pairwise
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,6 +89,44 @@ def priorities(rates: list[float], means_s: list[float], squares_s2: list[float]
         waits.append(left / ((1 - above) * (1 - upto)))
         above = upto
     return waits
+
+
+def priorities_mmc(rates: list[float], mean_s: float, servers: int) -> list[float]:
+    """Mean wait of each class of a non-preemptive M/M/c with priorities and one service rate (Cobham 1954).
+
+    W_k = C(c, a) · S / (c(1 - σ_{k-1})(1 - σ_k)), σ_k the load of classes up to k for each server.
+    """
+    shared = erlang_c(servers, math.fsum(rates) * mean_s) * mean_s / servers
+    upto = [math.fsum(rates[:number]) * mean_s / servers for number in range(len(rates) + 1)]
+    return [shared / ((1 - above) * (1 - with_it)) for above, with_it in pairwise(upto)]
+
+
+def wait_quantile(rate: float, mean_s: float, servers: int, q: float) -> float:
+    """The wait of M/M/c that a share q does not exceed: from P(wait > t) = C(c, a) · exp(-(c - a)t / S)."""
+    load = rate * mean_s
+    waits = erlang_c(servers, load)
+    return math.log(waits / (1 - q)) * mean_s / (servers - load) if waits > 1 - q else 0.0
+
+
+def gm1_wait(transform: Callable[[float], float], mean_s: float) -> float:
+    """Mean wait of GI/M/1: W = Sσ / (1 - σ), σ in (0, 1) the root of σ = A*((1 - σ) / S) (Kendall 1953).
+
+    `transform` is A*(s) = E[exp(-sA)] of the gaps A between arrivals. Iterated from 0, from where it rises to the root.
+    """
+    root = 0.0
+    while (higher := transform((1 - root) / mean_s)) - root > 1e-15:
+        root = higher
+    return mean_s * root / (1 - root)
+
+
+def mm1_fixed_patience(rate: float, mean_s: float, patience_s: float) -> float:
+    """Share of those who come to M/M/1+D that give up: who is not served within `patience_s` leaves (Barrer 1957).
+
+    ρ(1 - ρ)x / (1 - ρ²x) with x = exp(-(1 - ρ) · patience / S), from the density of the virtual wait.
+    """
+    busy = rate * mean_s
+    left = math.exp(-(1 - busy) * patience_s / mean_s)
+    return busy * (1 - busy) * left / (1 - busy**2 * left)
 
 
 @dataclass(frozen=True, slots=True)

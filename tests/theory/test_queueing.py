@@ -94,6 +94,37 @@ def test_erlang_a(rate: float, servers: int, patience_s: float) -> None:
     assert found.abandons == pytest.approx(waiting / patience_s / rate, rel=1e-7)
 
 
+def test_priorities_of_several_servers() -> None:
+    """One server is Cobham's other formula; over all classes the mean wait is that of M/M/c."""
+    assert queueing.priorities_mmc([0.3, 0.5], 1, 1) == pytest.approx(queueing.priorities([0.3, 0.5], [1, 1], [2, 2]))
+    rates = [0.5, 1.0, 0.9]
+    waits = queueing.priorities_mmc(rates, 1, 3)
+    assert np.dot(rates, waits) / sum(rates) == pytest.approx(queueing.mmc(sum(rates), 1, 3).wait_s)
+
+
+def test_wait_quantiles_are_where_so_many_wait_longer() -> None:
+    for q in (0.5, 0.9, 0.99):
+        than_s = queueing.wait_quantile(9, 0.2, 2, q)
+        assert queueing.waits_longer(9, 0.2, 2, than_s) == pytest.approx(1 - q)
+    assert queueing.wait_quantile(1, 0.1, 2, 0.9) == 0
+
+
+def test_gm1() -> None:
+    """Exponential gaps make it M/M/1; fixed gaps of 2 have σ = 0.20318787 (Kleinrock 1975)."""
+    assert queueing.gm1_wait(lambda s: 0.8 / (0.8 + s), 1) == pytest.approx(queueing.mmc(0.8, 1, 1).wait_s)
+    assert queueing.gm1_wait(lambda s: math.exp(-2 * s), 1) == pytest.approx(0.20318787 / (1 - 0.20318787))
+
+
+@pytest.mark.parametrize("patience_s", [0.5, 3.0])
+def test_fixed_patience(patience_s: float) -> None:
+    """By the virtual wait's density, integrated numerically: λP0·exp(-(μ - λ)t) to the patience, then decaying by μ."""
+    waits = np.linspace(0, 60, 2_000_001)
+    grows = np.exp(-0.3 * np.minimum(waits, patience_s)) * np.exp(-np.maximum(waits - patience_s, 0))
+    mass = 0.7 * grows * (waits[1] - waits[0])
+    expected = mass[waits > patience_s].sum() / (1 + mass.sum())
+    assert queueing.mm1_fixed_patience(0.7, 1, patience_s) == pytest.approx(expected, rel=1e-4)
+
+
 def test_jackson() -> None:
     """Open, visits (16, 7, 8), service (.01, .02, .03), rate 3; and the tandem."""
     found = queueing.jackson(3, [16, 7, 8], [0.01, 0.02, 0.03], [1, 1, 1])

@@ -136,6 +136,42 @@ CASES: dict[str, tuple[str, float, Expected]] = {
         "stations.a.wait_s.mean": queueing.mg1(0.8, 1, 0).wait_s}),
     "admission by rate as M/D/1": (arrivals(0.8) + "[admission]\nrate = 1\n" + station("a", "infinite", 5), 3e5, {
         "stations.entrance.wait_s.mean": queueing.mg1(0.8, 1, 0).wait_s}),
+    "waits of M/M/2": (arrivals(9) + station("a", 2, 0.2), 1e5, {
+        f"stations.a.wait_s.p{p}": queueing.wait_quantile(9, 0.2, 2, p / 100) for p in (50, 90, 95, 99)}),
+    "M/H/1, a mixture": (
+        arrivals(0.5) + station("a", 1, 1).replace(
+            '"exponential", mean = 1', '"mixture", weights = [9, 1], parts = ['
+            '{ distribution = "exponential", mean = 0.5 }, { distribution = "exponential", mean = 5.5 }]'), 4e5, {
+            # E[S²] = 0.9 · 2 · 0.25 + 0.1 · 2 · 30.25 = 6.5
+            "stations.a.wait_s.mean": 0.5 * 6.5 / 2 / 0.5}),
+    "M/U/1": (
+        arrivals(0.8) + station("a", 1, 1).replace('"exponential", mean = 1', '"uniform", low = 0, high = 2'), 3e5, {
+            "stations.a.wait_s.mean": queueing.mg1(0.8, 1, 3**-0.5).wait_s}),
+    "E/M/1, gamma gaps": (
+        '[arrivals]\ninterval = { distribution = "gamma", mean = 1.25, variation = 0.5 }\n' + station("a", 1, 1), 3e5, {
+            "stations.a.wait_s.mean": queueing.gm1_wait(lambda s: (1 + 1.25 * s / 4) ** -4, 1)}),
+    "M/M/1 with fixed patience": (arrivals(0.8) + station("a", 1, 1, "patience = 3"), 2e5, {
+        "abandoned share": queueing.mm1_fixed_patience(0.8, 1, 3)}),
+    "M/G/infinite": (
+        arrivals(7) + station("a", "infinite", 2).replace(
+            '"exponential", mean = 2', '"lognormal", mean = 2, variation = 2'), 3e4, {"stations.a.number": 14}),
+    "M(t)/M/infinite": (
+        '[arrivals]\npoints = [[0, 0], [50, 10], [100, 0]]\nrepeat = 100\n' + station("a", "infinite", 5), 2e4, {
+            # 5/s in the mean; who came in the last seconds of the horizon is counted only up to it.
+            "stations.a.number": 25, "system.response_s.mean": 5}),
+    "Cobham, three classes of unequal services": (
+        arrivals(0.8) + '[[stations]]\nname = "a"\nservers = 1\n'
+        + CLASSES.format(first=0.5, second=0.375, first_s=0.5, second_s=1)
+        + '[[journeys]]\nname = "third"\nshare = 0.125\npriority = 3\n'
+        'route = [{ station = "a", service = { distribution = "exponential", mean = 2 } }]\n', 5e5, {
+            f"journeys.{name}.waits.a": wait for name, wait in zip(
+                ("first", "second", "third"),
+                queueing.priorities([0.4, 0.3, 0.1], [0.5, 1, 2], [0.5, 2, 8]), strict=True)}),
+    "Cobham, three servers": (
+        arrivals(2.7) + '[[stations]]\nname = "a"\nservers = 3\n'
+        + CLASSES.format(first=1, second=2, first_s=1, second_s=1), 2e5, {
+            f"journeys.{name}.waits.a": wait for name, wait in zip(
+                ("first", "second"), queueing.priorities_mmc([0.9, 1.8], 1, 3), strict=True)}),
     "two-class loss": (
         arrivals(3 / 20) + '[[stations]]\nname = "a"\nservers = 1\nqueue = 0\n'
         + CLASSES.format(first=0.75, second=0.25, first_s=8, second_s=3), 4e5, {
@@ -172,7 +208,19 @@ def held_against(tmp_path: Path, engine: str, name: str, share: float) -> None:
         assert interval["low"] <= value <= interval["high"], (name, key, value, interval)
 
 
-@pytest.mark.parametrize("name", CASES)
+# Of the others the quick run would show nothing that these do not.
+LONG = {
+    "M/H/1, a mixture",
+    "M/U/1",
+    "E/M/1, gamma gaps",
+    "M/G/infinite",
+    "waits of M/M/2",
+    "admission by rate as M/D/1",
+}
+LONG |= {"Cobham, three classes of unequal services", "Cobham, three servers", "entrance of Erlang A"}
+
+
+@pytest.mark.parametrize("name", [name for name in CASES if name not in LONG])
 def test_the_compiled_engine(tmp_path: Path, name: str) -> None:
     held_against(tmp_path, "compiled", name, share=0.2)
 
