@@ -1,5 +1,6 @@
 """`python -m gates BUDGET`: measure the gate itself on this repository's hot paths (`make gate-power`)."""
 
+import signal
 import sys
 from pathlib import Path
 
@@ -27,4 +28,7 @@ PATHS = [
 ]
 
 if __name__ == "__main__":
+    # Also in a shell's background, where Ctrl-C is ignored: who is told to stop cleans up.
+    for each in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(each, signal.default_int_handler)
     measure(Path.cwd(), PATHS, parse(sys.argv[1]))

@@ -242,9 +242,16 @@ def _verdict(case: Case, reference: Case, work: dict[str, Work]) -> Verdict:
         outcome, reason = Outcome.INCONCLUSIVE, "base against base differs too"
     elif outcome is Outcome.INCONCLUSIVE:
         outcome, reason = _by_work(finding, work)
+    elif outcome is not Outcome.SLOWER and _queues_more(case.pairs):
+        outcome, reason = Outcome.INCONCLUSIVE, "head waits more for a core: its threads may be in each other's way"
     base_s = statistics.median([pair.base_s for pair in case.pairs]) if case.pairs else math.nan
     head_s = statistics.median([pair.head_s for pair in case.pairs]) if case.pairs else math.nan
     return Verdict(case.benchmark, outcome, reason, finding, base_s, head_s, case.pairs, case.control, work, signs)
+
+
+def _queues_more(pairs: list[Pair]) -> bool:
+    """Waiting for a core is taken off the time, as it is mostly others' doing; where it is head's, that hides it."""
+    return evidence.interval([pair.more_queueing for pair in pairs]).low > evidence.TOLERATED
 
 
 def _by_work(finding: Finding, work: dict[str, Work]) -> tuple[Outcome, str]:

@@ -11,6 +11,7 @@ import json
 import mmap
 import os
 import platform
+import signal
 import sys
 import time
 from collections.abc import Generator
@@ -140,9 +141,13 @@ _counter = Counter() if os.environ.get(COUNT_VARIABLE) else None
 
 
 def pytest_configure() -> None:
-    """Tell pytest-benchmark how fine the clock is, where it would try for a second in each process."""
+    """Tell pytest-benchmark how fine the clock is, where it would try for a second in each process.
+
+    And listen to Ctrl-C, which a process in a shell's background was told to ignore: so it cleans up when stopped.
+    """
     from pytest_benchmark.fixture import BenchmarkFixture
 
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     BenchmarkFixture._precisions[clock] = CLOCK_PRECISION_S
 
 

@@ -19,13 +19,14 @@ from caodiem.errors import InvalidRun
 from gates import probe, turns
 
 MODULE = "caodiem_gate_probe"
-MEASURED_S = 0.06
-ROUNDS_MIN = 10
+MEASURED_S = 0.15
+ROUNDS_MIN = 16
 ROUND_MIN_S = 0.001
 RING_MAX_S = 300.0
 # One pass of the ring. `base-2` is a checkout of its own, so base against base shows what a checkout alone changes.
 ARMS = ("base-1", "head-1", "head-1", "base-2")
 _TOLD = 1500
+_LEAST_S = 1e-9
 
 Floats = npt.NDArray[np.float64]
 
@@ -42,9 +43,10 @@ class Side:
 class Pair:
     """Head against base in one pair of processes. Times in seconds a round, as medians; ratios as logarithms."""
 
-    log_ratio: float
+    log_ratio: float  # of own time: wall less the time in which the thread was ready and others had the core
     log_cpu_ratio: float
-    more_waiting: float  # seconds that head waited more, over base's time
+    more_waiting: float  # seconds that head waited more for anything but a core, over base's time
+    more_queueing: float  # seconds that head waited more for a core, over base's time
     base_s: float
     head_s: float
     counters: tuple[dict[str, float], dict[str, float]]
@@ -182,21 +184,22 @@ def _problem(name: str, by_arm: list[dict[str, Any] | None]) -> str | None:
 
 
 def _pair(base: dict[str, Any], head: dict[str, Any]) -> Pair:
-    """Round against round, in the order in which they took turns; then the median, which preemption moves least."""
+    """Round against round, in the order in which they took turns; then the median, which disturbances move least."""
     count = min(len(base["rounds"]), len(head["rounds"]))
     ours, theirs = np.array(base["rounds"][:count]), np.array(head["rounds"][:count])
-    base_s, head_s = float(np.median(ours[:, 0])), float(np.median(theirs[:, 0]))
-    waited = np.median(_idle_s(theirs)) - np.median(_idle_s(ours))
+    base_own_s, head_own_s = _own_s(ours), _own_s(theirs)
+    base_s = float(np.median(base_own_s))
     return Pair(
-        float(np.median(np.log(theirs[:, 0] / ours[:, 0]))),
-        float(np.median(np.log(np.maximum(theirs[:, 1], 1e-9) / np.maximum(ours[:, 1], 1e-9)))),
-        float(waited / base_s),
+        float(np.median(np.log(head_own_s / base_own_s))),
+        float(np.median(np.log(np.maximum(theirs[:, 1], _LEAST_S) / np.maximum(ours[:, 1], _LEAST_S)))),
+        float(np.median(head_own_s - theirs[:, 1]) - np.median(base_own_s - ours[:, 1])) / base_s,
+        float(np.mean(theirs[:, 2]) - np.mean(ours[:, 2])) / base_s,
         base_s,
-        head_s,
+        float(np.median(head_own_s)),
         (base.get("counters", {}), head.get("counters", {})),
     )
 
 
-def _idle_s(rounds: Floats) -> Floats:
-    """Wall less processor time less the time in which others had the core: waiting for a sleep, a disk, a server."""
-    return rounds[:, 0] - rounds[:, 1] - rounds[:, 2]
+def _own_s(rounds: Floats) -> Floats:
+    """Wall less the time in which others had the core: the processor's time, and waiting for a sleep or a server."""
+    return np.maximum(rounds[:, 0] - rounds[:, 2], _LEAST_S)

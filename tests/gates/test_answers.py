@@ -16,8 +16,10 @@ from gates.probe import REFERENCE
 from gates.sampling import Pair
 
 
-def case(log_ratios: list[float], control: float = 0.0, problem: str = "", base_s: float = 0.01) -> Case:
-    pairs = [Pair(each, each, 0.0, base_s, base_s * math.exp(each), ({}, {})) for each in log_ratios]
+def case(
+    log_ratios: list[float], control: float = 0.0, problem: str = "", base_s: float = 0.01, queueing: float = 0.0
+) -> Case:
+    pairs = [Pair(each, each, 0.0, queueing, base_s, base_s * math.exp(each), ({}, {})) for each in log_ratios]
     return Case("tests/test_a.py::test_a[1|2]", pairs, [control] * len(pairs), problem)
 
 
@@ -39,6 +41,7 @@ SAME, SLOWER, FASTER, OPEN = [0.0] * 8, [0.1] * 16, [-0.1] * 8, [0.1, -0.1]
         ([case(SAME), case(OPEN)], ExitCode.INVALID),
         ([case(SAME, problem="crashed")], ExitCode.INVALID),
         ([case(SLOWER, control=0.1)], ExitCode.INVALID),
+        ([case(SAME, queueing=0.2)], ExitCode.INVALID),
         ([], ExitCode.INVALID),
     ],
 )
