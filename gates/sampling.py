@@ -138,10 +138,10 @@ class Laboratory:
         found = [json.loads(each.read_text(encoding="utf-8")) if each.is_file() else None for each in outputs]
         for (name, _), taken in zip(arms, found, strict=True):
             if taken is not None:
-                self._check_modules(name, taken["modules"])
+                self.check_modules(name, taken["modules"])
         return found
 
-    def _check_modules(self, name: str, modules: dict[str, str]) -> None:
+    def check_modules(self, name: str, modules: dict[str, str]) -> None:
         """InvalidRun when a module of the checkout's came from somewhere else, as editable installs may have it."""
         side = self._sides[name]
         own = side.checkout.resolve()
