@@ -149,4 +149,5 @@ def _of_quantiles(values: list[float], confidence: float) -> Interval:
     known = [value for value in values if not math.isnan(value)]
     if any(math.isinf(value) for value in known):
         return {"value": math.inf, "low": min(known), "high": math.inf}
-    return interval(known, confidence)
+    found = interval(known, confidence)
+    return {**found, "low": max(found["low"], 0.0)}

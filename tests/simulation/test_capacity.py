@@ -304,3 +304,20 @@ def test_a_network_behind_a_waiting_room_is_sized(tmp_path: Path) -> None:
     rate = capacity.highest_rate(trials)
     found = capacity.Capacity(trials.at(sizes), trials.at((3, 3)), trials.offered_load(), None, rate, None)
     assert list(as_json(found, trials)["stations"]) == ["first", "second"]
+
+
+def test_the_example_of_the_page_loads(tmp_path: Path) -> None:
+    page = (ROOT / "docs" / "capacity.md").read_text(encoding="utf-8")
+    assert network(tmp_path, page.split("```toml\n")[1].split("```")[0]).slo
+
+
+@pytest.mark.slow
+def test_the_worked_answer_of_the_page(tmp_path: Path) -> None:
+    """Nine servers for the hour after the outage, as docs/capacity.md says; none for the outage itself."""
+    file = ROOT / "scenarios" / "network-december-outage.toml"
+    found = needed(Trials(OwnNetwork(load_document(file, NetworkScenario))))
+    assert found.trial.sizes == (9,)
+    assert found.neighbours[0].decision is Decision.MISSED
+    during = file.read_text(encoding="utf-8").replace("warm_up =", "# warm_up =")
+    trials = Trials(OwnNetwork(network(tmp_path, during)))
+    assert trials.at((INFINITE,)).decision is Decision.MISSED
