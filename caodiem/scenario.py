@@ -171,8 +171,23 @@ class Traffic(Part):
     look_ups: q.PerDossier
     browses: q.PerDossier
     think_time: q.Seconds
+    # Of dossiers filed online: through the agency's own portal instead of the national one.
+    agency_portal: q.Percent
+    # Of dossiers filed online: signed by a remote service, with a paper that is in the store already.
+    remote_signing: q.Percent
+    reuse: q.Percent
+    # Of dossiers taken up: another agency is asked, a document goes to the government's work system.
+    consulted: q.Percent
+    work_documents: q.Percent
+    # Questions of citizens after a filing, and after signatures that failed, a refusal or a stop.
+    support: q.Percent
+    support_after_failure: q.Percent
     sync_period: q.Period
     sync_batch: q.Events
+    # Between two passes of an agency while it has anything to do.
+    fetch_period: q.Period
+    reconcile_period: q.Period
+    indicator_period: q.Period
 
 
 class Station(Part):

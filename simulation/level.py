@@ -81,10 +81,7 @@ def _figures(
     scenario: Scenario, day: traffic.Journeys, busiest: date, hour_s: float, drawn: plan.Plan, scale: float
 ) -> dict[str, Any]:
     """traffic.json: rates of the whole country, estimated from the sample by dividing by its scale."""
-    rates = {name: values / scale for name, values in traffic.requests_per_s(day, _BIN_S).items()}
-    # Batches of agencies come by the clock: thinning makes them smaller before it makes them fewer. So their rate is
-    # not scaled up, and is a little too low for the whole country.
-    rates["status_sync"] = rates["status_sync"] * scale
+    rates = traffic.requests_per_s(day, _BIN_S, scale)
     total = np.sum(list(rates.values()), axis=0)
     bins = slice(int(hour_s / _BIN_S), int((hour_s + _HOUR_S) / _BIN_S))
     return {

@@ -17,10 +17,10 @@ from numba import njit
 from caodiem.draws import uniform
 from caodiem.year import YearScenario
 from simulation.cases import NUMBER, Channel
-from simulation.chances import chance_of_two, exponential, mixed, words
+from simulation.chances import chance, chance_of_two, exponential, mixed, words
 from simulation.demand import DAY_S
 from simulation.heap import EVENT, pop, push, take_first
-from simulation.journeys import JOURNEYS, STARTS, SYNCED
+from simulation.journeys import GATHERED, JOURNEYS, STARTS
 
 _HOUR_S = 3600.0
 # Classes of waits: the first ends at `_LEAST_S`, each of the others is a hundredth wider than the one below.
@@ -34,32 +34,58 @@ _VISIT = np.dtype([("station", "i8"), ("exponential", "i8"), ("mean_s", "f8"), (
 STATION = np.dtype([("visits", "i8"), ("waited", "i8"), ("wait_s", "f8"), ("busy_s", "f8")])
 _GOING_BITS = 24
 _PENDING, _FREE, _CAME = range(3)
-_SYNC = list(JOURNEYS).index("agency_syncs")
 _QUANTITIES = ("service", "think")
 _SERVICE, _THINK = range(2)
+
+
+# What an event starts: a journey, for a share of the dossiers, so long after it.
+_CAUSE = np.dtype([("journey", "i8"), ("share", "f8"), ("word", "u8"), ("after_s", "f8")])
+# Passes of each agency: how far apart, what they start, the most events that one batch takes.
+_PASSES = np.dtype([("period_s", "f8"), ("journey", "i8"), ("most", "i8")])
 
 
 @dataclass(frozen=True, slots=True)
 class Journeys:
     """The journeys as visits: those of journey j stand from `first[j]` to `first[j + 1]`.
 
-    `starts[event, channel, n]` is the n-th journey that an event starts, -1 for none; `synced[event]` whether it is
-    reported.
+    `causes[event, channel, n]` is the n-th journey that an event starts, -1 for none; `gathers[event, p]` says whether
+    an event waits for the p-th kind of `passes`.
     """
 
     visits: np.ndarray
     first: np.ndarray
-    starts: np.ndarray
-    synced: np.ndarray
+    causes: np.ndarray
+    passes: np.ndarray
+    gathers: np.ndarray
 
     @property
     def most(self) -> int:
         """The most journeys that one event starts."""
-        return int((self.starts >= 0).sum(axis=2).max())
+        return int((self.causes["journey"] >= 0).sum(axis=2).max())
 
 
 def journeys(scenario: YearScenario) -> Journeys:
     """Of the scenario's stations; an operation without services is answered at once."""
+    visits, first = _visits(scenario)
+    asked, names = scenario.traffic, list(JOURNEYS)
+    causes = np.full((len(NUMBER), len(Channel), len(STARTS)), -1, dtype=_CAUSE)
+    for start in STARTS:
+        share = getattr(asked, start.share).value / 100 if start.share else 1.0
+        (word,) = words(scenario.seed, (f"{start.event} {start.journey}",))
+        after_s = scenario.casework.pause.value if start.later else 0.0
+        for channel in start.channels:
+            row = causes[NUMBER[start.event], channel]
+            row[np.argmax(row["journey"] < 0)] = names.index(start.journey), share, word, after_s
+    passes = np.empty(len(GATHERED), dtype=_PASSES)
+    for number, each in enumerate(GATHERED):
+        most = getattr(asked, each.batch).value if each.batch else np.iinfo(np.int64).max
+        passes[number] = getattr(asked, each.period).value, names.index(each.journey), most
+    gathers = np.array([[event in each.events for each in GATHERED] for event in NUMBER])
+    return Journeys(visits, first, causes, passes, gathers)
+
+
+def _visits(scenario: YearScenario) -> tuple[np.ndarray, np.ndarray]:
+    """Every journey's visits, one journey after the other, and where each begins."""
     stations = list(scenario.year.stations)
     visits, first = [], [0]
     for steps in JOURNEYS.values():
@@ -72,13 +98,7 @@ def journeys(scenario: YearScenario) -> Journeys:
                 think_s = 0.0
             think_s += scenario.traffic.think_time.value
         first.append(len(visits))
-    starts = np.full((len(NUMBER), len(Channel), len(STARTS)), -1, dtype=np.int64)
-    for start in STARTS:
-        for channel in start.channels:
-            row = starts[NUMBER[start.event], channel]
-            row[np.argmax(row < 0)] = list(JOURNEYS).index(start.journey)
-    synced = np.array([event in SYNCED for event in NUMBER])
-    return Journeys(np.array(visits, dtype=_VISIT), np.array(first), starts, synced)
+    return np.array(visits, dtype=_VISIT), np.array(first)
 
 
 class Systems:
@@ -98,19 +118,21 @@ class Systems:
         self._free = np.arange(len(self._going))
         self._counts = np.array([0, len(self._going), 0], dtype=np.int64)
         self._words = words(scenario.seed, _QUANTITIES)
-        period_s = scenario.traffic.sync_period.value
-        self._period_s, self._most = period_s, int(scenario.traffic.sync_batch.value)
-        self._phase_s = period_s * uniform(scenario.seed, "sync phase", np.arange(agencies))
+        number = np.arange(agencies)
+        phases = [each * uniform(scenario.seed, f"phase {n}", number) for n, each in enumerate(self._periods_s)]
+        self._phase_s = np.array(phases)
+
+    @property
+    def _periods_s(self) -> np.ndarray:
+        return self._journeys.passes["period_s"]
 
     def advance(self, rows: np.ndarray, day: int) -> None:
         """Take in the events of `day` (`ROW`; 0, 1, …; earlier is warm-up) and serve every visit of that day."""
         known, day_s = self._journeys, float(day * DAY_S)
         begun = np.empty(len(rows) * known.most, dtype=_START)
-        gathered = np.zeros((len(self._phase_s), int(DAY_S / self._period_s) + 2), dtype=np.int64)
-        count = _starts_of(
-            rows, known.starts, known.synced, begun, gathered, day_s, self._period_s, self._phase_s
-        )  # fmt: skip
-        batches = _batches_of(gathered, day_s, self._period_s, self._phase_s, self._most)
+        gathered = np.zeros((*self._phase_s.shape, int(DAY_S / self._periods_s.min()) + 2), dtype=np.int64)
+        count = _starts_of(rows, known.causes, known.passes, known.gathers, begun, gathered, day_s, self._phase_s)
+        batches = _batches_of(gathered, day_s, known.passes, self._phase_s)
         starts = np.concatenate([self._later, begun[:count], batches])
         starts, now = _in_order(starts, day_s)
         self._later = starts[now:].copy()
@@ -144,39 +166,43 @@ _function = njit(cache=True, nogil=True)
 
 
 @_function
-def _starts_of(rows, starts_of, synced, starts, gathered, day_s, period_s, phase_s):  # type: ignore[no-untyped-def]
-    """The journeys that events start; `gathered[agency, n]` counts the events that wait for the n-th pass from now."""
+def _starts_of(rows, causes, passes, gathers, starts, gathered, day_s, phase_s):  # type: ignore[no-untyped-def]
+    """The journeys that events start; `gathered[p, agency, n]` counts what waits for the n-th pass from now."""
     count = 0
     for number in range(len(rows)):
         row = rows[number]
         key = mixed(row.dossier)
-        for nth in range(starts_of.shape[2]):
-            journey = starts_of[row.event, row.channel, nth]
-            if journey < 0:
+        for nth in range(causes.shape[2]):
+            cause = causes[row.event, row.channel, nth]
+            if cause.journey < 0:
                 break
-            starts[count].at_s, starts[count].key, starts[count].journey = row.at_s, key, journey
-            count += 1
-        if synced[row.event]:
-            since_s = max(row.at_s - day_s, 0.0)
-            gathered[row.agency, int(np.ceil(max(since_s - phase_s[row.agency], 0.0) / period_s))] += 1
+            if cause.share == 1.0 or chance(cause.word, key) < cause.share:
+                starts[count].at_s, starts[count].key = row.at_s + cause.after_s, key
+                starts[count].journey = cause.journey
+                count += 1
+        since_s = max(row.at_s - day_s, 0.0)
+        for kind in range(len(passes)):
+            if gathers[row.event, kind]:
+                wait_s = max(since_s - phase_s[kind, row.agency], 0.0)
+                gathered[kind, row.agency, int(np.ceil(wait_s / passes[kind].period_s))] += 1
     return count
 
 
 @_function
-def _batches_of(gathered, day_s, period_s, phase_s, most):  # type: ignore[no-untyped-def]
-    """A start of the sync for each batch of each agency's passes."""
+def _batches_of(gathered, day_s, passes, phase_s):  # type: ignore[no-untyped-def]
+    """A start for each batch of each agency's passes."""
     batches = 0
-    for each in gathered.ravel():
-        batches += -(-each // most)
+    for kind in range(len(passes)):
+        for each in gathered[kind].ravel():
+            batches += (each - 1) // passes[kind].most + 1
     starts = np.empty(batches, dtype=_START)
     count = 0
-    for agency in range(gathered.shape[0]):
-        for number in range(gathered.shape[1]):
-            at_s = day_s + phase_s[agency] + number * period_s
-            for batch in range(-(-gathered[agency, number] // most)):
-                starts[count].at_s, starts[count].journey = at_s, _SYNC
-                starts[count].key = mixed(mixed(np.int64(at_s)) ^ mixed(agency * 1_000_003 + batch))
-                count += 1
+    for kind, agency, number in np.ndindex(gathered.shape):
+        at_s = day_s + phase_s[kind, agency] + number * passes[kind].period_s
+        for batch in range((gathered[kind, agency, number] - 1) // passes[kind].most + 1):
+            starts[count].at_s, starts[count].journey = at_s, passes[kind].journey
+            starts[count].key = mixed(mixed(np.int64(at_s)) ^ mixed(agency * 1_000_003 + batch))
+            count += 1
     return starts
 
 

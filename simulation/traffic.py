@@ -1,15 +1,12 @@
 """Traffic: the journeys that the casework's events cause on the busiest day, and the plan of its busiest window.
 
-    filed online        citizen_files        sign in, search, file
-    paid                citizen_pays         sign in, pay
-    supplemented        citizen_supplements  sign in, supplement
+    a dossier's event   the journeys of journeys.STARTS
     while a case lasts  citizen_tracks       sign in, look the status up
     before filing       citizen_browses      search, search
-    a desk's event      officer_…            one click
-    status events       agency_syncs         one batch an agency and period
+    gathered events     the journeys of journeys.GATHERED: one, or a batch, an agency and period
 
-Pure functions of the casework table; every draw is keyed by dossier. Syncs come by the clock: thinning makes batches
-smaller before it makes them fewer.
+Pure functions of the casework table; every draw is keyed by dossier. Gathered events come by the clock: thinning makes
+batches smaller before it makes them fewer.
 """
 
 from dataclasses import dataclass
@@ -23,11 +20,14 @@ from caodiem.plan import SCHEMA, Plan, PlanMeta, make
 from caodiem.scenario import Scenario
 from simulation.cases import ENDS, Event
 from simulation.demand import DAY_S, invert_hours
-from simulation.journeys import JOURNEYS, REMOTE, STARTS, SYNCED
+from simulation.journeys import GATHERED, JOURNEYS, REMOTE, STARTS, Gathered, Start
 
 Floats = np.ndarray
 
-_COMPONENTS = ("file_dossier", "supplement_dossier")
+# Operations that are about more than one thing.
+_ITEMS = ("file_dossier", "supplement_dossier", "push_sync")
+_BY_CLOCK = {each.journey for each in GATHERED}
+_NATIONAL, _OWN = "national_portal", "agency_portal"
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +39,7 @@ class Journeys:
     agency: np.ndarray  # str
     dossier: np.ndarray  # int64
     items: np.ndarray  # int32
+    own_portal: np.ndarray  # bool: the citizen goes through the agency's portal instead of the national one
 
     def __len__(self) -> int:
         return len(self.at_s)
@@ -48,26 +49,38 @@ def journeys(scenario: Scenario, casework: pa.Table, day_s: float) -> Journeys:
     """Every journey of the day that begins at `day_s` of the casework's clock."""
     events = _columns(casework)
     parts = [
-        *_from_events(events),
+        *(_started(scenario, events, start) for start in STARTS),
         _tracking(scenario, events),
         _browsing(scenario, events, day_s),
-        _syncing(scenario, events),
+        *(_gathered(scenario, events, each) for each in GATHERED),
     ]
     at_s, journey, agency, dossier, items = (np.concatenate(column) for column in zip(*parts, strict=True))
     today = (at_s >= day_s) & (at_s < day_s + DAY_S)
     order = np.flatnonzero(today)
     order = order[np.lexsort((journey[order], dossier[order], at_s[order]))]
-    return Journeys(at_s[order] - day_s, journey[order], agency[order], dossier[order], items[order].astype(np.int32))
+    at_s, journey, agency, dossier, items = (each[order] for each in (at_s, journey, agency, dossier, items))
+    own = uniform(scenario.seed, "agency portal", dossier) < scenario.traffic.agency_portal.value / 100
+    own &= np.char.startswith(journey, "citizen_") if len(journey) else False
+    return Journeys(at_s - day_s, journey, agency, dossier, items.astype(np.int32), own)
 
 
-def requests_per_s(day: Journeys, bin_s: float) -> dict[str, Floats]:
-    """Requests a second of each system in each bin of the day, of the journeys given (not scaled to the country)."""
+def requests_per_s(day: Journeys, bin_s: float, scale: float = 1.0) -> dict[str, Floats]:
+    """Requests a second of each system in each bin of the day, in the country of which the journeys are a sample.
+
+    Passes come by the clock: thinning makes their batches smaller before it makes them fewer. So they count as they
+    are, and are a little too few for the whole country.
+    """
     edges = np.arange(0, DAY_S + bin_s, bin_s)
-    rates = {system: np.zeros(len(edges) - 1) for system in sorted({each.system for each in OPERATIONS.values()})}
+    systems = sorted({_OWN, *(each.system for each in OPERATIONS.values())})
+    rates = {system: np.zeros(len(edges) - 1) for system in systems}
     for journey, steps in JOURNEYS.items():
-        counted = np.histogram(day.at_s[day.journey == journey], bins=edges)[0] / bin_s
-        for step in steps:
-            rates[OPERATIONS[step].system] += counted
+        for own in (False, True):
+            chosen = (day.journey == journey) & (day.own_portal == own)
+            counted = np.histogram(day.at_s[chosen], bins=edges)[0] / bin_s
+            counted = counted if journey in _BY_CLOCK else counted / scale
+            for step in steps:
+                system = OPERATIONS[step].system
+                rates[_OWN if own and system == _NATIONAL else system] += counted
     return rates
 
 
@@ -96,15 +109,16 @@ def plan(scenario: Scenario, day: Journeys, start_s: float, length_s: float, met
     operation = np.concatenate([np.array(JOURNEYS[name]) for name in names]) if len(names) else np.array([], dtype=str)
     chance = uniform(scenario.seed, "think", day.dossier[row], step, arrival)
     think_s = np.where(step > 0, -np.log(chance) * scenario.traffic.think_time.value, 0.0)
+    system = np.array([OPERATIONS[name].system for name in operation], dtype=str)
     columns = {
         "arrival": arrival,
         "step": step.astype(np.int16),
         "journey": day.journey[row],
         "operation": operation,
         "agency": day.agency[row],
-        "system": np.array([OPERATIONS[name].system for name in operation], dtype=str),
+        "system": np.where(day.own_portal[row] & (system == _NATIONAL), _OWN, system),
         "dossier": day.dossier[row],
-        "items": np.where(np.isin(operation, (*_COMPONENTS, "push_sync")), day.items[row], 1),
+        "items": np.where(np.isin(operation, _ITEMS), day.items[row], 1),
         "due_s": day.at_s[row] - start_s,
         "think_s": think_s,
     }
@@ -119,24 +133,18 @@ def _columns(casework: pa.Table) -> dict[str, np.ndarray]:
     return {**rest, **words, "online": np.isin(words["channel"], [channel.name.lower() for channel in REMOTE])}
 
 
-def _from_events(events: dict[str, np.ndarray]) -> list[tuple[np.ndarray, ...]]:
-    """A journey for each event that somebody causes by a request."""
-    parts = []
-    for start in STARTS:
-        by = np.isin(events["channel"], [channel.name.lower() for channel in start.channels])
-        parts.append(_start(events, (events["event"] == start.event) & by, start.journey))
-    return parts
-
-
-def _start(events: dict[str, np.ndarray], chosen: np.ndarray, journey: str) -> tuple[np.ndarray, ...]:
-    name = np.full(int(chosen.sum()), journey)
-    return (
-        events["at_s"][chosen],
-        name,
-        events["agency"][chosen],
-        events["dossier"][chosen],
-        events["components"][chosen],
-    )
+def _started(scenario: Scenario, events: dict[str, np.ndarray], start: Start) -> tuple[np.ndarray, ...]:
+    """A journey for each event of a kind that somebody causes by a request, or for a share of them."""
+    channels = [channel.name.lower() for channel in start.channels]
+    chosen = np.flatnonzero((events["event"] == start.event) & np.isin(events["channel"], channels))
+    dossier = events["dossier"][chosen]
+    if start.share:
+        share = getattr(scenario.traffic, start.share).value / 100
+        kept = uniform(scenario.seed, f"{start.event} {start.journey}", dossier) < share
+        chosen, dossier = chosen[kept], dossier[kept]
+    at_s = events["at_s"][chosen] + (scenario.casework.pause.value if start.later else 0)
+    name = np.full(len(chosen), start.journey)
+    return at_s, name, events["agency"][chosen], dossier, events["components"][chosen]
 
 
 def _tracking(scenario: Scenario, events: dict[str, np.ndarray]) -> tuple[np.ndarray, ...]:
@@ -173,13 +181,14 @@ def _browsing(scenario: Scenario, events: dict[str, np.ndarray], day_s: float) -
     return at_s, name, events["agency"][source], events["dossier"][source], np.ones(len(source))
 
 
-def _syncing(scenario: Scenario, events: dict[str, np.ndarray]) -> tuple[np.ndarray, ...]:
-    """Each agency's status events, gathered until its next pass and cut into batches."""
-    synced = np.flatnonzero(np.isin(events["event"], SYNCED))
-    period, most = scenario.traffic.sync_period.value, int(scenario.traffic.sync_batch.value)
+def _gathered(scenario: Scenario, events: dict[str, np.ndarray], what: Gathered) -> tuple[np.ndarray, ...]:
+    """Each agency's events of some kinds, gathered until its next pass and cut into batches."""
+    synced = np.flatnonzero(np.isin(events["event"], what.events))
+    period = getattr(scenario.traffic, what.period).value
+    most = int(getattr(scenario.traffic, what.batch).value) if what.batch else max(len(synced), 1)
     names, agency = np.unique(events["agency"][synced], return_inverse=True)
     # Agencies' passes do not come at the same second.
-    phase = period * uniform(scenario.seed, "sync phase", np.array([_number(name) for name in names]))
+    phase = period * uniform(scenario.seed, f"{what.period} phase", np.array([_number(name) for name in names]))
     passes = np.ceil((events["at_s"][synced] - phase[agency]) / period).astype(np.int64)
     order = np.lexsort((events["at_s"][synced], passes, agency))
     _, first, sizes = np.unique(
@@ -191,7 +200,7 @@ def _syncing(scenario: Scenario, events: dict[str, np.ndarray]) -> tuple[np.ndar
     items = np.minimum(np.repeat(sizes, batches) - nth * most, most)
     source = order[row + nth * most]
     at_s = phase[agency[source]] + passes[source] * period
-    return at_s, np.full(len(row), "agency_syncs"), names[agency[source]], events["dossier"][synced][source], items
+    return at_s, np.full(len(row), what.journey), names[agency[source]], events["dossier"][synced][source], items
 
 
 def _repeated(seed: int, quantity: str, dossier: np.ndarray, mean: float) -> tuple[np.ndarray, np.ndarray]:

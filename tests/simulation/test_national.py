@@ -119,7 +119,7 @@ def test_what_a_year_does_not_take_is_refused_by_name(tmp_path) -> None:
         (tmp_path / name).write_bytes((ROOT / "scenarios" / name).read_bytes())
     wrong = (tmp_path / "national-year.toml").read_text().replace("levels = [85]", "levels = [43, 85]")
     wrong = wrong.replace("variation = { value = 1,", "variation = { value = 0.5,", 1)
-    wrong = wrong.replace('station = "payment"', 'station = "bank"')
+    wrong = wrong.replace('station = "payment"', 'station = "bank"', 1)
     (tmp_path / "wrong.toml").write_text(wrong)
     with pytest.raises(ScenarioError) as error:
         load_document(tmp_path / "wrong.toml", YearScenario)

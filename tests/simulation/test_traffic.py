@@ -11,10 +11,11 @@ import pyarrow.parquet as pq
 import pytest
 
 from caodiem import plan, run
+from caodiem.dossier import OPERATIONS
 from caodiem.scenario import Scenario
 from simulation import agencies, level, traffic
-from simulation.cases import ENDS
-from simulation.journeys import JOURNEYS, SYNCED
+from simulation.cases import ENDS, Channel
+from simulation.journeys import GATHERED, JOURNEYS, STARTS, SYNCED
 from tests.conftest import ROOT
 
 SCALE = 0.01
@@ -59,13 +60,47 @@ def test_each_event_of_the_day_causes_its_journey(day) -> None:
     assert journeys["citizen_supplements"] == number["supplemented", True]
     assert journeys["officer_receives"] == number["received", True] + number["received", False]
     assert journeys["officer_returns"] == number["returned", True] + number["returned", False]
+    assert journeys["citizen_withdraws"] == number["withdrawn", True] + number["withdrawn", False]
+    assert journeys["portal_looks_up"] == number["filed", True]
     assert set(journeys) <= set(JOURNEYS)
+
+
+def test_a_share_of_events_starts_a_journey_and_every_system_is_asked(scenario: Scenario, day) -> None:
+    events, _, found = day
+    columns = traffic._columns(events)
+    for start in STARTS:
+        if start.share:
+            of = int(np.sum((columns["event"] == start.event) & np.isin(columns["channel"], names(start.channels))))
+            share = getattr(scenario.traffic, start.share).value / 100
+            made = len(traffic._started(scenario, columns, start)[0])
+            assert abs(made - of * share) <= 5 * np.sqrt(of * share * (1 - share)) + 1
+    asked = {OPERATIONS[step].system for name in set(found.journey.tolist()) for step in JOURNEYS[name]}
+    assert asked == {operation.system for operation in OPERATIONS.values()}
+
+
+def names(channels: tuple[Channel, ...]) -> list[str]:
+    return [channel.name.lower() for channel in channels]
+
+
+def test_citizens_go_through_their_agencys_portal_in_the_share_asked_for(scenario: Scenario, day) -> None:
+    found = day[2]
+    own = found.own_portal
+    citizens = np.char.startswith(found.journey, "citizen_")
+    assert not own[~citizens].any()
+    assert own[citizens].mean() == pytest.approx(scenario.traffic.agency_portal.value / 100, abs=0.03)
+    # A dossier has one portal in all its journeys, and the rates count what the plan's rows say.
+    by_dossier = {number: own[citizens & (found.dossier == number)] for number in found.dossier[citizens][:50].tolist()}
+    assert all(len(set(each.tolist())) == 1 for each in by_dossier.values())
+    meta = plan.PlanMeta("0" * 64, scenario.seed, "2026-05-04T00:00:00", 86_400, 1, 85)
+    systems = Counter(traffic.plan(scenario, found, 0, 86_400, meta).table["system"].to_pylist())
+    rates = traffic.requests_per_s(found, 300)
+    assert {name: round(300 * each.sum()) for name, each in rates.items() if each.sum()} == dict(systems)
 
 
 def test_every_status_event_is_in_exactly_one_batch_of_its_agency(scenario: Scenario, day) -> None:
     events, _, _ = day
     columns = traffic._columns(events)
-    at_s, _, agency, _, items = traffic._syncing(scenario, columns)
+    at_s, _, agency, _, items = traffic._gathered(scenario, columns, GATHERED[0])
     synced = np.isin(columns["event"], SYNCED)
     for name in np.unique(columns["agency"]):
         assert items[agency == name].sum() == np.sum(synced & (columns["agency"] == name))
@@ -80,7 +115,7 @@ def test_a_full_batch_is_cut(scenario: Scenario, day) -> None:
     few = scenario.traffic.sync_batch.model_copy(update={"value": 2.0})
     small = scenario.model_copy(update={"traffic": scenario.traffic.model_copy(update={"sync_batch": few})})
     columns = traffic._columns(day[0])
-    items = traffic._syncing(small, columns)[4]
+    items = traffic._gathered(small, columns, GATHERED[0])[4]
     assert items.max() == 2
     assert items.min() == 1
     assert items.sum() == np.isin(columns["event"], SYNCED).sum()
