@@ -68,6 +68,9 @@ _STYLE: dict[Any, Any] = {
 }
 
 
+_LEGEND_LINES, _LEGEND_LINE_IN = 4, 0.19
+
+
 @dataclass(frozen=True, slots=True)
 class Shape:
     """A picture's width, and whether its panels stand beside one another."""
@@ -419,7 +422,11 @@ def _date_axis(axes: Axes, days: figures.Floats, shape: Shape) -> None:
 
 def _legend(figure: Figure, handles: Sequence[Any], shape: Shape) -> None:
     labels = [str(handle.get_label()) for handle in handles]
-    figure.legend(handles=list(handles), loc="outside upper left", ncols=_legend_columns(labels, shape.width_in * 72))
+    columns = _legend_columns(labels, shape.width_in * 72)
+    # Pictures are high enough for a few lines; more make them higher, not their panels lower.
+    more = -(-len(labels) // columns) - _LEGEND_LINES
+    figure.set_figheight(figure.get_figheight() + max(more, 0) * _LEGEND_LINE_IN)
+    figure.legend(handles=list(handles), loc="outside upper left", ncols=columns)
 
 
 def _legend_columns(labels: Sequence[str], width_pt: float) -> int:
