@@ -111,6 +111,32 @@ def test_five_thousand_a_second(tmp_path: Path, record_property: Callable[[str, 
     check_percentiles(rows)
 
 
+@pytest.mark.slow
+@pytest.mark.skipif(bool(stub.missing()), reason=stub.missing())
+def test_ten_thousand_a_second_for_a_minute_by_two_workers(
+    tmp_path: Path, record_property: Callable[[str, object], None]
+) -> None:
+    """Two workers and the stub on two cores: on a machine that does other things some are dropped, and counted."""
+    planned = poisson(10_000.0, 60.0)
+    plan.write(planned, tmp_path / "plan.parquet")
+    into = run.Execution(tmp_path / "replayed")
+    with stub.serving(tmp_path) as url:
+        asked = {"--plan": tmp_path / "plan.parquet", "--host": url, "--observations": into.folder}
+        words = [str(word) for pair in asked.items() for word in pair]
+        command = [sys.executable, "-m", "locust", "--headless", "--only-summary", "--processes", "2", "-u", "100"]
+        done = subprocess.run([*command, "-r", "100", *words], cwd=ROOT, capture_output=True, text=True, timeout=300)
+    rows = pq.read_table(into.observations)
+    outcomes = summary.arrival_outcomes(rows)
+    lateness_s = rows["released_s"].to_numpy() - rows["due_s"].to_numpy()
+    record_property("outcomes", outcomes)
+    record_property("lateness_ms_p99", 1000 * float(np.nanquantile(lateness_s, 0.99)))
+    assert sum(outcomes.values()) == planned.arrivals == rows.num_rows
+    assert outcomes["ok"] + outcomes["dropped"] == planned.arrivals, done.stderr[-2000:]
+    assert done.returncode == (3 if outcomes["dropped"] else 0)
+    workers = {worker for worker in rows["worker"].to_pylist() if worker}
+    assert len(workers) == 2
+
+
 # In a process of its own, with Locust in it as on a worker: every journey has had its first answer and thinks.
 THINKING = """
 import locust.main
@@ -148,7 +174,7 @@ def visit():
         swarm.perform(swarm.take(), Client.host)
 
 swarm.begin(time.monotonic())
-swarm.add(journeys.of_rows(plan.slices(folder / "plan.parquet")))
+swarm.add(journeys.of_rows(plan.slices(folder / "plan.parquet", rows=2048)))
 swarm.renew(time.monotonic() + 3600)
 for _ in range(100):
     gevent.spawn(visit)
