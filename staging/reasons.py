@@ -1,6 +1,7 @@
 """The words of a verdict: why a signature is refused. Each begins with what is at fault."""
 
 UNREADABLE = "document: cannot be read as a signed document"
+TOO_LARGE = "document: unpacks to more than the portal reads"
 UNSIGNED = "document: no signature, expected at least one PAdES signature"
 ALTERED = "document: its content was altered after it was signed (digest differs)"
 CHANGED_AFTER = "document: changed in a forbidden way after a signature"

@@ -18,7 +18,8 @@ from itertools import islice
 from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding
 
-from staging import full_validation, plain_signature, timing
+from staging import full_validation, plain_signature, reasons, timing
+from staging.bounds import unpacks_too_far
 from staging.chains import Issuers
 from staging.plain import NotPlain
 from staging.policy import Policy
@@ -73,6 +74,8 @@ class Verifier:
     def verify(self, content: bytes, at: datetime | None = None, *, signature: bytes | None = None) -> Verdict:
         """The verdict on a document at `at` (now); `signature`: its detached CAdES signature, if it has one."""
         at = at or self._trust.policy.clock()
+        if unpacks_too_far(content):
+            return Verdict(False, (reasons.TOO_LARGE,))
         try:
             if signature is not None:
                 faults = plain_signature.message_faults(signature, content, self._issuers, at)
