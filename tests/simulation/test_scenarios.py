@@ -29,10 +29,12 @@ def test_it_is_in_order_and_described(path: Path) -> None:
     assert any(path.name in page.read_text(encoding="utf-8") for page in (ROOT / "docs").glob("*.md"))
 
 
-def _simulated(path: Path, folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+def _simulated(
+    path: Path, scale: str, folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     monkeypatch.chdir(folder)
     keys = stages.top_keys(path)
-    options = [] if "arrivals" in keys else ["--scale", "0.05"]
+    options = [] if "arrivals" in keys else ["--scale", scale]
     code = app(["simulate", str(path), *options, "--json"], standalone_mode=False)
     assert code == 0
     figures = json.loads(capsys.readouterr().out)
@@ -41,7 +43,7 @@ def _simulated(path: Path, folder: Path, monkeypatch: pytest.MonkeyPatch, capsys
 
 @pytest.mark.parametrize("name", QUICK)
 def test_a_quick_one_runs(name: str, tmp_path: Path, monkeypatch, capsys) -> None:
-    _simulated(ROOT / "scenarios" / f"{name}.toml", tmp_path, monkeypatch, capsys)
+    _simulated(ROOT / "scenarios" / f"{name}.toml", "0.01", tmp_path, monkeypatch, capsys)
 
 
 # The national year has tests of its own; series are back-tests.
@@ -52,4 +54,4 @@ OTHERS = [path for path in FILES if path.stem not in _APART and "series" not in 
 @pytest.mark.slow
 @pytest.mark.parametrize("path", OTHERS, ids=lambda path: path.stem)
 def test_each_of_the_others_runs(path: Path, tmp_path: Path, monkeypatch, capsys) -> None:
-    _simulated(path, tmp_path, monkeypatch, capsys)
+    _simulated(path, "0.05", tmp_path, monkeypatch, capsys)

@@ -63,6 +63,7 @@ def test_expected_events_come_to_those_of_the_dossiers(scenario, known, calendar
     assert not coming.reshape(85, 28, 48)[:, off].any()
 
 
+@pytest.mark.slow
 def test_the_ceiling_is_where_the_weekly_mean_meets_ten_a_minute(scenario, known, calendar, table) -> None:
     caused = sync_load.life(table, calendar, FIRST)
     first = sync_load.first_day(calendar, BUSIEST, 28)
