@@ -31,7 +31,9 @@ def estimate(sent_s: float, answered_s: float, received_s: float) -> Estimate:
     """
     offset_s = answered_s - (sent_s + received_s) / 2
     uncertainty_s = (received_s - sent_s) / 2
-    return Estimate(offset_s if abs(offset_s) > uncertainty_s else 0.0, uncertainty_s)
+    if abs(offset_s) <= uncertainty_s:
+        return Estimate(0.0, uncertainty_s + abs(offset_s))
+    return Estimate(offset_s, uncertainty_s)
 
 
 class Alignment:

@@ -112,3 +112,10 @@ def test_a_run_is_as_good_as_its_worst_level() -> None:
     assert verdict.worst([Result.PASS, Result.FAIL]) is Result.FAIL
     assert verdict.worst([Result.FAIL, Result.INVALID, Result.PASS]) is Result.INVALID
     assert [result.exit_code for result in (Result.PASS, Result.FAIL, Result.INVALID)] == [0, 1, 3]
+
+
+def test_accounts_that_do_not_add_up_prove_nothing(scenario: Scenario) -> None:
+    planned = make_plan([n / 100 for n in range(200)], ("file_dossier",))
+    found = verdict.judge(scenario, planned, observed(planned).slice(1), reached_end=True)
+    assert {rule.name for rule in found.rules if rule.result is Result.INVALID} == {"unaccounted"}
+    assert found.result is Result.INVALID
