@@ -26,7 +26,7 @@ from simulation import compiled, reference
 from simulation import work as works
 from simulation.distributions import Exponential
 from simulation.log import End, Log
-from simulation.network import Calendar, Network, Operation, Outage, Retries, Station, Visit
+from simulation.network import Breaker, Calendar, Network, Operation, Outage, Retries, Station, Visit
 from tests.benchmarks.tandem_cimba import Tandem  # here, because cimba must be imported before Numba compiles
 from tests.conftest import ROOT
 
@@ -47,10 +47,17 @@ TANDEM = Network(
     {"visit": Operation(tuple(Visit(number, Exponential(mean_s)) for number, mean_s in enumerate(MEANS_S)))},
 )
 
-# Offices that close, clients who give up or time out and try again, an outage: every client has several timers.
+# Offices that close, clients who give up or time out and try again, an outage, a breaker: every client has several
+# timers.
 FULL = Network(
     (
-        Station("web", 8, queue=200, outages=(Outage(60.0, 70.0, refuses=True),)),
+        Station(
+            "web",
+            8,
+            queue=200,
+            outages=(Outage(60.0, 70.0, refuses=True),),
+            breaker=Breaker(share=0.5, calls=50, least=50, open_s=1.0),
+        ),
         Station("database", 4, queue=100),
         Station("desk", 30, calendar=Calendar((0.0, 20.0), (30, 0), period_s=25.0)),
     ),
