@@ -21,24 +21,28 @@ class Keys(msgspec.Struct, frozen=True):
     admin_token: str
     account_secret: str
     bank_key: bytes
+    identity_key: bytes  # the number that an EC key is made of
     conninfo: str
+    url: str  # where the portal listens
 
     def __repr__(self) -> str:
         """Nothing of what it holds: a message or a log may show it."""
         return "Keys(…)"
 
 
-def make(conninfo: str, folder: Path) -> Keys:
+def make(conninfo: str, url: str, folder: Path) -> Keys:
     """New ones, or those that an earlier portal left in `folder`; there for the workers to read."""
     if (folder / FILE).exists():
-        keys = msgspec.structs.replace(read(folder), conninfo=conninfo)
+        keys = msgspec.structs.replace(read(folder), conninfo=conninfo, url=url)
     else:
         keys = Keys(
             token_key=secrets.token_bytes(32),
             admin_token=secrets.token_urlsafe(24),
             account_secret=secrets.token_urlsafe(12),
             bank_key=secrets.token_bytes(32),
+            identity_key=b"\1" + secrets.token_bytes(30),  # below P-256's order, whatever the 30 bytes are
             conninfo=conninfo,
+            url=url,
         )
     write(keys, folder)
     return keys

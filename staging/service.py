@@ -92,14 +92,15 @@ def serve(
     with kept_folder(keep) if keep else _temporary_folder(data) as folder, ThreadPoolExecutor(1) as side:
         hierarchy = side.submit(pki.make_hierarchy, folder / keys.PKI_FOLDER)
         with postgres.database(folder, keep=keep is not None) as conninfo:
-            known = keys.make(conninfo, folder)
+            url = f"http{'s' * tls}://{HOST}:{port}"
+            known = keys.make(conninfo, url, folder)
             Faults(folder).set(faults or {})
             with psycopg.connect(conninfo) as connection:
                 procedures.fill(connection)
             hierarchy.result()
             (folder / _COMPLETE).touch()
             root = str(folder / keys.PKI_FOLDER / "root.pem") if tls else ""
-            portal = Portal(f"http{'s' * tls}://{HOST}:{port}", known.admin_token, os.getpid(), root)
+            portal = Portal(url, known.admin_token, os.getpid(), root)
             announce = ready or _print_for_person
             threading.Thread(target=_announce_when_ready, args=(portal, folder, announce), daemon=True).start()
             _serve_http(port, workers, folder, tls=tls)
