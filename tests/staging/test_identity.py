@@ -13,7 +13,7 @@ from joserfc.jwk import KeySet
 
 from staging.identity import CLIENT
 from staging.service import Portal
-from tests.staging.calls import Caller
+from tests.staging.calls import Caller, Reply, check_documented
 
 REDIRECT = "http://127.0.0.1:8765/back"
 Discovered = dict[str, str]
@@ -21,7 +21,24 @@ Discovered = dict[str, str]
 
 @pytest.fixture(scope="module")
 def discovered(portal: Portal) -> Discovered:
-    return dict(requests.get(f"{portal.url}/identity/.well-known/openid-configuration", timeout=10).json())
+    return dict(get(f"{portal.url}/identity/.well-known/openid-configuration").json())
+
+
+def noted(reply: requests.Response) -> requests.Response:
+    """The answer, held against what /openapi.json tells of it."""
+    is_json = reply.headers["content-type"].startswith("application/json") if reply.content else False
+    told = {name.lower(): value for name, value in reply.headers.items()}
+    path = urlsplit(reply.url).path
+    check_documented(str(reply.request.method), path, Reply(reply.status_code, reply.json() if is_json else None, told))
+    return reply
+
+
+def get(url: str, wish: dict[str, str] | None = None) -> requests.Response:
+    return noted(requests.get(url, wish, timeout=10, allow_redirects=False))
+
+
+def post(url: str, form: dict[str, str]) -> requests.Response:
+    return noted(requests.post(url, form, timeout=10, allow_redirects=False))
 
 
 def session() -> OAuth2Session:
@@ -33,18 +50,16 @@ def session() -> OAuth2Session:
 
 def fill_in(url: str, account: str, secret: str) -> requests.Response:
     """What a person does with the page: the hidden fields go along."""
-    page = requests.get(url, timeout=10, allow_redirects=False)
+    page = get(url)
     assert page.status_code == 200
     fields = dict(re.findall(r'type="hidden" name="(\w+)" value="([^"]*)"', page.text))
     action = re.search(r'action="([^"]*)"', page.text)
     assert action is not None
     address = urlsplit(url)
     given = {name: value.replace("&amp;", "&") for name, value in fields.items()}
-    return requests.post(
+    return post(
         f"{address.scheme}://{address.netloc}{action[1]}",
         {**given, "account": account, "secret": secret},
-        timeout=10,
-        allow_redirects=False,
     )
 
 
@@ -60,7 +75,7 @@ def test_the_code_flow_as_authlib_goes_it(portal: Portal, discovered: Discovered
     token = client.fetch_token(
         discovered["token_endpoint"], authorization_response=location, code_verifier=verifier, state=state
     )
-    known = KeySet.import_key_set(requests.get(discovered["jwks_uri"], timeout=10).json())
+    known = KeySet.import_key_set(get(discovered["jwks_uri"]).json())
     decoded = jwt.decode(token["id_token"], known, algorithms=["ES256"])
     claims = CodeIDToken(
         decoded.claims,
@@ -86,7 +101,7 @@ def code_and_verifier(discovered: Discovered, secret: str) -> tuple[str, str]:
 
 def exchange(discovered: Discovered, **changed: str) -> tuple[int, str]:
     form = {"grant_type": "authorization_code", "client_id": CLIENT, "redirect_uri": REDIRECT, **changed}
-    reply = requests.post(discovered["token_endpoint"], form, timeout=10)
+    reply = post(discovered["token_endpoint"], form)
     assert reply.headers["cache-control"] == "no-store"
     return reply.status_code, reply.json().get("error", "")
 
@@ -129,7 +144,7 @@ def test_a_wrong_wish_goes_back_with_its_error(discovered: Discovered, changed: 
         "response_type": "code", "client_id": CLIENT, "redirect_uri": REDIRECT, "scope": "openid", "state": "a&b",
         "code_challenge": "A" * 43, "code_challenge_method": "S256", **changed,
     }  # fmt: skip
-    reply = requests.get(discovered["authorization_endpoint"], wish, timeout=10, allow_redirects=False)
+    reply = get(discovered["authorization_endpoint"], wish)
     assert reply.status_code == 303
     assert parse_qs(urlsplit(reply.headers["location"]).query) == {"error": [error], "state": ["a&b"]}
 
@@ -147,7 +162,7 @@ def test_a_wrong_wish_goes_back_with_its_error(discovered: Discovered, changed: 
 )
 def test_nobody_is_sent_to_an_address_that_is_not_the_clients(discovered: Discovered, changed: dict[str, str]) -> None:
     wish = {"response_type": "code", "client_id": CLIENT, "redirect_uri": REDIRECT, "scope": "openid", **changed}
-    reply = requests.get(discovered["authorization_endpoint"], wish, timeout=10, allow_redirects=False)
+    reply = get(discovered["authorization_endpoint"], wish)
     assert reply.status_code == 400
     assert "location" not in reply.headers
 
@@ -158,6 +173,6 @@ def test_a_wrong_secret_gets_the_form_again_without_markup_of_the_callers(discov
         "state": '"><script>alert(1)</script>', "code_challenge": "A" * 43, "code_challenge_method": "S256",
         "account": "citizen-000003", "secret": "guess",
     }  # fmt: skip
-    reply = requests.post(discovered["authorization_endpoint"], wish, timeout=10, allow_redirects=False)
+    reply = post(discovered["authorization_endpoint"], wish)
     assert reply.status_code == 401
     assert "<script>" not in reply.text
