@@ -24,7 +24,7 @@ from staging import accounts
 from staging.answers import Problem, Refusal, answer
 from staging.keys import Keys
 from staging.routes import Call, Route
-from staging.tokens import AGENCY, CITIZEN, OFFICER, TOKEN_VALID_S, Identity
+from staging.tokens import CITIZEN, OFFICER, TOKEN_VALID_S, Identity
 
 CLIENT = "caodiem"
 PATH = "/identity"
@@ -301,5 +301,5 @@ ROUTES = (
         body=Exchange,
         form=True,
     ),
-    Route("GET", f"{PATH}/userinfo", tell_user, {200: UserInfo}, system="identity", who=(CITIZEN, OFFICER, AGENCY)),
+    Route("GET", f"{PATH}/userinfo", tell_user, {200: UserInfo}, system="identity", who=(CITIZEN, OFFICER)),
 )

@@ -85,7 +85,7 @@ def test_the_code_flow_as_authlib_goes_it(portal: Portal, discovered: Discovered
     )
     claims.validate()
     assert claims["sub"] == "citizen-000003"
-    told = client.get(discovered["userinfo_endpoint"]).json()
+    told = noted(client.get(discovered["userinfo_endpoint"])).json()
     assert told["sub"] == "citizen-000003"
     assert told["name"]
     # The access token opens the portal's own API.

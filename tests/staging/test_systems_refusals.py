@@ -1,0 +1,103 @@
+"""What the connected systems refuse and repeat: every answer that they document and no other test brings about."""
+
+import base64
+from collections.abc import Callable
+
+import pytest
+
+from staging.service import Portal
+from tests.staging.calls import Caller
+
+SignedIn = Callable[[str], Caller]
+Prepared = Callable[[int], str]
+Documents = list[dict[str, str]]
+NOWHERE = "H01-20260701-9999999"
+QUESTION = {"question": "refusals", "agency": "H01", "kind": "question", "text": "Khi nào xong?"}
+
+
+@pytest.mark.parametrize(
+    ("account", "method", "path", "content", "status"),
+    [
+        ("citizen-000001", "GET", "/payments/orders/none", None, 404),
+        ("citizen-000001", "GET", "/store/documents/none", None, 400),
+        ("citizen-000001", "GET", f"/store/documents/{'0' * 64}", None, 404),
+        ("citizen-000001", "POST", f"/dossiers/{NOWHERE}/payment-orders", {"amount_vnd": 1}, 404),
+        ("citizen-000001", "POST", "/dossiers/%00/withdrawal", None, 400),
+        ("citizen-000001", "POST", "/support/questions/none/again", None, 404),
+        ("citizen-000001", "POST", "/support/questions/none/close", {"satisfied": True}, 404),
+        ("agency-H01", "POST", "/adapter/1/dossiers", {}, 404),
+        ("agency-H01", "POST", "/adapter/1/catalogues", {}, 404),
+        ("agency-H01", "POST", "/axis/deliveries/H02/none", {"state": "received"}, 404),
+        ("agency-H01", "POST", "/axis/documents/none/H02/recall", None, 404),
+        ("officer-H01", "POST", f"/cases/{NOWHERE}/ask-payment", {"amount_vnd": 1}, 404),
+        ("officer-H01", "POST", f"/cases/{NOWHERE}/return", None, 404),
+        ("officer-H01", "POST", "/cases/nonsense/return", None, 400),
+        ("officer-H01", "POST", "/population/look-ups", {"number": "099999999999"}, 404),
+        ("agency-H01", "GET", "/identity/userinfo", None, 403),
+        ("officer-H01", "GET", "/csc/v1/info", None, 200),
+        ("officer-H01", "POST", "/csc/v1/info", {}, 200),
+    ],
+)
+def test_what_is_not_there(
+    signed_in: SignedIn, account: str, method: str, path: str, content: object, status: int
+) -> None:
+    assert signed_in(account).call(method, path, content).status == status
+
+
+def test_a_return_needs_a_finished_dossier(signed_in: SignedIn, prepared: Prepared) -> None:
+    assert signed_in("officer-H01").post(f"/cases/{prepared(4)}/return").status == 409
+
+
+def test_papers_go_to_dossiers_that_are_open(signed_in: SignedIn, prepared: Prepared, documents: Documents) -> None:
+    officer, code = signed_in("officer-H01"), prepared(2)
+    replies = [officer.post(f"/cases/{code}/papers", documents[0]).status for _ in range(2)]
+    assert replies == [201, 200]
+    assert officer.post(f"/cases/{prepared(10)}/papers", documents[0]).status == 409
+    assert officer.post(f"/cases/{NOWHERE}/papers", documents[0]).status == 404
+
+
+def test_a_wrong_secret_opens_no_signing_service(portal: Portal) -> None:
+    given = base64.b64encode(b"citizen-000001:guess").decode()
+    for header in (f"Basic {given}", "Basic ?", "Bearer x"):
+        reply = Caller(portal.url).call("POST", "/csc/v1/auth/login", {}, headers={"authorization": header})
+        assert reply.status == 401, header
+
+
+def test_an_order_has_one_outcome(signed_in: SignedIn, prepared: Prepared, admin: Caller) -> None:
+    citizen, code = signed_in("citizen-000001"), prepared(1)
+    order = citizen.post(f"/dossiers/{code}/payment-orders", {"amount_vnd": 10_000}).body
+    paid = citizen.post(order["redirect"], {"pay": True}).body
+    failed = citizen.post(order["redirect"], {"pay": False}).body
+    bank = Caller(citizen.url)
+    assert bank.post("/payments/call-back", failed).body["state"] == "failed"
+    assert bank.post("/payments/call-back", paid).status == 409
+    assert citizen.get(f"/payments/orders/{order['order']}").body["state"] == "failed"
+    # An order whose dossier is gone: what the bank told of it is right, and of nothing here.
+    later = prepared(1)
+    gone = citizen.post(f"/dossiers/{later}/payment-orders", {"amount_vnd": 10_000}).body
+    told = citizen.post(gone["redirect"], {"pay": True}).body
+    clear = {"agencies": [], "citizens": 0, "dossiers": [], "absent": [later]}
+    assert admin.post("/admin/prepare", clear).status == 200
+    assert bank.post("/payments/call-back", told).status == 404
+
+
+def test_a_question_has_one_name_and_steps_in_order(signed_in: SignedIn) -> None:
+    citizen, officer = signed_in("citizen-000001"), signed_in("officer-H01")
+    path, answered = "/support/questions/refusals", "/support/questions/citizen-000001/refusals/answer"
+    assert [citizen.post("/support/questions", QUESTION).status for _ in range(2)] == [201, 200]
+    assert citizen.post("/support/questions", {**QUESTION, "text": "Khác"}).status == 409
+    assert officer.post(answered, {"state": "answered", "answer": "Mai"}).status == 200
+    assert citizen.post(f"{path}/again").body["state"] == "open"
+    assert officer.post(answered, {"state": "answered", "answer": "Hôm nay"}).status == 200
+    assert citizen.post(f"{path}/close", {"satisfied": True}).status == 200
+    assert citizen.post(f"{path}/again").status == 409
+    assert officer.post(answered, {"state": "answered", "answer": "Rồi"}).status == 409
+    assert citizen.get(path).body["answer"] == "Hôm nay"
+
+
+def test_a_work_document_travels_once(signed_in: SignedIn) -> None:
+    officer = signed_in("officer-H01")
+    paper = {"document": "refusals", "matter": "opinion", "title": "Xin ý kiến", "to": ["G09"], "content": "QUJD"}
+    assert [officer.post("/work/documents", paper).status for _ in range(2)] == [201, 200]
+    assert officer.post("/work/documents", {**paper, "title": "Khác"}).status == 409
+    assert officer.post("/work/documents", {**paper, "to": ["H01"]}).status == 400
