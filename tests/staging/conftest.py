@@ -1,5 +1,7 @@
 """One portal and one bare database for all tests of the staging package."""
 
+import os
+import shutil
 import tempfile
 from base64 import b64decode
 from collections.abc import Callable, Iterator
@@ -77,6 +79,15 @@ def prepared(admin: Caller, secret: str) -> Callable[[int], str]:
 
 
 _serials = iter(range(10**7))
+
+
+@pytest.fixture
+def kept() -> Iterator[Path]:
+    """A folder for a portal, with a path that is short enough for a socket's and open to PostgreSQL's user."""
+    folder = Path("/var/tmp") / f"caodiem-kept-{os.getpid()}"
+    yield folder
+    assert folder.exists()
+    shutil.rmtree(folder)
 
 
 @pytest.fixture(scope="session")

@@ -1,11 +1,9 @@
 """`kill -9` of a worker, of PostgreSQL, of the portal under load: what was acknowledged is there, once and whole."""
 
 import os
-import shutil
 import signal
 import threading
 import time
-from collections.abc import Iterator
 from dataclasses import dataclass, field
 from http.client import HTTPException
 from itertools import count
@@ -140,15 +138,6 @@ def worker_of(portal: Portal) -> psutil.Process:
 
 def postgres_of(portal: Portal) -> psutil.Process:
     return next(each for each in psutil.Process(portal.pid).children() if each.name() == "postgres")
-
-
-@pytest.fixture
-def kept(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
-    """A folder for a portal, with a path short enough for a socket's."""
-    folder = Path("/var/tmp") / f"caodiem-kept-{os.getpid()}"
-    yield folder
-    assert folder.exists()
-    shutil.rmtree(folder)
 
 
 def test_what_was_acknowledged_survives_the_death_of_postgresql(tmp_path: Path, kept: Path) -> None:
