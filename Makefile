@@ -53,4 +53,5 @@ lock:
 	    --all-extras --group dev pyproject.toml -o requirements.lock
 
 clean:
-	rm -rf .venv build *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis results/runs results/benchmarks
+	rm -rf .venv build *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis results/runs
+	find results/benchmarks -mindepth 1 ! -name gate-power.json -delete 2>/dev/null || true

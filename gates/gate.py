@@ -22,7 +22,7 @@ from gates.probe import REFERENCE
 from gates.sampling import Laboratory, Pair, Ring, Side
 
 SPEED_CHANGE = 1.5  # of the reference between the first and the second half of the rings
-WORK_TOLERANCE = 0.01
+WORK_TOLERANCE = 0.03  # less is no sign: bytes of a log differ a little from run to run
 _COUNTING_S = 45.0  # left for counting what the clock did not call the same,
 _COUNTING_BUDGET_S = 4 * _COUNTING_S  # where there is as much time as this
 
