@@ -85,7 +85,7 @@ class Created(msgspec.Struct):
 
 
 class Create(msgspec.Struct):
-    """Step 4, as far as the portal looks at it; it is kept whole."""
+    """Step 4, as far as the portal looks at it; other fields are taken and not kept."""
 
     MaHoSo: Text
     MaTTHC: Text
@@ -239,14 +239,17 @@ def _papers(part: dict[str, Any]) -> list[str]:
 
 def _read_local(text: str) -> datetime:
     try:
-        return datetime.strptime(text, _LOCAL).replace(tzinfo=VIET_NAM)
+        return reports.in_range(datetime.strptime(text, _LOCAL).replace(tzinfo=VIET_NAM))
     except ValueError as error:
         raise Refusal(400, f"NgayNop {text!r}: expected a time as yyyy-MM-dd HH:mm:ss") from error
 
 
 def _aware(at: datetime) -> datetime:
-    """Times without a zone are by Viet Nam's clocks."""
-    return at if at.tzinfo else at.replace(tzinfo=VIET_NAM)
+    """Times without a zone are by Viet Nam's clocks; Refusal for one that no event can be made of."""
+    try:
+        return reports.in_range(at if at.tzinfo else at.replace(tzinfo=VIET_NAM))
+    except ValueError as error:
+        raise Refusal(400, f"ThoiDiemXuLy {at}: {error}") from error
 
 
 _OWN = {400: Problem, 403: Problem}

@@ -20,6 +20,7 @@ from staging.status_sync import Event
 
 VIET_NAM = timezone(timedelta(hours=7))  # since 1975 without summer time
 _COMPACT = "%Y%m%d%H%M%S"
+_YEARS = range(1971, 9999)  # whose times have a place in a sequence number, in any zone
 _STATUSES = 16  # as many as have room beside a time in a sequence number
 
 
@@ -48,9 +49,16 @@ def read_time(text: str) -> datetime:
     if len(text) != 14 or not text.isascii() or not text.isdigit():
         raise ValueError(f"{text!r}: expected a time as yyyyMMddHHmmss")
     try:
-        return datetime.strptime(text, _COMPACT).replace(tzinfo=VIET_NAM)
+        return in_range(datetime.strptime(text, _COMPACT).replace(tzinfo=VIET_NAM))
     except ValueError as error:
         raise ValueError(f"{text!r}: {error}; expected a time as yyyyMMddHHmmss") from error
+
+
+def in_range(at: datetime) -> datetime:
+    """`at`, if an event can be made of it; ValueError otherwise."""
+    if at.year not in _YEARS:
+        raise ValueError(f"year {at.year}: expected {_YEARS[0]} to {_YEARS[-1]}")
+    return at
 
 
 async def known(connection: AsyncConnection, codes: Sequence[str]) -> dict[str, int | None]:

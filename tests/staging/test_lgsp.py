@@ -34,6 +34,8 @@ def test_the_six_steps(portal: Portal, secret: str, admin: Caller) -> None:
         "ThoiDiemXuLy": "2026-06-09T02:00:00.123Z", "PhongBanXuLy": "", "TrangThai": 2,
     }  # fmt: skip
     status = {"IdHoSo": dossier["idHoSo"], "MaHoSo": codes[0], "TrangThai": 4}
+    for at in ("1969-12-31T00:00:00Z", "0001-01-01T00:00:00+14:00", "9999-12-31T23:59:59-12:00"):
+        assert agency.post("/lgsp/CapNhatTienTrinh", [{**entry, "ThoiDiemXuLy": at}]).status == 400
     before = admin.get("/admin/counts").body["sync_events"]
     for _ in range(3):
         assert agency.post("/lgsp/CapNhatTienTrinh", [entry]).body == {"taken": 1}
@@ -54,6 +56,8 @@ def test_what_is_missing_or_anothers_is_refused(portal: Portal, signed_in: Signe
     assert agency.post("/lgsp/NoiHoSo", created(agency, code, digest)).status == 400, "no such file"
     assert agency.post("/lgsp/NoiHoSo", created(agency, code.replace("H01", "H02"), digest)).status == 403
     assert agency.post("/lgsp/NoiHoSo", {"MaHoSo": code}).status == 400
+    for filed_at in ("1969-12-31 08:30:00", "0001-01-01 00:00:00", "9999-12-31 23:59:59", "2026-06-31 00:00:00"):
+        assert agency.post("/lgsp/NoiHoSo", {**created(agency, code, digest), "NgayNop": filed_at}).status == 400
     entry = {"IdHoSo": "x", "MaHoSo": code, "TrangThai": 2}
     assert agency.post("/lgsp/CapNhatTrangThai", [entry]).status == 400
     assert agency.post("/lgsp/NhanHoSo", {}).status == 404

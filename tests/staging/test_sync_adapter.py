@@ -117,6 +117,9 @@ def test_bad_items_are_named_and_do_not_sink_the_batch(signed_in: SignedIn) -> N
     assert look_up(agency, code) == ("", "Khai sinh")
     unknown = ask(agency, "CapNhatTienDoHoSoMC", data=[{**STEP, "MaHoSo": new_code()}, {**STEP, "MaHoSo": code}])
     assert [each["index"] for each in unknown["result"]] == [0]
+    for at in ("19600101000000", "00010101000000", "99991231235959"):  # of which no event can be made
+        refused = ask(agency, "CapNhatTienDoHoSoMC", data=[{**STEP, "MaHoSo": code, "ThoiDiemXuLy": at}])
+        assert [each["index"] for each in refused["result"]] == [0]
     assert look_up(agency, code) == ("2", "Khai sinh")
 
 
