@@ -1,13 +1,13 @@
 """The data exchange between agencies (NDXP, LGSP): carries a message to the system that answers it, and keeps both.
 
 Knows the table `messages` and the services that can be asked. A message is carried once however often it is sent; one
-that failed may be sent again.
+that failed, because the system asked did not answer, may be sent again.
 """
 
 import hashlib
 from collections.abc import Awaitable, Callable
 from datetime import date
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, NamedTuple
 
 import msgspec
 from psycopg import AsyncConnection
@@ -50,6 +50,8 @@ class ReadStatus(msgspec.Struct, forbid_unknown_fields=True, tag_field="service"
     code: str
 
 
+_AWAY = (502, 503)  # what a system answers that fails or is away
+
 Asked = VerifyCitizen | ReadCitizen | ReadProcedure | ReadStatus
 
 
@@ -74,6 +76,7 @@ async def send(call: Call[Message]) -> Response:
     agency, message = call.identity.agency, call.body
     asked = msgspec.json.encode(message.asked)
     digest = hashlib.sha256(asked).digest()
+    service = _SERVICES[type(message.asked)]
     async with call.parts.database.connection() as connection:
         await take(connection, f"exchange {agency}", MESSAGES_PER_S, MESSAGES_BURST)
         select = "SELECT digest, state, answer FROM messages WHERE agency = %s AND message = %s"
@@ -82,16 +85,29 @@ async def send(call: Call[Message]) -> Response:
             raise Refusal(409, f"message {message.message!r}: the name was used for another; expected a new one")
         if known is not None and known[1] == "answered":
             return answer(Carried(message.message, "answered", known[2], True))
-        told = await _SERVICES[type(message.asked)](connection, agency, message.asked)
-        insert = """
-            INSERT INTO messages (agency, message, service, digest, state, answer) VALUES (%s, %s, %s, %s, %s, %s)
-            ON CONFLICT (agency, message) DO UPDATE SET state = excluded.state, answer = excluded.answer, at = now()
-            WHERE messages.state = 'failed'"""
-        state: Literal["answered", "failed"] = "failed" if told is None else "answered"
-        service = msgspec.inspect.type_info(type(message.asked)).tag
-        content = None if told is None else Jsonb(told)
-        await connection.execute(insert, (agency, message.message, service, digest, state, content))
+    told = await _carry(call, service)
+    state: Literal["answered", "failed"] = "failed" if told is None else "answered"
+    insert = """
+        INSERT INTO messages (agency, message, service, digest, state, answer) VALUES (%s, %s, %s, %s, %s, %s)
+        ON CONFLICT (agency, message) DO UPDATE SET state = excluded.state, answer = excluded.answer, at = now()
+        WHERE messages.state = 'failed'"""
+    name = msgspec.inspect.type_info(type(message.asked)).tag
+    content = None if told is None else Jsonb(told)
+    async with call.parts.database.connection() as connection:
+        await connection.execute(insert, (agency, message.message, name, digest, state, content))
     return answer(Carried(message.message, state, told, False))
+
+
+async def _carry(call: Call[Message], service: "_Service") -> dict[str, Any] | None:
+    """The answer of the system behind a service; None when it is away or fails."""
+    try:
+        # Reached before a connection is taken: a slow system must not keep the exchange's connections.
+        async with call.parts.faults.reach(service.system), call.parts.database.connection() as connection:
+            return await service.ask(connection, call.identity.agency, call.body.asked)
+    except Refusal as refusal:
+        if refusal.status not in _AWAY:
+            raise
+        return None
 
 
 async def _verify(connection: AsyncConnection, agency: str, asked: VerifyCitizen) -> dict[str, Any]:
@@ -119,11 +135,18 @@ async def _read_status(connection: AsyncConnection, agency: str, asked: ReadStat
     return {"found": row is not None, "status": row and row[0]}
 
 
-_SERVICES: dict[type, Callable[[AsyncConnection, str, Any], Awaitable[dict[str, Any] | None]]] = {
-    VerifyCitizen: _verify,
-    ReadCitizen: _read_citizen,
-    ReadProcedure: _read_procedure,
-    ReadStatus: _read_status,
+class _Service(NamedTuple):
+    """What answers a message, and whose system that is (caodiem.faults.SYSTEMS)."""
+
+    system: str
+    ask: Callable[[AsyncConnection, str, Any], Awaitable[dict[str, Any]]]
+
+
+_SERVICES: dict[type, _Service] = {
+    VerifyCitizen: _Service("population_db", _verify),
+    ReadCitizen: _Service("population_db", _read_citizen),
+    ReadProcedure: _Service("national_portal", _read_procedure),
+    ReadStatus: _Service("case_system", _read_status),
 }
 
 ROUTES = (

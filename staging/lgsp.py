@@ -1,16 +1,20 @@
 """The newer flow of status sync, through a ministry's LGSP: token, dossier code, upload, create, progress, status.
 
 Knows the wire format, the tables `code_serials` and `uploaded_files`, and reports.py. Answers by HTTP status: 400 for
-missing data, 401 without a valid token, 403 for another agency's dossier, 502 when the portal behind the LGSP is away.
+missing data, 401 without a valid token, 403 for another agency's dossier, 502 or 503 when the status sync behind the
+LGSP fails or is away.
 One wrong entry has the whole call refused, with nothing taken, so the same call can be sent again once it is right.
 """
 
 import hashlib
 import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from datetime import datetime
 from typing import Annotated, Any
 
 import msgspec
+from psycopg import AsyncConnection
 from starlette.responses import Response
 
 from staging import accounts, reports
@@ -173,7 +177,7 @@ async def create(call: Call[Create]) -> Response:
     files = [paper for part in given.ThanhPhanHoSo for paper in _papers(part)]
     select = "SELECT encode(digest, 'hex') FROM uploaded_files WHERE agency = %s AND encode(digest, 'hex') = ANY (%s)"
     record = Record(given.MaHoSo, given.MaTTHC, msgspec.to_builtins(given))
-    async with call.parts.database.connection() as connection, connection.transaction():
+    async with _reach_sync(call) as connection:
         there = {row[0] for row in await (await connection.execute(select, (agency, files))).fetchall()}
         if set(files) - there:
             raise Refusal(400, f"HashTepTin {min(set(files) - there)!r}: expected that of an uploaded file")
@@ -190,7 +194,7 @@ async def report_progress(call: Call[Entries]) -> Response:
         Progress(each.MaHoSo, _aware(each.ThoiDiemXuLy), each.TrangThai, each.NguoiXuLy, each.NoiDungXuLy)
         for each in entries
     ]
-    async with call.parts.database.connection() as connection, connection.transaction():
+    async with _reach_sync(call) as connection:
         await _known(connection, agency, [(each.IDHoSo, each.MaHoSo) for each in entries])
         await reports.keep_progress(connection, agency, steps)
     return answer(Taken(len(steps)))
@@ -199,7 +203,7 @@ async def report_progress(call: Call[Entries]) -> Response:
 async def report_status(call: Call[Statuses]) -> Response:
     """Report the status that dossiers have now; one that a dossier has already is no news."""
     agency, entries, now = call.identity.agency, call.body, datetime.now(VIET_NAM)
-    async with call.parts.database.connection() as connection, connection.transaction():
+    async with _reach_sync(call) as connection:
         known = await _known(connection, agency, [(each.IdHoSo, each.MaHoSo) for each in entries])
         news = [each for each in entries if known[each.MaHoSo] != each.TrangThai]
         steps = [Progress(each.MaHoSo, now, each.TrangThai, agency, "CapNhatTrangThai") for each in news]
@@ -207,7 +211,18 @@ async def report_status(call: Call[Statuses]) -> Response:
     return answer(Taken(len(entries)))
 
 
-async def _known(connection: Any, agency: str, named: list[tuple[str, str]]) -> dict[str, int | None]:
+@asynccontextmanager
+async def _reach_sync(call: Call[Any]) -> AsyncIterator[AsyncConnection]:
+    """A transaction of the status sync, which stands behind the LGSP and has faults of its own."""
+    async with (
+        call.parts.faults.reach("status_sync"),
+        call.parts.database.connection() as connection,
+        connection.transaction(),
+    ):
+        yield connection
+
+
+async def _known(connection: AsyncConnection, agency: str, named: list[tuple[str, str]]) -> dict[str, int | None]:
     """The statuses of dossiers; Refusal unless each is the agency's own, was created, and has this name here."""
     for name, code in named:
         _check_owner(code, agency)

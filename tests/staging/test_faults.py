@@ -158,3 +158,26 @@ def test_a_file_is_read(tmp_path: Path) -> None:
     path = tmp_path / "faults.toml"
     path.write_text("[faults.payment]\nlatency_s_median = 0.2\nlatency_s_p95 = 1\n[faults.identity]\noutage = true\n")
     assert faults.read(path) == {"payment": Fault(0.2, 1), "identity": Fault(outage=True)}
+
+
+@pytest.mark.parametrize("fault", [{"outage": True}, {"error_share": 1}], ids=["away", "failing"])
+def test_a_fault_of_the_system_behind_is_felt_through_the_one_in_front(
+    signed_in: SignedIn, switch: Switch, fault: dict[str, object]
+) -> None:
+    agency, officer = signed_in("agency-H01"), signed_in("officer-H01")
+    message = {"message": f"behind {fault}", "asked": {"service": "population.read", "number": "099000000001"}}
+    switch("population_db", **fault)
+    failed = agency.post("/exchange/messages", message)
+    assert (failed.status, failed.body["state"], failed.body["answer"]) == (200, "failed", None)
+    assert served_ms(failed, "population_db") >= 0
+    known = {"message": f"beside {fault}", "asked": {"service": "catalogue.procedure", "procedure": "1.000001.H01"}}
+    assert agency.post("/exchange/messages", known).body["state"] == "answered"
+    switch("status_sync", **fault)
+    entry = {"IdHoSo": "x", "MaHoSo": "H01-20260701-9999999", "TrangThai": 2}
+    assert agency.post("/lgsp/CapNhatTrangThai", [entry]).status in (502, 503)
+    switch("document_axis", **fault)
+    work = {"document": f"work {fault}", "matter": "task", "title": "x", "to": ["G09"], "content": ""}
+    assert officer.post("/work/documents", work).status in (502, 503)
+    switch("payment")
+    again = agency.post("/exchange/messages", message).body
+    assert (again["state"], again["repeated"], again["answer"]["found"]) == ("answered", False, True)
