@@ -4,16 +4,19 @@ Built on geventhttpclient's connections and parser, not on its HTTPClient: that 
 for each connection, and a row of the plan is one request. Redirects are never followed. Knows no Locust.
 
 Most answers come in one piece, with a Content-Length, on a connection that stays open; those are read here, in a
-third of the time. Everything else goes to the parser.
+third of the time. Everything else goes to the parser. Cookies belong to whoever was given them, and a client to one
+host: a jar is a journey's, and its cookies go back to the host that set them, whatever their path.
 """
 
 import re
 import select
 import time
 from collections.abc import Callable
+from email.utils import parsedate_to_datetime
 from typing import NamedTuple
 from urllib.parse import urljoin, urlsplit
 
+import gevent
 import gevent.socket
 import gevent.ssl
 from geventhttpclient.connectionpool import ConnectionPool, SSLConnectionPool
@@ -26,6 +29,7 @@ from loadtests.portals import Answer, Request
 
 REQUEST_TIMEOUT_S = 30.0
 CONNECT_TIMEOUT_S = 10.0
+BODY_BYTES_MAX = 16 * 1024 * 1024
 _REFUSED = (429, 503)
 _REDIRECTS = (301, 302, 303, 307, 308)
 _MOST_SHOWN = 120
@@ -36,18 +40,20 @@ _HEAD = re.compile(rb"HTTP/1\.1 ([245]\d\d)(?: [^\r\n\0]*)?(?:\r\n[!#$%&'*+.^_`|
 _LENGTH = re.compile(rb"(?i)\r\n(?:content-length:[ \t]*(\d+)[ \t]*(?=\r\n|$)|content-length:|transfer-encoding:)")
 _CLOSE = re.compile(rb"(?i)\r\nconnection:[^\r]*close")
 _TOLD = re.compile(rb"(?i)\r\nserver-timing:[ \t]*([^\r]*)")
+_COOKIE = re.compile(rb"(?i)\r\nset-cookie:[ \t]*([^\r]*)")
 _NO_BODY = (204, 205)
 _TIMING = re.compile(r"\s*([A-Za-z0-9_.!#$%&'*+^`|~-]+)((?:\s*;(?:\"[^\"]*\"|[^,\"])*)*)")
 _DURATION_MS = re.compile(r";\s*dur\s*=\s*\"?([0-9.eE+-]+)")
 
 
 class Reply(NamedTuple):
-    """What came over the wire: the status, the body, and the two headers that anybody here asks for."""
+    """What came over the wire: the status, the body, and the headers that anybody here asks for."""
 
     status: int
     body: bytes
     timing: str = ""
     location: str = ""
+    cookies: tuple[str, ...] = ()
 
 
 class Client:
@@ -63,6 +69,7 @@ class Client:
         targets.check(host)
         self.host = self._checked = host
         self._targets = targets
+        self._timeout_s = timeout_s
         self._prefix = parts.path.rstrip("/")
         port = parts.port or (443 if parts.scheme == "https" else 80)
         limits = {"size": pool, "connection_timeout": CONNECT_TIMEOUT_S, "network_timeout": timeout_s}
@@ -76,18 +83,23 @@ class Client:
         self._resting: list[tuple[gevent.socket.socket, float]] = []
         self._common = f" HTTP/1.1\r\nHost: {parts.netloc.rpartition('@')[2]}\r\nUser-Agent: caodiem\r\n"
 
-    def send(self, request: Request) -> Answer:
-        """One attempt. SafetyError, and nothing sent, when the host may not be loaded or a redirect leads astray."""
+    def send(self, request: Request, jar: dict[str, str] | None = None) -> Answer:
+        """One attempt. SafetyError, and nothing sent, when the host may not be loaded or a redirect leads astray.
+
+        `jar`: cookies by name, sent with the request unless it has some of its own, and changed by the answer.
+        """
         if self.host is not self._checked:
             self._targets.check(self.host)
             self._checked = self.host
-        message = self._message(request)
+        message = self._message(request, jar)
         try:
             reply = self._exchange(request.method, message)
         except TimeoutError:
             return Answer(Outcome.TIMED_OUT, 0, error="no answer in time")
         except (OSError, HTTPParseError) as error:
             return Answer(Outcome.FAILED, 0, error=f"{type(error).__name__}: {error}"[:_MOST_SHOWN])
+        if jar is not None and reply.cookies:
+            keep_cookies(jar, reply.cookies)
         return self._judge(request, reply)
 
     def close(self) -> None:
@@ -96,9 +108,11 @@ class Client:
             self._connections.release_socket(self._resting.pop()[0])
         self._connections.close()
 
-    def _message(self, request: Request) -> bytes:
+    def _message(self, request: Request, jar: dict[str, str] | None) -> bytes:
         lines = [f"{request.method} {self._prefix}{request.path}{self._common}"]
         lines.extend(f"{name}: {value}\r\n" for name, value in request.headers.items())
+        if jar and "Cookie" not in request.headers:
+            lines.append(f"Cookie: {'; '.join(f'{name}={value}' for name, value in jar.items())}\r\n")
         if request.body:
             lines.append(f"Content-Type: application/json\r\nContent-Length: {len(request.body)}\r\n")
         elif request.method != "GET":
@@ -107,6 +121,7 @@ class Client:
 
     def _exchange(self, method: str, message: bytes) -> Reply:
         connection = self._connection()
+        started_s = time.monotonic()
         try:
             sent = connection.send(message)
             if sent < len(message):
@@ -121,11 +136,23 @@ class Client:
         if not data:
             self._connections.release_socket(connection)
             raise ConnectionResetError("closed before an answer")
+        # The sockets' own limit is for each piece: an answer that trickles would never reach it.
+        left_s = max(self._timeout_s - (time.monotonic() - started_s), 0.001)
+        with gevent.Timeout(left_s, TimeoutError("no end of the answer in time")):
+            return self._read_rest(connection, method, data)
+
+    def _read_rest(self, connection: gevent.socket.socket, method: str, data: bytes) -> Reply:
+        """The whole of an answer that begins with `data`; OSError beyond BODY_BYTES_MAX."""
         # From here on the response gives the connection back, also when it fails.
         response = HTTPSocketPoolResponse(connection, self._connections, method=method, pre_buffered=data)
-        body = response.read()
-        told = (_joined(response.get(name)) for name in ("server-timing", "location"))
-        return Reply(int(response.status_code), body, *told)
+        body = bytearray()
+        while piece := response.read(_BLOCK_BYTES):
+            body += piece
+            if len(body) > BODY_BYTES_MAX:
+                del response  # which closes the connection: its rest is nobody's answer
+                raise OSError(f"an answer of more than {BODY_BYTES_MAX} bytes")
+        told = (", ".join(_all(response, name)) for name in ("server-timing", "location"))
+        return Reply(int(response.status_code), bytes(body), *told, _all(response, "set-cookie"))
 
     def _connection(self) -> gevent.socket.socket:
         """The connection that was used last and is still open, else a new one."""
@@ -142,8 +169,7 @@ class Client:
         if status in _REFUSED:
             return Answer(Outcome.REFUSED, status, body, f"answer {status}", components)
         if status in _REDIRECTS:
-            location = urljoin(self.host, reply.location)
-            self._targets.check(location)
+            self._check_redirect(reply.location)
             return Answer(Outcome.FAILED, status, body, f"answer {status}: redirects are not followed", components)
         try:
             wrong = request.check(status, body)
@@ -153,6 +179,13 @@ class Client:
             wrong = f"answer {status}"
         outcome = Outcome.OK if wrong is None else Outcome.FAILED
         return Answer(outcome, status, body, (wrong or "")[:_MOST_SHOWN], components)
+
+    def _check_redirect(self, location: str) -> None:
+        """SafetyError when it leads to a host that may not be loaded; where there is no host, it leads nowhere."""
+        try:
+            self._targets.check(urljoin(self.host, location))
+        except (UsageError, ValueError):
+            return
 
 
 def _trusting(authorities: str) -> Callable[..., gevent.ssl.SSLContext]:
@@ -176,7 +209,35 @@ def whole_reply(data: bytes) -> Reply | None:
     status = int(well_formed[1])
     if status in _NO_BODY:
         return None
-    return Reply(status, body, b", ".join(_TOLD.findall(head)).decode("latin-1"))
+    timing = b", ".join(_TOLD.findall(head)).decode("latin-1")
+    # Most answers set none, and to look for a few letters is cheaper than for a header.
+    if b"ookie:" not in head and b"OOKIE:" not in head:
+        return Reply(status, body, timing)
+    return Reply(status, body, timing, cookies=tuple(each.decode("latin-1") for each in _COOKIE.findall(head)))
+
+
+def keep_cookies(jar: dict[str, str], told: tuple[str, ...]) -> None:
+    """Take over what Set-Cookie headers say (RFC 6265): a cookie that is over goes."""
+    for cookie in told:
+        pair, *attributes = cookie.split(";")
+        name, _, value = (word.strip() for word in pair.partition("="))
+        if not name:
+            continue
+        if any(_is_over(attribute) for attribute in attributes):
+            jar.pop(name, None)
+        else:
+            jar[name] = value
+
+
+def _is_over(attribute: str) -> bool:
+    """Whether an attribute of a cookie says that its time is past."""
+    name, _, value = (word.strip() for word in attribute.partition("="))
+    try:
+        if name.lower() == "max-age":
+            return int(value) <= 0
+        return name.lower() == "expires" and parsedate_to_datetime(value).timestamp() <= time.time()
+    except (ValueError, OverflowError):
+        return False
 
 
 def _has_something_to_say(connection: gevent.socket.socket) -> bool:
@@ -207,5 +268,7 @@ def server_timing(header: str) -> tuple[tuple[str, float, float], ...]:
     return tuple((station, wait_s.get(station, 0.0), service_s.get(station, 0.0)) for station in stations)
 
 
-def _joined(header: str | list[str] | None) -> str:
-    return ", ".join(header) if isinstance(header, list) else header or ""
+def _all(response: HTTPSocketPoolResponse, name: str) -> tuple[str, ...]:
+    """The values of a header, however often it stands there."""
+    found = response.get(name)
+    return tuple(found) if isinstance(found, list) else (found,) if found else ()

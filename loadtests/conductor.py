@@ -9,6 +9,7 @@ import os
 import sys
 import uuid
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -170,7 +171,8 @@ class Conductor:
                 plan.write(self._plan, self._execution.plan)
             self._watch = abort.Watch(self._rules)
             client = Client(self._host, targets.load(), 1, authorities=self._authorities)
-            self._prepared = portals.load(self._options.portal, self._admin_token).prepare(self._plan, client.send)
+            send = partial(client.send, jar={})
+            self._prepared = portals.load(self._options.portal, self._admin_token).prepare(self._plan, send)
             client.close()
             self._crew = Crew(Leases(self._arrivals.last_due_s))
             self._replay = uuid.uuid4().hex

@@ -30,7 +30,9 @@ class Step(NamedTuple):
 
 @dataclass(slots=True)
 class Journey:
-    """One arrival under way. `position` points at the step that is due; `token` is what signing in gave."""
+    """One arrival under way. `position` points at the step that is due; `token` is what signing in gave, `cookies` what
+    the portal set, by name.
+    """
 
     arrival: int
     name: str
@@ -40,6 +42,7 @@ class Journey:
     steps: list[Step]
     position: int = 0
     token: str = field(default="", repr=False)
+    cookies: dict[str, str] = field(default_factory=dict, repr=False)
 
     @property
     def step(self) -> Step:

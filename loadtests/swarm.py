@@ -161,7 +161,7 @@ class Swarm:
             return
         request = self._portal.request(journey)
         started_s = self.now_s
-        answer = self._client.send(request)
+        answer = self._client.send(request, journey.cookies)
         finished_s = self.now_s
         self._ledger.record(journey, (due_s, released_s, started_s, finished_s), answer)
         operation = journey.step.operation

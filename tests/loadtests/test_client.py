@@ -13,7 +13,7 @@ from geventhttpclient.response import HTTPResponse
 from caodiem.dossier import Outcome
 from caodiem.errors import SafetyError, UsageError
 from caodiem.targets import Targets
-from loadtests.client import Client, server_timing, whole_reply
+from loadtests.client import BODY_BYTES_MAX, Client, server_timing, whole_reply
 from loadtests.portals import Request
 
 LOOPBACK_ONLY = Targets((), date(2026, 6, 9))
@@ -105,6 +105,59 @@ def test_hosts_that_are_not_allowed_get_no_packet() -> None:
         Client(url, LOOPBACK_ONLY, 1).send(Request("GET", "/", all_right))
     with pytest.raises(UsageError, match="expected an address"):
         Client("portal.example", LOOPBACK_ONLY, 1)
+
+
+@pytest.mark.parametrize("location", ["mailto:help@portal.example", "http://[", "http://127.0.0.1:0/", "portal://app"])
+def test_a_redirect_that_leads_nowhere_is_a_failure(location: str) -> None:
+    with saying(reply(302, headers=f"Location: {location}\r\n")) as (url, _):
+        answer = Client(url, LOOPBACK_ONLY, 1).send(Request("GET", "/", all_right))
+    assert (answer.outcome, answer.status) == (Outcome.FAILED, 302)
+
+
+def test_an_answer_that_trickles_is_timed_out_and_its_rest_reaches_nobody() -> None:
+    done = threading.Event()
+    with socket.create_server(("127.0.0.1", 0)) as server:
+
+        def serve() -> None:
+            first, _ = server.accept()
+            first.recv(65536)
+            first.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\n")
+            while not done.wait(0.02):
+                first.sendall(b"a")
+            second, _ = server.accept()
+            with first, second:
+                second.recv(65536)
+                second.sendall(reply(200))
+
+        threading.Thread(target=serve, daemon=True).start()
+        client = Client(f"http://127.0.0.1:{server.getsockname()[1]}", LOOPBACK_ONLY, 5, timeout_s=0.2)
+        assert client.send(Request("GET", "/", all_right)).outcome is Outcome.TIMED_OUT
+        done.set()
+        assert client.send(Request("GET", "/", all_right)).body == b"{}"
+        client.close()
+
+
+def test_an_answer_without_end_is_not_kept() -> None:
+    with saying(reply(200, b"a" * (BODY_BYTES_MAX + 1))) as (url, _):
+        answer = Client(url, LOOPBACK_ONLY, 1).send(Request("GET", "/", all_right))
+    assert (answer.outcome, answer.body) == (Outcome.FAILED, b"")
+
+
+def test_cookies_are_kept_for_whoever_was_given_them() -> None:
+    given = "Set-Cookie: session=a=1; Path=/; HttpOnly\r\nset-cookie: lang=vi\r\n"
+    gone = "Set-Cookie: session=; Max-Age=0\r\nSet-Cookie: lang=x; Expires=Thu, 01 Jan 1970 00:00:00 GMT\r\n"
+    mine: dict[str, str] = {}
+    others: dict[str, str] = {}
+    leading = reply(302, headers=f"Location: /\r\n{given}")  # the parser reads it, not whole_reply
+    with saying(reply(200, headers=given), reply(200), reply(200), leading, reply(200, headers=gone)) as (url, heard):
+        for jar in (mine, mine, others, others):
+            Client(url, LOOPBACK_ONLY, 1).send(Request("GET", "/", all_right), jar)
+        assert mine == others == {"session": "a=1", "lang": "vi"}
+        own = Request("GET", "/", all_right, headers={"Cookie": "session=my-own"})
+        Client(url, LOOPBACK_ONLY, 1).send(own, mine)
+    assert mine == {}
+    cookies = [[line for line in each.split(b"\r\n") if line.startswith(b"Cookie")] for each in heard]
+    assert cookies == [[], [b"Cookie: session=a=1; lang=vi"], [], [], [b"Cookie: session=my-own"]]
 
 
 @pytest.mark.parametrize(

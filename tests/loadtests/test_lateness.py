@@ -155,7 +155,7 @@ answered = 0
 
 class Client:
     host = "http://127.0.0.1"
-    def send(self, request):
+    def send(self, request, jar):
         global answered
         answered += 1
         return Answer(Outcome.OK, 200)

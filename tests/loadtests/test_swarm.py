@@ -27,7 +27,7 @@ sent_s = []
 
 class Client:
     host = "http://127.0.0.1"
-    def send(self, request):
+    def send(self, request, jar):
         sent_s.append(time.monotonic())
         return Answer(Outcome.OK, 200)
     def close(self): pass
