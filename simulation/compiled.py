@@ -3,7 +3,7 @@
 Writes the same log, bit for bit, ties included; `unsupported` names what it does not take. The first call on a machine
 compiles (see `warm_up`) and keeps the result beside this file.
 
-A pending event is a time and a place (instants.py) in a binary heap; arrivals are not in it but are merged with it.
+A pending event is a time and a place (instants.py) in a heap (heap.py); arrivals are not in it but are merged with it.
 Who waits at a station stands in a doubly linked list of steps, one list for each priority, so that giving up is a
 removal. State is kept in few arrays of records: Numba counts references to arrays, not to records.
 """
@@ -20,6 +20,7 @@ from caodiem.errors import UsageError
 from caodiem.plan import Plan
 from simulation import log as logs
 from simulation import work as works
+from simulation.heap import EVENT, before, rise, sink
 from simulation.instants import (
     ATTEMPT_BITS,
     COMES,
@@ -29,6 +30,7 @@ from simulation.instants import (
     SERVERS_CHANGE,
     TIMES_OUT,
     TOKEN_COMES,
+    change,
     kind_of,
     order,
     row_of,
@@ -117,15 +119,13 @@ _BREAKER = np.dtype(
     ]
 )
 _CHANGE = np.dtype([("from_s", "f8"), ("to_s", "f8"), ("servers", "i8"), ("refuses", "i8"), ("factor", "f8")])
-_EVENT = np.dtype([("time_s", "f8"), ("place", "i8")])
-# Events pending, first attempts that may be repeated, retries made, journeys under way.
+# Events pending, first attempts that may be repeated, retries made, journeys under way, whether the first is taken.
 _PENDING, _BEGUN, _RETRIED, _UNDER_WAY, _TAKEN = range(5)
 _HEAD, _TAIL = range(2)
-_LAST = np.iinfo(np.int64).max
 
 _function = njit(cache=True)
 _inlined = njit(inline="always")
-_order, _kind_of, _row_of, _try_of = _inlined(order), _inlined(kind_of), _inlined(row_of), _inlined(try_of)
+_order, _change, _kind_of, _row_of, _try_of = (_inlined(each) for each in (order, change, kind_of, row_of, try_of))
 
 
 def execute(network: Network, plan: Plan) -> tuple[pa.Table, pa.Table]:
@@ -235,7 +235,7 @@ def _heap(network: Network, work: Work) -> np.ndarray:
     room = work.arrivals + 3 * len(network.stations) + len(work.patience_s)
     if any(each.timeout_s < math.inf for each in work.operations):
         room += int(work.attempt_at[-1]) + int(work.visit_at[-1])
-    return np.empty(room + 1, dtype=_EVENT)
+    return np.empty(room + 1, dtype=EVENT)
 
 
 @intrinsic
@@ -271,7 +271,7 @@ def _loop(
             time_s, place = due_s[arrival], _order(COMES, first[arrival], 0, 0)
         if counts[_TAKEN]:
             _close(heap, counts)
-        if counts[_PENDING] and not _before(time_s, place, heap[0].time_s, heap[0].place):
+        if counts[_PENDING] and not before(time_s, place, heap[0].time_s, heap[0].place):
             time_s, place, counts[_TAKEN] = heap[0].time_s, heap[0].place, 1
         else:
             arrival += 1
@@ -565,7 +565,7 @@ def _plan_hours(where, stations, changes, heap, counts):  # type: ignore[no-unty
     if station.turn:
         change_s = station.turn * station.period_s + change_s
     adds = changes[station.hours].servers > station.open
-    _push(change_s, _order(SERVERS_CHANGE, 4 * where + 2 * adds, 0, 0), heap, counts)
+    _push(change_s, _order(SERVERS_CHANGE, _change(where, adds, 0), 0, 0), heap, counts)
 
 
 @_inlined
@@ -575,12 +575,7 @@ def _plan_limit(where, stations, changes, heap, counts):  # type: ignore[no-unty
     if station.limit_at < station.limit_end:
         change = changes[station.limit_at]
         adds = change.servers > station.limit
-        _push(change.from_s, _order(SERVERS_CHANGE, 4 * where + 2 * adds + 1, 0, 0), heap, counts)
-
-
-@_inlined
-def _before(time_s, place, other_s, other_place):  # type: ignore[no-untyped-def]
-    return (time_s < other_s) | ((time_s == other_s) & (place < other_place))
+        _push(change.from_s, _order(SERVERS_CHANGE, _change(where, adds, 1), 0, 0), heap, counts)
 
 
 @_inlined
@@ -588,11 +583,11 @@ def _push(time_s, place, heap, counts):  # type: ignore[no-untyped-def]
     """Into the heap: where the event that was taken stood, if that place is still free, else upwards from the end."""
     if counts[_TAKEN]:
         counts[_TAKEN] = 0
-        _sink(time_s, place, heap, counts[_PENDING])
+        sink(time_s, place, heap, counts[_PENDING])
     else:
         hole = counts[_PENDING]
         counts[_PENDING] += 1
-        _rise(time_s, place, hole, heap)
+        rise(time_s, place, hole, heap)
 
 
 @_inlined
@@ -601,30 +596,4 @@ def _close(heap, counts):  # type: ignore[no-untyped-def]
     counts[_TAKEN] = 0
     counts[_PENDING] -= 1
     last = heap[counts[_PENDING]]
-    _sink(last.time_s, last.place, heap, counts[_PENDING])
-
-
-@_inlined
-def _sink(time_s, place, heap, count):  # type: ignore[no-untyped-def]
-    """Put an event into a heap whose first place is free. The hole sinks to the bottom, where most events belong."""
-    # Later than every event: so that a hole's second child can be compared also where there is none.
-    heap[count].time_s, heap[count].place = np.inf, _LAST
-    hole, below = 0, 1
-    while below < count:
-        # Added, not branched upon: which child is earlier cannot be predicted.
-        below += _before(heap[below + 1].time_s, heap[below + 1].place, heap[below].time_s, heap[below].place)
-        heap[hole] = heap[below]
-        hole, below = below, 2 * below + 1
-    _rise(time_s, place, hole, heap)
-
-
-@_inlined
-def _rise(time_s, place, hole, heap):  # type: ignore[no-untyped-def]
-    """Put an event where the heap has a hole, or as far above as it belongs."""
-    while hole:
-        above = (hole - 1) >> 1
-        if not _before(time_s, place, heap[above].time_s, heap[above].place):
-            break
-        heap[hole] = heap[above]
-        hole = above
-    heap[hole].time_s, heap[hole].place = time_s, place
+    sink(last.time_s, last.place, heap, counts[_PENDING])

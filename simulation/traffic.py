@@ -18,7 +18,7 @@ from caodiem.dossier import OPERATIONS
 from caodiem.draws import uniform
 from caodiem.plan import SCHEMA, Plan, PlanMeta, make
 from caodiem.scenario import Scenario
-from simulation.cases import ENDS, Event
+from simulation.cases import ENDS, Event, texts
 from simulation.demand import DAY_S, invert_hours
 from simulation.journeys import GATHERED, JOURNEYS, REMOTE, STARTS, Gathered, Start
 
@@ -127,8 +127,7 @@ def plan(scenario: Scenario, day: Journeys, start_s: float, length_s: float, met
 
 def _columns(casework: pa.Table) -> dict[str, np.ndarray]:
     """The casework table as arrays, words as str."""
-    texts = ("agency", "channel", "event")
-    words = {name: np.array(casework[name].cast(pa.string()).to_pylist(), dtype=str) for name in texts}
+    words = {name: texts(casework, name) for name in ("agency", "channel", "event")}
     rest = {name: casework[name].to_numpy() for name in casework.column_names if name not in words}
     return {**rest, **words, "online": np.isin(words["channel"], [channel.name.lower() for channel in REMOTE])}
 
