@@ -478,7 +478,7 @@ def main() -> None:
     except CaodiemError as error:
         code = _tell(str(error), error.exit_code)
     except typer.TyperException as error:
-        code = _tell(f"{error}; `caodiem --help` lists the commands", ExitCode.USAGE)
+        code = _tell(f"{error.format_message().removesuffix('.')}; `caodiem --help` lists the commands", ExitCode.USAGE)
     except OSError as error:
         # A disk that is full is nobody's mistake in usage.
         full = error.errno in (errno.ENOSPC, errno.EDQUOT)

@@ -43,13 +43,28 @@ TOKEN_VARIABLE = "CAODIEM_ADMIN_TOKEN"
 SWEEPS = Path("results/sweeps")
 
 
+# The key that makes a file a scenario of another kind than the main job's.
+_KINDS: dict[str, type[Document]] = {"arrivals": NetworkScenario, "year": YearScenario, "series": SeriesScenario}
+
+
 def load_any(path: Path) -> Document:
-    """A scenario of whatever kind its keys say."""
-    if "series" in top_keys(path):
-        return load_document(path, SeriesScenario)
-    if is_year(path):
-        return load_document(path, YearScenario)
-    return _load_simulated(path)
+    """A scenario of whatever kind its keys say, and its list of agencies where it has one."""
+    from simulation import agencies
+
+    kind = kind_of(path)
+    scenario = _load_main(path) if kind is Scenario else load_document(path, kind)
+    if isinstance(scenario, Scenario):
+        agencies.load(path.parent / scenario.agencies, scenario)
+    return scenario
+
+
+def kind_of(path: Path) -> type[Document]:
+    """The kind of scenario that a file's keys say it is; UsageError where they say two."""
+    keys = top_keys(path)
+    said = [key for key in _KINDS if key in keys]
+    if len(said) > 1:
+        raise UsageError(f"{path}: {' and '.join(said)}: expected one of them; each makes a scenario of another kind")
+    return _KINDS[said[0]] if said else Scenario
 
 
 def _load_simulated(path: Path, changes: tuple[Change, ...] = ()) -> NetworkScenario | Scenario:
@@ -58,9 +73,15 @@ def _load_simulated(path: Path, changes: tuple[Change, ...] = ()) -> NetworkScen
 
 
 def _load_main(path: Path, changes: tuple[Change, ...] = ()) -> Scenario:
-    """A scenario whose levels its path reaches."""
+    """A scenario whose levels its path reaches. UsageError names the command for a file of another kind."""
     from simulation import adoption
 
+    kind = kind_of(path)
+    if kind is SeriesScenario:
+        raise UsageError(f"{path}: counts over time; expected `caodiem project {path}`")
+    if kind is not Scenario:
+        told = "a network of its own" if kind is NetworkScenario else "a national year"
+        raise UsageError(f"{path}: {told}; expected `caodiem simulate {path}`")
     scenario = load_document(path, Scenario, changes)
     way = adoption.path(scenario)
     try:
@@ -73,12 +94,12 @@ def _load_main(path: Path, changes: tuple[Change, ...] = ()) -> Scenario:
 
 def is_network(path: Path) -> bool:
     """Whether the file is a network of its own: it has `[arrivals]`."""
-    return "arrivals" in top_keys(path)
+    return kind_of(path) is NetworkScenario
 
 
 def is_year(path: Path) -> bool:
     """Whether the file is a year of the country: it has `[year]`."""
-    return "year" in top_keys(path)
+    return kind_of(path) is YearScenario
 
 
 def simulate_year(path: Path, scale: float, bars: Bars) -> tuple[run.Run, dict[str, Any]]:
@@ -88,7 +109,7 @@ def simulate_year(path: Path, scale: float, bars: Bars) -> tuple[run.Run, dict[s
 
     _check_scale(scale)
     scenario = load_document(path, YearScenario)
-    known = agencies.load(path.parent / "agencies.csv", scenario)
+    known = agencies.load(path.parent / scenario.agencies, scenario)
     made = run.create(path.stem, scenario.hash, {"scale": scale, "seed": scenario.seed})
     run.write_json(made.scenario, _resolved(scenario, path))
     with _ending(made):
@@ -193,11 +214,8 @@ def plan_sweep(path: Path, texts: list[str], scale: float) -> "list[Point]":
     if is_network(path):
         if scale != 1:
             raise UsageError(f"--scale {scale:g}: expected none; {path} is a network of its own")
-        known = ""
     else:
-        if not 0 < scale <= 1:
-            raise UsageError(f"--scale {scale:g}: expected more than 0 and at most 1")
-        known = (path.parent / "agencies.csv").read_text(encoding="utf-8")
+        _check_scale(scale)
     points, code = [], code_hash()
     problems: dict[str, None] = {}
     for chosen in setting.grid(settings):
@@ -206,6 +224,7 @@ def plan_sweep(path: Path, texts: list[str], scale: float) -> "list[Point]":
         except UsageError as error:
             problems |= dict.fromkeys(str(error).splitlines())
             continue
+        known = (path.parent / scenario.agencies).read_text(encoding="utf-8") if isinstance(scenario, Scenario) else ""
         points.append(Point(setting.shown(chosen), scenario, known, scale, code))
     if problems:
         raise UsageError("\n".join(problems))
@@ -254,6 +273,8 @@ def project(path: Path, fit_until: date | None, days: list[date]) -> "tuple[run.
     from caodiem.report import growth
     from simulation import backtest
 
+    if kind_of(path) is not SeriesScenario:
+        raise UsageError(f"{path}: no series; expected published counts over time, as in docs/scenarios.md")
     scenario = load_document(path, SeriesScenario)
     given = {"fit_until": fit_until, "project_to": [*scenario.project_to, *days]}
     changed = scenario.model_copy(update={key: value for key, value in given.items() if value})
@@ -272,10 +293,6 @@ def begin(path: Path, scale: float) -> tuple[Scenario, run.Run]:
     """Read the scenario and make the run's folder; nothing is written when the scenario has mistakes."""
     from simulation import agencies, projection
 
-    if is_network(path):
-        raise UsageError(f"{path}: a network of its own; expected `caodiem simulate {path}`")
-    if is_year(path):
-        raise UsageError(f"{path}: a national year; expected `caodiem simulate {path}`")
     _check_scale(scale)
     scenario = _load_main(path)
     listed = path.parent / scenario.agencies

@@ -1,7 +1,7 @@
 """The agencies of the country: 22 ministries and 63 provinces, each with its volume and its online share.
 
-Names and ranks come from scenarios/agencies.csv; how far agencies stand apart comes from the scenario. Groups' means
-are kept exactly.
+Names and ranks come from the list that the scenario names, so another list may have other numbers of them; how far
+agencies stand apart comes from the scenario. Groups' means are kept exactly.
 """
 
 import csv
@@ -123,7 +123,7 @@ def _volumes(groups: list[Group], rank: Floats, scenario: Scenario) -> Floats:
     for group, part in ((Group.MINISTRIES, ministry_share), (Group.LOCALITIES, 1 - ministry_share)):
         members = np.array([index for index, each in enumerate(groups) if each is group], dtype=np.int64)
         if not len(members):
-            raise UsageError(f"agencies.csv: no agency of the group {group.value!r}: expected at least one")
+            raise UsageError(f"{scenario.agencies}: no agency of the group {group.value!r}: expected at least one")
         position = (rank[members] - 1) / max(len(members) - 1, 1)
         weights = scenario.demand.volume_spread.value**-position
         volumes[members] = scenario.demand.volume.value * part * weights / weights.sum()

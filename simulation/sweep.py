@@ -32,7 +32,7 @@ class Point:
 
     settings: tuple[tuple[str, Any], ...]  # key and value
     scenario: NetworkScenario | Scenario
-    agencies: str  # the text of agencies.csv; empty for a network of its own
+    agencies: str  # the text of the scenario's list of agencies; empty for a network of its own
     scale: float
     code: str
 

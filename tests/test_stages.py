@@ -1,10 +1,16 @@
 """What a replay is told on the command line: the scenario's word where nothing was said, and errors before any work."""
 
+from collections.abc import Callable
+from pathlib import Path
+from shutil import copyfile
+
 import pytest
 
-from caodiem.errors import CaodiemError, ExitCode
+from caodiem import stages
+from caodiem.errors import CaodiemError, ExitCode, UsageError
 from caodiem.scenario import Scenario
 from caodiem.stages import Generator
+from tests.conftest import ROOT
 
 
 def test_what_is_not_said_is_the_scenarios_word(scenario: Scenario) -> None:
@@ -30,3 +36,35 @@ def test_what_will_not_do_is_said_before_any_work(generator: Generator, code: Ex
     with pytest.raises(CaodiemError, match=told) as caught:
         generator.check()
     assert caught.value.exit_code is code
+
+
+@pytest.mark.parametrize(
+    ("command", "name", "told"),
+    [
+        (lambda path: stages.begin(path, 1.0), "launch-2019-2020", "expected `caodiem project"),
+        (lambda path: stages.begin(path, 1.0), "network-one-desk", "expected `caodiem simulate"),
+        (lambda path: stages.plan_sweep(path, ["seed=1"], 1.0), "national-year", "expected `caodiem simulate"),
+        (lambda path: stages.project(path, None, []), "adoption-43-to-85", "no series; expected"),
+    ],
+)
+def test_a_file_of_another_kind_is_one_error(command: Callable[[Path], object], name: str, told: str) -> None:
+    with pytest.raises(UsageError, match=told) as caught:
+        command(ROOT / "scenarios" / f"{name}.toml")
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        ("[arrivals]\nrate = 1\n[year]\n", "arrivals and year: expected one of them"),
+        (
+            f'extends = "{ROOT}/scenarios/adoption-43-to-85.toml"\nagencies = "none.csv"\n',
+            "none.csv: .* expected a CSV",
+        ),
+    ],
+)
+def test_a_check_finds_what_the_keys_alone_do_not_say(text: str, told: str, tmp_path: Path) -> None:
+    (tmp_path / "some.toml").write_text(text)
+    copyfile(ROOT / "scenarios" / "sources.csv", tmp_path / "sources.csv")
+    with pytest.raises(UsageError, match=told):
+        stages.load_any(tmp_path / "some.toml")

@@ -87,6 +87,13 @@ def test_a_swept_number_keeps_its_unit_and_is_assumed(file: str) -> None:
         stages.plan_sweep(MAIN, ["levels=[43],[100]"], 0.1)
 
 
+def test_a_point_has_the_agencies_that_its_scenario_names() -> None:
+    merged = ROOT / "scenarios" / "merger-july-2025.toml"
+    (as_written,) = stages.plan_sweep(merged, ["levels=[60]"], 0.1)
+    swept = stages.plan_sweep(MAIN, ["agencies=agencies.csv,agencies-34.csv"], 0.1)
+    assert [len(point.agencies.splitlines()) - 1 for point in (as_written, *swept)] == [22 + 34, 22 + 63, 22 + 34]
+
+
 def test_a_point_is_what_simulate_says_of_the_changed_file(file: str) -> None:
     said = CliRunner().invoke(app, ["sweep", file, *SETS])
     assert said.exit_code == 0, said.output
