@@ -4,6 +4,7 @@ The check runs before a run starts, on every request and on every redirect.
 """
 
 import math
+import re
 import tomllib
 from dataclasses import dataclass
 from datetime import date
@@ -14,6 +15,7 @@ from urllib.parse import urlsplit
 from caodiem.errors import SafetyError, UsageError
 
 FILE = Path("targets.toml")
+_SECRETS = re.compile(r"(?<=//)[^/?#]*@|[?#].*", re.DOTALL)
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,7 +44,9 @@ class Targets:
         found = next((target for target in self.listed if target.host == host), None)
         if found is None:
             allowed = ", ".join(["loopback", *(target.host for target in self.listed)])
-            raise SafetyError(f"host {host!r} ({url}) may not be loaded: {self.where} allows {allowed}")
+            raise SafetyError(
+                f"host {host!r} ({without_secrets(url)}) may not be loaded: {self.where} allows {allowed}"
+            )
         if self.today > found.until:
             raise SafetyError(f"host {host!r}: the permission in {self.where} ended on {found.until}")
         if rate_per_s > found.top_rate_per_s:
@@ -58,15 +62,21 @@ class Targets:
         return next((target.top_rate_per_s for target in self.listed if target.host == host), math.inf)
 
 
+def without_secrets(url: str) -> str:
+    """An address as it may stand in messages and files: without user, password, query and fragment."""
+    return _SECRETS.sub("", url)
+
+
 def _host(url: str) -> str:
     """The host of an address; UsageError when the address is none that can be loaded."""
     try:
         parts = urlsplit(url)
         host, port = (parts.hostname or "").lower(), parts.port
     except ValueError as error:
-        raise UsageError(f"address {url!r}: {error}; expected one like http://127.0.0.1:8080") from error
+        told = f"address {without_secrets(url)!r}: {error}; expected one like http://127.0.0.1:8080"
+        raise UsageError(told) from None
     if parts.scheme not in ("http", "https") or not host or port == 0:
-        raise UsageError(f"address {url!r}: expected one like http://127.0.0.1:8080")
+        raise UsageError(f"address {without_secrets(url)!r}: expected one like http://127.0.0.1:8080")
     return host
 
 

@@ -24,7 +24,7 @@ from geventhttpclient.response import HTTPParseError, HTTPSocketPoolResponse
 
 from caodiem.dossier import Outcome
 from caodiem.errors import UsageError
-from caodiem.targets import Targets
+from caodiem.targets import Targets, without_secrets
 from loadtests.portals import Answer, Request
 
 REQUEST_TIMEOUT_S = 30.0
@@ -65,7 +65,7 @@ class Client:
         """`authorities`: the certificates to trust (PEM), in place of those that everybody does."""
         parts = urlsplit(host)
         if parts.scheme not in ("http", "https") or not parts.hostname:
-            raise UsageError(f"host {host!r}: expected an address like https://staging.portal.example")
+            raise UsageError(f"host {without_secrets(host)!r}: expected an address like https://staging.portal.example")
         targets.check(host)
         self.host = self._checked = host
         self._targets = targets

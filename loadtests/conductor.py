@@ -90,7 +90,7 @@ class Conductor:
             f"plan {self._plan_file}: seed {meta.seed}, {self._part}\n"
             f"replays {self._plan.arrivals} arrivals, {self._plan.steps} steps in {meta.length_s:g} s from "
             f"{meta.starts_at}, hash {meta.plan_hash[:12]}\n"
-            f"host {_without_userinfo(self._host)}, pool {options.num_users or 1}, "
+            f"host {targets.without_secrets(self._host)}, pool {options.num_users or 1}, "
             f"greatest lateness {options.greatest_lateness:g} s, "
             f"abort rules: {'; '.join(rule.text for rule in self._rules) or 'none'}",
             file=sys.stderr,
@@ -161,7 +161,8 @@ class Conductor:
         self._started_at = clock.monotonic()
         try:
             if self._environment.host != self._host:
-                raise SafetyError(f"host {self._environment.host!r}: the run was checked for {self._host}; start anew")
+                given, checked = (targets.without_secrets(each or "") for each in (self._environment.host, self._host))
+                raise SafetyError(f"host {given!r}: the run was checked for {checked}; start anew")
             folder = self._options.observations or f"{self._plan_file.parent}/locust-{datetime.now(UTC):%Y%m%dT%H%M%SZ}"
             self._execution = run.Execution(Path(folder).resolve())
             accounts.clear(self._execution)
@@ -381,7 +382,7 @@ class Conductor:
         """What is known of the replay before it begins."""
         return {
             "executor": "locust",
-            "target": _without_userinfo(self._host),
+            "target": targets.without_secrets(self._host),
             "plan_hash": self._plan.meta.plan_hash,
             "part": str(self._part),
             "portal": self._options.portal,
@@ -414,11 +415,6 @@ def _read(path: Path) -> str:
 
 def _in_words(error: OSError) -> str:
     return f"{error.filename or 'the disk'}: {error.strerror or error}"
-
-
-def _without_userinfo(host: str) -> str:
-    target = urlsplit(host)
-    return f"{target.scheme}://{target.netloc.rpartition('@')[2]}{target.path}"
 
 
 def _figures(entry: StatsEntry) -> dict[str, Any]:

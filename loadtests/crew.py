@@ -3,11 +3,15 @@
 Keeps books and sends nothing; seconds are the plan's. Knows neither Locust nor gevent.
 """
 
+import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
 from loadtests.leases import Lease, Leases
+
+_NOT_IN_NAMES = re.compile(r"[^A-Za-z0-9_.-]")
+_NAME_MAX = 100
 
 
 @dataclass(slots=True)
@@ -60,7 +64,9 @@ class Crew:
 
     def join(self, worker: str, node: str) -> Hand:
         """A worker comes; it gets leases once it has its orders."""
-        hand = self.hands[worker] = Hand(node, f"{worker.rpartition('-')[0]}-{len(self.hands)}")
+        # The label becomes part of files' names, and what a worker calls itself is its own affair.
+        machine = _NOT_IN_NAMES.sub("_", worker.rpartition("-")[0])[:_NAME_MAX]
+        hand = self.hands[worker] = Hand(node, f"{machine}-{len(self.hands)}")
         return hand
 
     def heard(self, hand: Hand, told: dict[str, Any]) -> None:

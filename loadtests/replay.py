@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from caodiem import plan as plans
-from caodiem import run
+from caodiem import run, targets
 from caodiem.errors import ExitCode
 from loadtests import accounts, portals
 
@@ -65,7 +65,7 @@ def replay(
             _watch(locust, into, progress)
         finally:
             _end(locust)
-            asked = {"target": _without_userinfo(host), "pool": pool, "greatest_lateness_s": greatest_lateness_s}
+            asked = {"target": targets.without_secrets(host), "pool": pool, "greatest_lateness_s": greatest_lateness_s}
             info = _close(planned, into, locust.returncode, {**asked, "wall_s": time.monotonic() - began_s})
     return _exit_code(info)
 
@@ -162,8 +162,3 @@ def _last_words(log: Path) -> str:
     """What Locust said before it ended without a replay; the last line of an error is the one that tells."""
     lines = [line for line in log.read_text(errors="replace").splitlines() if line.startswith("error: ")]
     return lines[-1].removeprefix("error: ") if lines else f"Locust ended before the replay began; see {log}"
-
-
-def _without_userinfo(host: str) -> str:
-    scheme, separator, rest = host.partition("://")
-    return scheme + separator + rest.rpartition("@")[2]

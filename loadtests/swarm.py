@@ -18,6 +18,7 @@ from gevent.queue import SimpleQueue
 from caodiem import abort, observations
 from caodiem.dossier import Outcome
 from caodiem.errors import SafetyError
+from caodiem.targets import without_secrets
 from loadtests import clock
 from loadtests.client import Client
 from loadtests.journeys import Journey
@@ -154,7 +155,8 @@ class Swarm:
 
     def _attempt(self, released: Released, host: str) -> None:
         if host != self._client.host:
-            raise SafetyError(f"host {host!r}: the run was checked for and started against {self._client.host}")
+            given, checked = without_secrets(host), without_secrets(self._client.host)
+            raise SafetyError(f"host {given!r}: the run was checked for and started against {checked}")
         due_s, released_s, journey = released
         if not self._may_start(due_s):
             self._drop(journey, due_s, released_s)

@@ -3,6 +3,7 @@
 Knows HTTP, and nothing of dossiers or databases.
 """
 
+import asyncio
 from typing import Any
 from urllib.parse import parse_qsl
 
@@ -11,6 +12,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 BODY_BYTES_MAX = 10 * 1024 * 1024
+BODY_MAX_S = 30.0
 RETRY_AFTER_S = 1
 
 
@@ -47,19 +49,14 @@ async def refuse(_: Request, refusal: Exception) -> Response:
 
 
 async def read_body(request: Request, shape: Any, *, form: bool = False) -> Any:
-    """The body as a `shape`, from JSON or from a form's encoding; Refusal 413 beyond BODY_BYTES_MAX, 400 when it is not
-    of that shape.
+    """The body as a `shape`, from JSON or from a form's encoding; Refusal 413 beyond BODY_BYTES_MAX, 408 when it takes
+    longer than BODY_MAX_S to come, 400 when it is not of that shape.
     """
-    chunks: list[bytes] = []
-    size = 0
-    # An oversized body is read to its end and thrown away: a client that is still writing would miss the answer.
-    async for chunk in request.stream():
-        size += len(chunk)
-        if size <= BODY_BYTES_MAX:
-            chunks.append(chunk)
-    if size > BODY_BYTES_MAX:
-        raise Refusal(413, f"body of {size} bytes: expected at most {BODY_BYTES_MAX}")
-    content = b"".join(chunks)
+    try:
+        async with asyncio.timeout(BODY_MAX_S):
+            content = await _read(request)
+    except TimeoutError as error:
+        raise Refusal(408, f"body: not whole within {BODY_MAX_S:g} s; expected it sooner") from error
     try:
         if form:
             return msgspec.convert(dict(parse_qsl(content.decode(), keep_blank_values=True)), shape, strict=False)
@@ -70,3 +67,16 @@ async def read_body(request: Request, shape: Any, *, form: bool = False) -> Any:
         raise Refusal(400, f"body of {request.method} {request.url.path}: nested too deep") from error
     except UnicodeDecodeError as error:
         raise Refusal(400, f"body of {request.method} {request.url.path}: not UTF-8 ({error})") from error
+
+
+async def _read(request: Request) -> bytes:
+    chunks: list[bytes] = []
+    size = 0
+    # An oversized body is read to its end and thrown away: a client that is still writing would miss the answer.
+    async for chunk in request.stream():
+        size += len(chunk)
+        if size <= BODY_BYTES_MAX:
+            chunks.append(chunk)
+    if size > BODY_BYTES_MAX:
+        raise Refusal(413, f"body of {size} bytes: expected at most {BODY_BYTES_MAX}")
+    return b"".join(chunks)

@@ -81,7 +81,7 @@ class Route:
         if self.query is not None:
             statuses |= {400}
         if self.body is not None:
-            statuses |= {400, 413}
+            statuses |= {400, 408, 413}
         return dict(sorted({**dict.fromkeys(statuses, Problem), **self.answers}.items()))
 
     async def call(self, request: Request, path: dict[str, str]) -> Response:

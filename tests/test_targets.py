@@ -76,3 +76,19 @@ def test_a_bad_entry_is_named(tmp_path: Path, old: str, new: str, told: str) -> 
     path.write_text(TEXT.replace(old, new))
     with pytest.raises(UsageError, match=told):
         targets.load(path)
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "https://me:hush@other.example/a?token=hush#hush",
+        "http://me:hush@127.0.0.1:99999/",
+        "http://me:hu@hush@127.0.0.1:99999/",
+        "ftp://hush@x/?hush",
+        "//hush@x",
+    ],
+)
+def test_secrets_of_an_address_are_not_repeated(tmp_path: Path, url: str) -> None:
+    with pytest.raises((SafetyError, UsageError)) as caught:
+        listed(tmp_path).check(url)
+    assert "hush" not in str(caught.value)

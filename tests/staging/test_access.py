@@ -11,8 +11,9 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from starlette.requests import Request
 
-from staging import keys
+from staging import answers, keys
 from staging.service import Portal, running
 from tests.staging.calls import Caller
 
@@ -111,6 +112,18 @@ def test_an_upload_without_end_is_not_kept(portal: Portal, signed_in: SignedIn) 
         head = ["POST /dossiers HTTP/1.1", "Host: x", f"Authorization: Bearer {token}", "Content-Length: 999999999999"]
         raw.sendall("\r\n".join([*head, "", ""]).encode() + b" " * 200_000)
     assert Caller(portal.url).get("/health").status == 200
+
+
+def test_a_body_that_does_not_come_holds_its_place_no_longer_than_it_may(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(answers, "BODY_MAX_S", 0.05)
+
+    async def trickle() -> dict[str, object]:
+        await asyncio.sleep(0.01)
+        return {"type": "http.request", "body": b" ", "more_body": True}
+
+    with pytest.raises(answers.Refusal) as caught:
+        asyncio.run(answers.read_body(Request({"type": "http", "method": "POST", "path": "/"}, trickle), dict))
+    assert caught.value.status == 408
 
 
 class Client:
