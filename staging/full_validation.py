@@ -13,6 +13,8 @@ from io import BytesIO
 
 from asn1crypto import cms, parser
 from cryptography import x509
+from pyhanko.pdf_utils.decode_limits import DEFAULT_PURPOSE_LIMITS, DecodeLimits, DecodePurpose, StreamDecodeLimits
+from pyhanko.pdf_utils.misc import PdfDecodeLimitError
 from pyhanko.pdf_utils.reader import PdfFileReader
 from pyhanko.sign.general import CMSExtractionError, SignedDataCerts
 from pyhanko.sign.validation import validate_pdf_signature
@@ -28,6 +30,7 @@ from pyhanko_certvalidator import ValidationContext
 from pyhanko_certvalidator.policy_decl import DisallowWeakAlgorithmsPolicy
 
 from staging import reasons
+from staging.bounds import UNPACKED_BYTES_MAX
 from staging.chains import Issuers
 from staging.documents import to_asn1
 from staging.plain_message import time_faults
@@ -35,6 +38,11 @@ from staging.policy import Policy
 
 WEAK_HASHES = frozenset({"md2", "md5", "sha1", "sha224"})
 _REQUIRED = frozenset({"content_type", "message_digest", "signing_certificate_v2"})
+
+# Whatever bounds.py could not see: it knows streams by the words around them, pyHanko by what it reads.
+_LEAST = StreamDecodeLimits(max_ratio=None, max_output_size=UNPACKED_BYTES_MAX)
+_TABLES = dict.fromkeys((DecodePurpose.XREF_STREAM, DecodePurpose.OBJECT_STREAM), _LEAST)
+_LIMITS = DecodeLimits(per_purpose={**DEFAULT_PURPOSE_LIMITS, **_TABLES})
 
 # pyHanko logs a traceback for each bad document; the verdict says it already.
 logging.getLogger("pyhanko").setLevel(logging.CRITICAL)
@@ -44,12 +52,14 @@ logging.getLogger("pyhanko_certvalidator").setLevel(logging.CRITICAL)
 def faults(pdf: bytes, issuers: Issuers, at: datetime) -> tuple[str, ...]:
     """Why a signature of `pdf` is not valid at `at`; empty when all are."""
     try:
-        signatures = PdfFileReader(BytesIO(pdf)).embedded_regular_signatures
+        signatures = PdfFileReader(BytesIO(pdf), decode_limits=_LIMITS).embedded_regular_signatures
         if not signatures:
             return (reasons.UNSIGNED,)
         found = [fault for signature in signatures for fault in _signature_faults(signature, issuers, at)]
         if signatures[-1].evaluate_signature_coverage() != SignatureCoverageLevel.ENTIRE_FILE:
             found.append(reasons.NOT_WHOLE_FILE)
+    except PdfDecodeLimitError:
+        return (reasons.TOO_LARGE,)
     # pyHanko meets hostile input with whatever its parsers raise; none of that makes a document valid.
     except Exception as error:
         return _unreadable(error)

@@ -3,6 +3,7 @@
 Whatever is damaged: each document gets a verdict and each batch an answer, within a second of processor time.
 """
 
+import binascii
 import time
 import zlib
 from collections.abc import Callable
@@ -141,19 +142,32 @@ def test_batches_for_long(signed_in: Callable[[str], Caller]) -> None:
     _fuzz_batches(LONG)(signed_in)
 
 
-def bomb(bytes_unpacked: int) -> bytes:
-    """A PDF whose cross-reference stream unpacks to so many bytes."""
-    packed = zlib.compress(bytes(bytes_unpacked), 9)
+def bomb(bytes_unpacked: int, hidden: str = "") -> bytes:
+    """A PDF whose cross-reference stream unpacks to so many bytes; `hidden`: how it is made hard to see."""
+    packed, filters, kind = zlib.compress(bytes(bytes_unpacked), 9), b"/FlateDecode", b"/XRef"
+    match hidden:
+        case "escaped":
+            kind = b"/XR#65f"
+        case "far":
+            kind += b"%" + b"x" * 30_000 + b"\n"
+        case "in digits":
+            packed, filters = binascii.hexlify(packed) + b">", b"[/ASCIIHexDecode/FlateDecode]"
+        case "twice":
+            packed, filters = zlib.compress(packed, 9), b"[/FlateDecode/FlateDecode]"
+        case "behind a decoy":
+            kind += b"/A(stream\n)"
     head = b"%PDF-1.5\n1 0 obj\n<</Type/Catalog>>\nendobj\n"
-    keys_ = b"/Type/XRef/W[1 4 1]/Size %d/Root 1 0 R/Filter/FlateDecode/Length %d" % (bytes_unpacked // 6, len(packed))
+    sizes = (bytes_unpacked // 6, filters, len(packed))
+    keys_ = b"/Type" + kind + b"/W[1 4 1]/Size %d/Root 1 0 R/Filter%s/Length %d" % sizes
     body = b"2 0 obj\n<<" + keys_ + b">>\nstream\n" + packed + b"\nendstream\nendobj\n"
     return head + body + b"startxref\n%d\n%%%%EOF\n" % len(head)
 
 
-def test_a_bomb_is_refused_in_bounds(trusted: tuple[Verifier, bytes]) -> None:
+@pytest.mark.parametrize("hidden", ["", "escaped", "far", "in digits", "twice", "behind a decoy"])
+def test_a_bomb_is_refused_in_bounds(trusted: tuple[Verifier, bytes], hidden: str) -> None:
     """Where nobody looked beforehand, the full validator took minutes over its ten million entries."""
-    content = bomb(60_000_000)
-    assert len(content) < 100_000
+    content = bomb(30_000_000 if hidden == "behind a decoy" else 60_000_000, hidden)
+    assert len(content) < 150_000
     before = psutil.Process().memory_info().rss
     assert judge(trusted[0], content).reasons == (reasons.TOO_LARGE,)
     assert psutil.Process().memory_info().rss - before < GROWTH_MAX_BYTES
