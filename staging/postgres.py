@@ -83,6 +83,7 @@ def _embedded(folder: Path, keep: bool) -> Iterator[str]:
     if os.geteuid() == 0:  # PostgreSQL refuses to run as root
         run |= _as_service_user([data, sockets], programs)
         folder.chmod(0o711)  # the service user passes through and cannot list
+        _check_reachable(data, run["user"])
     if not (data / "PG_VERSION").exists():
         options = ["--auth=trust", "--encoding=UTF8", "--locale=C", "--username=postgres", *["--no-sync"] * (not keep)]
         subprocess.run([programs / "initdb", *options, "--pgdata", data], check=True, stdout=subprocess.DEVNULL, **run)
@@ -154,6 +155,16 @@ def _as_service_user(own: list[Path], programs: Path) -> dict[str, Any]:
     for folder in own:
         os.chown(folder, user.pw_uid, user.pw_gid)
     return {"user": _SERVICE_USER, "group": _SERVICE_USER, "extra_groups": []}
+
+
+def _check_reachable(data: Path, user: str) -> None:
+    """UsageError when PostgreSQL's user cannot come to its own folder: one on the way there lets no one through."""
+    if subprocess.run(["test", "-w", data], user=user, group=user, extra_groups=[], cwd="/", check=False).returncode:
+        shut = next((each for each in reversed(data.parents) if not each.stat().st_mode & 0o001), data)
+        raise UsageError(
+            f"folder {data.parent}: PostgreSQL, which does not run as root but as {user}, cannot come through {shut}; "
+            "expected a folder that is open on the way, such as one under /var/tmp"
+        )
 
 
 def _options(sockets: Path, data: Path) -> list[str | Path]:

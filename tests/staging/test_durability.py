@@ -14,7 +14,7 @@ import psycopg
 import pytest
 
 from caodiem.errors import UsageError
-from staging import keys
+from staging import keys, postgres
 from staging.service import Portal, kept_folder, running
 from tests.staging.calls import Caller, Reply
 
@@ -171,6 +171,15 @@ def test_what_was_acknowledged_survives_every_death(tmp_path: Path, kept: Path) 
         owner = citizens[[reply.status for reply in found].index(200)]
         repeated = owner.post(f"/dossiers/{code}/payment", {"amount_vnd": 5})
         assert (repeated.status, repeated.body["transaction"]) == (200, transaction)
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="others run PostgreSQL as themselves")
+def test_a_folder_that_postgresql_cannot_reach_is_named(kept: Path) -> None:
+    kept.mkdir(mode=0o700)
+    folder = kept / "portal"
+    folder.mkdir()
+    with pytest.raises(UsageError, match=f"cannot come through {kept}; expected"), postgres.database(folder):
+        pass
 
 
 def test_a_folder_is_for_one_portal_and_not_for_anything_else(tmp_path: Path, kept: Path) -> None:
