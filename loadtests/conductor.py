@@ -9,7 +9,6 @@ import os
 import sys
 import uuid
 from datetime import UTC, datetime
-from functools import partial
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -25,7 +24,7 @@ from caodiem.dossier import Outcome
 from caodiem.errors import CaodiemError, ExitCode, SafetyError, UsageError
 from caodiem.observations import Recorder
 from caodiem.scenario import Scenario
-from loadtests import accounts, clock, defaults, journeys, portals
+from loadtests import accounts, clock, defaults, journeys, portals, preparation
 from loadtests.board import Board
 from loadtests.client import CONNECT_TIMEOUT_S, REQUEST_TIMEOUT_S, Client
 from loadtests.crew import Crew, Hand
@@ -171,8 +170,9 @@ class Conductor:
             if not self._part.is_whole:
                 plan.write(self._plan, self._execution.plan)
             self._watch = abort.Watch(self._rules)
-            client = Client(self._host, targets.load(), 1, authorities=self._authorities)
-            send = partial(client.send, jar={})
+            permitted = targets.load()
+            client = Client(self._host, permitted, 1, authorities=self._authorities)
+            send = preparation.sender(client, permitted.top_rate_per_s(self._host))
             self._prepared = portals.load(self._options.portal, self._admin_token).prepare(self._plan, send)
             client.close()
             self._crew = Crew(Leases(self._arrivals.last_due_s))
