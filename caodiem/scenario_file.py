@@ -125,9 +125,19 @@ def load_document(path: Path, kind: type[Document], changes: tuple[Change, ...] 
         problems += [problem for entry in error.errors() for problem in _problems(entry, laid)]
         raise ScenarioError(sorted(problems, key=lambda problem: problem.key)) from error
     problems += [Problem(path, key, value, expected) for key, value, expected in document.contradictions()]
+    problems += _half_translated(laid)
     if problems:
         raise ScenarioError(problems)
     return document
+
+
+def _half_translated(laid: _Laid) -> list[Problem]:
+    """Texts that a file says anew in English alone: the Vietnamese that it inherits is of another text."""
+    return [
+        Problem(laid.origin((key,)), f"{key}_vi", laid.raw[f"{key}_vi"], f"the Vietnamese of {laid.raw[key]!r}")
+        for key in ("title", "question")
+        if f"{key}_vi" in laid.raw and laid.origin((f"{key}_vi",)) != laid.origin((key,))
+    ]
 
 
 def top_keys(path: Path) -> set[str]:

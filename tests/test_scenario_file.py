@@ -88,6 +88,16 @@ def test_values_that_contradict_each_other_are_mistakes(beside: Path) -> None:
     assert "four hours, each after the one before" in found
 
 
+def test_a_title_of_ones_own_needs_its_vietnamese(beside: Path) -> None:
+    path = beside / "own.toml"
+    path.write_text('extends = "adoption-43-to-85.toml"\ntitle = "Mine"\n')
+    (found,) = mistakes(path)
+    assert found.startswith(f"{path}: title_vi = 'Từ 43%")
+    assert found.endswith("expected the Vietnamese of 'Mine'")
+    path.write_text('extends = "adoption-43-to-85.toml"\ntitle = "Mine"\ntitle_vi = "Của tôi"\n')
+    assert load(path).title_vi == "Của tôi"
+
+
 @pytest.mark.parametrize(
     ("text", "told"),
     [("title = ", "expected TOML"), ('extends = "me.toml"', "does not lead back"), ("extends = 3", "the name of a")],
