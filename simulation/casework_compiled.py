@@ -17,7 +17,7 @@ from numba import njit
 from simulation.cases import CASE, NUMBER, ROW, Event, write
 from simulation.desks import FRONT, TALLY, UNIT, Desks
 from simulation.heap import EVENT, pop, push, take_first
-from simulation.office import OfficeClock, to_office, to_wall
+from simulation.office import OfficeClock, later_period, period_of, to_office, to_wall
 
 # Rows that one call of the loop has room for, and the most that one event writes.
 _ROOM = 8_192
@@ -138,13 +138,15 @@ def _advance(
 ):  # type: ignore[no-untyped-def]  # fmt: skip
     """Take event after event before `until_s`; returns the rows written, nearly all of `rows` when it must go on."""
     count = 0
+    period = period_of(heap[0].time_s, begins_s) if counts[_PENDING] else 0
     while counts[_PENDING] and heap[0].time_s < until_s and count + _MOST_ROWS <= len(rows):
         now_s, place = pop(heap, counts)
+        period = later_period(now_s, begins_s, period)
         stage = place & ((1 << _STAGE_BITS) - 1)
         slot = (place >> _STAGE_BITS) & ((1 << _SLOT_BITS) - 1)
         place ^= stage
         case = cases[slot]
-        wall_s = to_wall(now_s, opens_s, begins_s)
+        wall_s = _wall(now_s, period, opens_s, begins_s)
         # When and how the case goes on; -1: it does not.
         next_s, then = 0.0, -1
         if now_s >= case.withdraws_s:
@@ -163,7 +165,7 @@ def _advance(
             tally[UNIT].finished += 1
             tally[UNIT].on_time += took_s <= limits[1]
             end_s = _served(now_s, case.return_s, np.inf, front, tally[FRONT])
-            count = _tell(rows, count, case, _RETURNED, to_wall(end_s, opens_s, begins_s))
+            count = _tell(rows, count, case, _RETURNED, _wall(end_s, period, opens_s, begins_s))
         else:
             # The case goes to be handled, unless the processing has just ended: then to what follows it.
             service_s, follows = 0.0, _SETTLING
@@ -180,7 +182,7 @@ def _advance(
             end_s = now_s
             if stage != _PROCESSED:
                 end_s = _served(now_s, service_s, case.withdraws_s, unit, tally[UNIT])
-                wall_s = to_wall(end_s, opens_s, begins_s)
+                wall_s = _wall(end_s, period, opens_s, begins_s)
             if end_s < 0:
                 count = _tell(rows, count, case, _WITHDRAWN, case.withdrawn_s)
             elif end_s >= case.withdraws_s:
@@ -211,6 +213,13 @@ def _advance(
         else:
             push(next_s, place | then, heap, counts)
     return count
+
+
+@_inlined
+def _wall(office_s, period, opens_s, begins_s):  # type: ignore[no-untyped-def]
+    """`to_wall`, looked for from a period that is no later than the one sought."""
+    found = later_period(office_s, begins_s, period)
+    return opens_s[found] + (office_s - begins_s[found])
 
 
 @_function

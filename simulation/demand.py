@@ -5,11 +5,13 @@ dossier that comes to the counter at 43% comes online at 85%. Surges number thei
 less changes no other dossier.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date
 
 import holidays
 import numpy as np
+from numba import njit
 from scipy.stats import gamma, poisson
 
 from caodiem.dossier import SERIALS_PER_DAY, Group, dossier_number
@@ -18,12 +20,15 @@ from caodiem.plan import kept_at_scale
 from caodiem.scenario import Scenario, Surge
 from simulation import surge as surges
 from simulation.agencies import Agencies, service_parts, service_shares
+from simulation.chances import chance, mixed, words
 from simulation.surge import DAY_S
 
 Floats = np.ndarray
 # Each surge's serials of a day, from the top of the day's numbers downwards.
 _SURGE_SERIALS = 2_000_000
 LEAD_DAYS = 61  # November and December
+_QUANTITIES = ("thin", "agency", "service", "channel", "partly", "day weight", "moment")
+_THIN, _AGENCY, _SERVICE, _CHANNEL, _PARTLY, _WEIGHT, _MOMENT = range(len(_QUANTITIES))
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,8 +137,8 @@ def filings(
         for number in range(len(scenario.demand.surges))
     ]
     columns = [np.concatenate(column) for column in zip(*parts, strict=True)]
-    dossier, _, _, filed_s = columns[:4]
-    order = np.lexsort((dossier, filed_s))
+    # Of two at one instant the one that was drawn first.
+    order = np.argsort(columns[3], kind="stable")
     return Filings(*(column[order] for column in columns))
 
 
@@ -142,26 +147,46 @@ def _filed_on(
 ) -> tuple[np.ndarray, ...]:
     """One day's usual dossiers as columns of `Filings`; `by_service` has each agency's online share of each service."""
     seed, demand = scenario.seed, scenario.demand
-    weights = calendar.services[:, :, day]
-    dossier = _numbered(seed, "day count", calendar, day, demand.volume.value * calendar.factor[day] * weights.max(), 0)
-    dossier = dossier[kept_at_scale(seed, dossier, scale)]
-    agency = _agency_of(scenario, agencies, dossier)
-    service = _service_of(scenario, agencies, agency, dossier)
-    online = uniform(seed, "channel", dossier) < by_service[agency, service]
-    partly = np.array([each.partly.value / 100 for each in demand.services])[service]
-    partly = ~online & (uniform(seed, "partly", dossier) < partly)
-    # The day was counted at the heaviest weight; the lighter ones are thinned.
-    is_remote = online | partly
-    kept = uniform(seed, "day weight", dossier) * weights.max() < weights[is_remote.astype(int), service]
-    dossier, agency, service = dossier[kept], agency[kept], service[kept]
-    online, partly, is_remote = online[kept], partly[kept], is_remote[kept]
-    moment = uniform(seed, "moment", dossier)
-    hours = np.where(
-        is_remote,
-        invert_hours(np.array(demand.hours_online.value), moment),
-        invert_hours(np.array(demand.hours_counter.value), moment),
-    )
-    return dossier, agency, online, at_s + hours * 3600, partly, service
+    weights = np.ascontiguousarray(calendar.services[:, :, day])
+    # The day is counted at the heaviest weight; the lighter ones are thinned.
+    mean = demand.volume.value * calendar.factor[day] * weights.max()
+    dossier = _numbered(seed, "day count", calendar, day, mean, 0)
+    partly = np.array([each.partly.value / 100 for each in demand.services])
+    hours = np.array([_hours_passed(each.value) for each in (demand.hours_counter, demand.hours_online)])
+    columns = [np.empty(len(dossier), dtype=kind) for kind in (np.int64, np.int64, bool, np.float64, bool, np.int64)]
+    count = _draw_filings(
+        dossier, words(seed, _QUANTITIES), scale, _agency_edges(agencies), _service_edges(scenario, agencies),
+        by_service, partly, weights, hours, at_s, *columns,
+    )  # fmt: skip
+    return tuple(column[:count] for column in columns)
+
+
+@njit(cache=True, nogil=True)
+def _draw_filings(
+    numbers, word, scale, agency_edges, service_edges, by_service, partly_shares, weights, hours, at_s,
+    dossier, agency, online, filed_s, partly, service,
+):  # type: ignore[no-untyped-def]  # fmt: skip
+    """Fill the columns of `Filings` with the dossiers that are in the sample and kept; returns how many."""
+    heaviest = weights.max()
+    count = 0
+    for number in numbers:
+        key = mixed(number)
+        if chance(word[_THIN], key) >= scale:
+            continue
+        office = np.searchsorted(agency_edges, chance(word[_AGENCY], key))
+        what = np.searchsorted(service_edges[office], chance(word[_SERVICE], key), side="right")
+        is_online = chance(word[_CHANNEL], key) < by_service[office, what]
+        is_partly = not is_online and chance(word[_PARTLY], key) < partly_shares[what]
+        remote = int(is_online or is_partly)
+        if chance(word[_WEIGHT], key) * heaviest >= weights[remote, what]:
+            continue
+        dossier[count], agency[count], service[count] = number, office, what
+        online[count], partly[count] = is_online, is_partly
+        share, passed = chance(word[_MOMENT], key), hours[remote]
+        hour = min(np.searchsorted(passed, share, side="right") - 1, len(passed) - 2)
+        filed_s[count] = at_s + (hour + (share - passed[hour]) / (passed[hour + 1] - passed[hour])) * 3600
+        count += 1
+    return count
 
 
 def _surged_on(
@@ -196,27 +221,28 @@ def _numbered(seed: int, stream: str, calendar: Calendar, day: int, mean: float,
 
 
 def _agency_of(scenario: Scenario, agencies: Agencies, dossier: np.ndarray) -> np.ndarray:
-    edges = np.cumsum(agencies.volume_per_day) / agencies.volume_per_day.sum()
-    return np.minimum(np.searchsorted(edges, uniform(scenario.seed, "agency", dossier)), len(edges) - 1)
+    return np.searchsorted(_agency_edges(agencies), uniform(scenario.seed, "agency", dossier))
 
 
-def _service_of(scenario: Scenario, agencies: Agencies, agency: np.ndarray, dossier: np.ndarray) -> np.ndarray:
-    """The service of each dossier, drawn by the shares within its agency's group."""
+def _agency_edges(agencies: Agencies) -> Floats:
+    """Where each agency's part of (0, 1) ends but the last one's, which has the rest whatever the rounding."""
+    return (np.cumsum(agencies.volume_per_day) / agencies.volume_per_day.sum())[:-1]
+
+
+def _service_edges(scenario: Scenario, agencies: Agencies) -> Floats:
+    """The same of the services within each agency's group; other groups' services have no width."""
     edges = np.cumsum(service_parts(agencies, scenario), axis=1)
-    chance = uniform(scenario.seed, "service", dossier)
-    service = np.zeros(len(dossier), dtype=np.int64)
-    for group in Group:
-        members = agencies.of(group)
-        chosen = np.isin(agency, members)
-        # Services of other groups have no width of their own and are never chosen.
-        limits = edges[members[0]] / edges[members[0], -1]
-        service[chosen] = np.searchsorted(limits, chance[chosen], side="right")
-    return service
+    return np.ascontiguousarray(edges / edges[:, -1:])
 
 
-def invert_hours(weights: Floats, share: Floats) -> Floats:
+def _hours_passed(weights: Sequence[float]) -> Floats:
+    """The share of the day's total that has come by each full hour (0 to 24)."""
+    return np.concatenate([[0.0], np.cumsum(weights)]) / np.sum(weights)
+
+
+def invert_hours(weights: Sequence[float], share: Floats) -> Floats:
     """The hour of the day (0 to 24) by which a `share` (0 to 1) of the day's total has come; rates constant by hour."""
-    total = np.concatenate([[0.0], np.cumsum(weights)]) / weights.sum()
+    total = _hours_passed(weights)
     # The hour whose end first exceeds the share: hours without weight are never chosen.
     hour = np.clip(np.searchsorted(total, share, side="right") - 1, 0, len(weights) - 1)
     return hour + (share - total[hour]) / (total[hour + 1] - total[hour])

@@ -1,8 +1,8 @@
 """A national year: every dossier of the country through its agency's desks and the country's systems, day by day.
 
 Nothing is kept of a day but what is still under way and what is counted, so memory does not grow with the horizon. Two
-things run side by side: the systems (systems.py) serve yesterday's journeys while the desks (casework_compiled.py) work
-through today and tomorrow is drawn.
+things run side by side: the systems (systems.py) serve a day's journeys while the desks (casework_compiled.py) work
+through the next one and the one after it is drawn.
 
 What a year leaves out: the casework does not wait for the systems (a slow system delays requests, not dossiers);
 citizens' browsing and look-ups, which belong to no event of a dossier; patience, retries and outages. In a sample of
@@ -13,7 +13,7 @@ import resource
 import sys
 import time
 from collections.abc import Callable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import date, timedelta
 from typing import Any
@@ -136,19 +136,19 @@ def simulate(
     shards = [range(shard, len(agencies.code), _SHARDS) for shard in range(_SHARDS)]
     tallied: list[np.ndarray] = []
     with ThreadPoolExecutor(_THREADS) as pool:
-        filed, pieces = country.filed(first), []
-        for day in range(first, country.days + 1):
+        filed, serving = country.filed(first), pool.submit(lambda: None)
+        for day in range(first, country.days):
             if day == 0:
                 tallied = [each.tally.copy() for each in country.offices]
-            jobs: list[Future[Any]] = [pool.submit(country.serve, pieces, day - 1)]
-            if day < country.days:
-                following = pool.submit(country.filed, day + 1) if day + 1 < country.days else None
-                worked = [pool.submit(country.work, filed, day, shard) for shard in shards]
-                pieces = [filed.rows, *(piece for each in worked for piece in each.result())]
-                filed = following.result() if following else filed
-            for job in jobs:
-                job.result()
-            progress((day - first) / (country.days - first + 1))
+            following = pool.submit(country.filed, day + 1) if day + 1 < country.days else None
+            worked = [pool.submit(country.work, filed, day, shard) for shard in shards]
+            pieces = [filed.rows, *(piece for each in worked for piece in each.result())]
+            filed = following.result() if following else filed
+            # The systems take one day after the other, and may lag a day behind the desks.
+            serving.result()
+            serving = pool.submit(country.serve, pieces, day)
+            progress((day - first + 1) / (country.days - first))
+        serving.result()
     figures = _figures(country, tallied)
     return {**figures, "wall_s": time.perf_counter() - begun_s, "peak_rss_bytes": _peak_rss_bytes()}
 

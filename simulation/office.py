@@ -50,8 +50,22 @@ def to_office(wall_s, opens_s, closes_s, begins_s):  # type: ignore[no-untyped-d
 @njit(cache=True, nogil=True)
 def to_wall(office_s, opens_s, begins_s):  # type: ignore[no-untyped-def]
     """As `OfficeClock.to_wall`."""
-    period = max(np.searchsorted(begins_s, office_s, side="left") - 1, 0)
+    period = period_of(office_s, begins_s)
     return opens_s[period] + (office_s - begins_s[period])
+
+
+@njit(cache=True, nogil=True)
+def period_of(office_s, begins_s):  # type: ignore[no-untyped-def]
+    """The period in which an office time lies; one that is a period's last second belongs to it, not to the next."""
+    return max(np.searchsorted(begins_s, office_s, side="left") - 1, 0)
+
+
+@njit(cache=True, nogil=True, inline="always")
+def later_period(office_s, begins_s, period):  # type: ignore[no-untyped-def]
+    """The same, looked for from a period that is no later: mostly it is that one."""
+    while period + 1 < len(begins_s) and begins_s[period + 1] < office_s:
+        period += 1
+    return period
 
 
 @njit(cache=True)

@@ -77,7 +77,9 @@ def check_times(rows: pa.Table, rate_per_s: float, together: int, record: Callab
     assert found.pvalue > 0.05 and erlang.pvalue > 0.001, f"{len(gaps_s)} gaps: {found}, {erlang}"
 
 
-@pytest.mark.parametrize(("rate_per_s", "length_s", "together"), [(1.0, 8.0, 1), (100.0, 5.0, 5)])
+@pytest.mark.parametrize(
+    ("rate_per_s", "length_s", "together"), [pytest.param(1.0, 8.0, 1, marks=pytest.mark.slow), (100.0, 5.0, 5)]
+)
 def test_steps_are_released_as_poisson_arrivals_come(
     serve: Serve,
     tmp_path: Path,

@@ -270,6 +270,7 @@ def window(tmp_path_factory: pytest.TempPathFactory) -> tuple[Scenario, plan.Pla
     return scenario, level.draw(scenario, known, 85, 0.02, into)
 
 
+@pytest.mark.slow
 def test_a_window_drawn_anew_is_as_busy_as_the_country(window: tuple[Scenario, plan.Plan]) -> None:
     scenario, drawn = window
     subject = BusiestWindow(scenario, drawn)

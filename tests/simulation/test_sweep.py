@@ -94,6 +94,7 @@ def test_a_point_has_the_agencies_that_its_scenario_names() -> None:
     assert [len(point.agencies.splitlines()) - 1 for point in (as_written, *swept)] == [22 + 34, 22 + 63, 22 + 34]
 
 
+@pytest.mark.slow
 def test_a_point_is_what_simulate_says_of_the_changed_file(file: str) -> None:
     said = CliRunner().invoke(app, ["sweep", file, *SETS])
     assert said.exit_code == 0, said.output

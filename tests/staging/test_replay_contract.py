@@ -12,6 +12,7 @@ from loadtests.journeys import Journey, Step
 from loadtests.portals import Answer, Request
 from loadtests.portals.reference import ReferencePortal
 from staging.service import Portal
+from tests.staging.calls import Caller
 
 META = plan.PlanMeta("0" * 64, 1, "2026-06-09T09:00:00", 60.0, 1.0, 85.0)
 
@@ -47,7 +48,10 @@ def call(portal: Portal, request: Request) -> tuple[int, bytes]:
 
 
 @pytest.fixture(scope="module")
-def ready(portal: Portal) -> ReferencePortal:
+def ready(portal: Portal, admin: Caller) -> ReferencePortal:
+    # Other tests leave signers who approve at once, or never.
+    assert admin.call("PUT", "/admin/approvals", {"median_s": 20, "sigma": 0.7, "timeout_s": 180}).status == 200
+
     def send(request: Request) -> Answer:
         status, body = call(portal, request)
         return Answer(Outcome.OK, status, body)

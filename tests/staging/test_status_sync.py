@@ -37,9 +37,9 @@ def push(caller: Caller, events: list[dict[str, object]], batch: str | None = No
 
 def test_new_events_are_accepted_and_older_ones_stale(signed_in: SignedIn, admin: Caller) -> None:
     agency, before = signed_in("agency-H01"), admin.get("/admin/counts").body["sync_events"]
-    assert push(agency, [event(1, 2), event(1, 3), event(2, 1)]) == {"accepted": 3, "stale": 0, "rejected": []}
-    assert push(agency, [event(1, 1), event(1, 3), event(1, 4)]) == {"accepted": 1, "stale": 2, "rejected": []}
-    assert push(agency, [event(3, 1), event(3, 1)]) == {"accepted": 1, "stale": 1, "rejected": []}
+    assert push(agency, [event(81, 2), event(81, 3), event(82, 1)]) == {"accepted": 3, "stale": 0, "rejected": []}
+    assert push(agency, [event(81, 1), event(81, 3), event(81, 4)]) == {"accepted": 1, "stale": 2, "rejected": []}
+    assert push(agency, [event(83, 1), event(83, 1)]) == {"accepted": 1, "stale": 1, "rejected": []}
     assert admin.get("/admin/counts").body["sync_events"] == before + 6
 
 
