@@ -112,22 +112,22 @@ def simulate_year(path: Path, scale: float, bars: Bars) -> tuple[run.Run, dict[s
     known = agencies.load(path.parent / scenario.agencies, scenario)
     made = run.create(path.stem, scenario.hash, {"scale": scale, "seed": scenario.seed})
     run.write_json(made.scenario, _resolved(scenario, path))
-    with _ending(made):
+    with _told_when_broken_off(made):
         figures = national.simulate(scenario, known, scale, bars.bar(scenario.title))
         run.write_json(made.folder / "year.json", figures)
         pictures.draw(figures, made.plots / "year.png")
+    run.finish(made, "finished", ExitCode.PASS)
     return made, figures
 
 
 @contextmanager
-def _ending(made: run.Run) -> Iterator[None]:
-    """Say in the manifest how the work of the block ended."""
+def _told_when_broken_off(made: run.Run) -> Iterator[None]:
+    """Say in the manifest that the work of the block broke off, where it did."""
     try:
         yield
     except (KeyboardInterrupt, Exception) as error:
         run.finish(made, "interrupted" if isinstance(error, KeyboardInterrupt) else "failed", ExitCode.INVALID)
         raise
-    run.finish(made, "finished", ExitCode.PASS)
 
 
 def _check_scale(scale: float) -> None:
@@ -141,7 +141,7 @@ def simulate_network(path: Path, bars: Bars) -> tuple[run.Run, dict[str, Any]]:
 
     scenario = load_document(path, NetworkScenario)
     made = _begin_network(path, scenario)
-    with _ending(made):
+    with _told_when_broken_off(made):
         figures = replications.simulate(scenario, bars.bar(scenario.title))
         run.write_json(made.folder / "network.json", figures)
         if "faults" in figures:
@@ -149,6 +149,7 @@ def simulate_network(path: Path, bars: Bars) -> tuple[run.Run, dict[str, Any]]:
             from caodiem.report import faults
 
             faults.draw(figures, made.plots / "faults.png")
+    run.finish(made, "finished", ExitCode.PASS)
     return made, figures
 
 
@@ -168,7 +169,7 @@ def size(path: Path, scale: float, bars: Bars) -> tuple[run.Run, dict[str, Any],
     from simulation.trials import Trials
 
     made, subjects = _subjects(path, scale, bars)
-    try:
+    with _told_when_broken_off(made):
         found = []
         for name, subject in subjects():
             trials = Trials(subject)
@@ -178,9 +179,6 @@ def size(path: Path, scale: float, bars: Bars) -> tuple[run.Run, dict[str, Any],
         figures = {"title": run.read_json(made.scenario)["title"], "cases": cases, "exit_code": int(code)}
         run.write_json(made.folder / "capacity.json", figures)
         shown.draw(found, made.plots / "capacity.png")
-    except (KeyboardInterrupt, Exception) as error:
-        run.finish(made, "interrupted" if isinstance(error, KeyboardInterrupt) else "failed", ExitCode.INVALID)
-        raise
     run.finish(made, "finished", code)
     return made, figures, code
 
@@ -252,11 +250,8 @@ def sweep(points: "list[Point]", made: run.Run, scheduler: str | None, bars: Bar
     from caodiem.report import sweep as shown
     from simulation import sweep as sweeps
 
-    try:
+    with _told_when_broken_off(made):
         known = sweeps.execute(points, made.folder / "points", scheduler, bars.bar(f"Sweep of {len(points)} points"))
-    except (KeyboardInterrupt, Exception) as error:
-        run.finish(made, "interrupted" if isinstance(error, KeyboardInterrupt) else "failed", ExitCode.INVALID)
-        raise
     rows = sweeps.rows(points, made.folder / "points")
     shown.write(rows, made.folder)
     keys = [key for key, _ in points[0].settings]
