@@ -54,6 +54,7 @@ async def decide(call: Call[Decision]) -> Response:
     # The transaction's name comes from the order's: the book cannot have the same order twice.
     transaction = hashlib.sha256(call.parts.keys.bank_key + name.encode()).hexdigest()[:24]
     insert = "INSERT INTO bank_transactions (code, transaction, amount_vnd) VALUES (%s, %s, %s) ON CONFLICT DO NOTHING"
+    booked = "SELECT EXISTS (SELECT FROM bank_transactions WHERE code = %s AND transaction = %s)"
     async with call.parts.database.connection() as connection:
         row = await (await connection.execute(select, (name, citizen, call.body.pay))).fetchone()
         if row is None:
@@ -61,8 +62,11 @@ async def decide(call: Call[Decision]) -> Response:
         code, amount_vnd = row
         if call.body.pay:
             await connection.execute(insert, (code, transaction, amount_vnd))
-    state: Literal["paid", "failed"] = "paid" if call.body.pay else "failed"
-    told = CallBack(name, state, transaction if call.body.pay else "", amount_vnd, datetime.now(UTC))
+        # Who gives up after paying has paid: the bank must not sign that the order failed while its book has it.
+        found = await (await connection.execute(booked, (code, transaction))).fetchone()
+    is_paid = found is not None and found[0]
+    state: Literal["paid", "failed"] = "paid" if is_paid else "failed"
+    told = CallBack(name, state, transaction if is_paid else "", amount_vnd, datetime.now(UTC))
     body = msgspec.json.encode(told)
     return answer(Signed(body.decode(), sign(call.parts.keys.bank_key, body)))
 

@@ -78,13 +78,13 @@ async def ask(call: Call[Question]) -> Response:
         INSERT INTO questions (citizen, question, agency, kind, text, code) VALUES (%s, %s, %s, %s, %s, %s)
         ON CONFLICT DO NOTHING"""
     select = """
-        SELECT state, answer, answered_at, (agency, kind, text) = (%s, %s, %s) FROM questions
-        WHERE citizen = %s AND question = %s"""
-    words = (given.agency, given.kind, given.text)
+        SELECT state, answer, answered_at, (agency, kind, text, code) IS NOT DISTINCT FROM (%s, %s, %s, %s)
+        FROM questions WHERE citizen = %s AND question = %s"""
+    words = (given.agency, given.kind, given.text, given.code)
     async with call.parts.database.connection() as connection:
         if await procedures.without(connection, [given.agency]):
             raise Refusal(400, f"agency {given.agency!r}: not in the catalogue; expected one like H01 or G09")
-        cursor = await connection.execute(insert, (citizen, given.question, *words, given.code))
+        cursor = await connection.execute(insert, (citizen, given.question, *words))
         if cursor.rowcount:
             return answer(Asked(given.question, "open"), 201)
         row = await (await connection.execute(select, (*words, citizen, given.question))).fetchone()

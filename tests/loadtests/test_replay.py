@@ -27,7 +27,7 @@ import pytest
 
 from caodiem import observations, operation_map, plan, plan_from_log, run, summary
 from loadtests.replay import replay
-from staging.service import running
+from staging.service import Portal, running
 from tests.loadtests import replay_plans
 from tests.loadtests.conftest import Served
 
@@ -146,11 +146,16 @@ def check_info(planned: plan.Plan, into: run.Execution) -> None:
     assert "admin" not in json.dumps(info) + (into.folder / "locust.log").read_text()
 
 
-def test_the_staging_portal_answers_every_operation_well(tmp_path: Path, into: run.Execution) -> None:
+@pytest.fixture(scope="module")
+def portal(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Portal]:
+    """The staging portal; each replay prepares it for its own plan."""
+    with running(tmp_path_factory.mktemp("portal") / "log.txt") as portal:
+        yield portal
+
+
+def test_the_staging_portal_answers_every_operation_well(portal: Portal, into: run.Execution) -> None:
     planned = replay_plans.evenly(20, 1)
-    with running(tmp_path / "portal.log") as portal:
-        code = replay(written(planned, into), into, portal.url, portal.admin_token, 20, 5.0, None)
-    assert code == 0
+    assert replay(written(planned, into), into, portal.url, portal.admin_token, 20, 5.0, None) == 0
     rows, outcomes = check_accounts(planned, into)
     assert outcomes["ok"] == planned.arrivals, summary.summarise(rows)["operations"]
     assert observations.read_components(into.components).num_rows >= planned.steps
@@ -170,7 +175,9 @@ def test_a_portal_that_speaks_tls_is_verified(tmp_path: Path, into: run.Executio
     assert "CERTIFICATE_VERIFY_FAILED" in run.read_json(into.info)["stopped_because"]
 
 
-def test_a_plan_from_a_log_is_replayed_against_the_staging_portal(tmp_path: Path, into: run.Execution) -> None:
+def test_a_plan_from_a_log_is_replayed_against_the_staging_portal(
+    portal: Portal, tmp_path: Path, into: run.Execution
+) -> None:
     requests = [f"GET /dossiers/H01-20260504-000000{n % 5}" for n in range(20)]
     requests += ["POST /dossiers", "POST /dossiers/H01-20260504-0000008/payment", "GET /catalogue?q=a", "POST /sync"]
     requests += ["POST /accounts/sign-in", "POST /cases/G02-20260504-0000009/receive"]
@@ -180,9 +187,7 @@ def test_a_plan_from_a_log_is_replayed_against_the_staging_portal(tmp_path: Path
     )
     known = operation_map.load(ROOT / "loadtests" / "portals" / "reference.toml")
     planned = plan_from_log.to_plan(plan_from_log.read(log, known), log, 1, 1.0)
-    with running(tmp_path / "portal.log") as portal:
-        code = replay(written(planned, into), into, portal.url, portal.admin_token, 20, 5.0, None)
-    assert code == 0
+    assert replay(written(planned, into), into, portal.url, portal.admin_token, 20, 5.0, None) == 0
     rows, outcomes = check_accounts(planned, into)
     assert outcomes["ok"] == planned.arrivals == len(requests), summary.summarise(rows)["operations"]
 

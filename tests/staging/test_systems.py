@@ -173,6 +173,8 @@ def test_a_bank_calls_back_twice_late_and_forged(signed_in: SignedIn, prepared: 
     order = citizen.post(f"/dossiers/{code}/payment-orders", {"amount_vnd": 30_000}).body
     assert signed_in("citizen-000002").post(order["redirect"], {"pay": True}).status == 404
     call_back = citizen.post(order["redirect"], {"pay": True}).body
+    told = citizen.post(order["redirect"], {"pay": False}).body["told"]
+    assert '"state":"paid"' in told, "what is booked cannot be given up"
     bank = Caller(citizen.url)
     forged = {**call_back, "told": call_back["told"].replace("30000", "1")}
     assert bank.post("/payments/call-back", forged).status == 403
@@ -279,6 +281,8 @@ def test_a_question_is_answered_and_closed(signed_in: SignedIn) -> None:
     citizen, officer, name = signed_in("citizen-000001"), signed_in("officer-H01"), next(_names)
     question = {"question": name, "agency": "H01", "kind": "complaint", "text": "Chậm"}
     assert citizen.post("/support/questions", question).status == 201
+    assert citizen.post("/support/questions", question).status == 200
+    assert citizen.post("/support/questions", {**question, "code": "H01-20260701-0000001"}).status == 409
     path = f"/support/questions/{name}"
     assert citizen.post(f"{path}/close", {"satisfied": True}).status == 409
     assert name in [each["question"] for each in officer.get("/support/open").body["questions"]]
