@@ -25,7 +25,9 @@ from simulation.journeys import GATHERED, JOURNEYS, STARTS
 _HOUR_S = 3600.0
 # Classes of waits: the first ends at `_LEAST_S`, each of the others is a hundredth wider than the one below.
 _LEAST_S, _STEP, _CLASSES = 1e-5, 0.01, 2400
-_TICKS_PER_S = 10  # starts are put in order by tenths of a second first
+# Starts are put in order by classes of minutes, then by tenths of a second, then one by one.
+_ROUGH, _TICKS_PER_S = 256, 10
+_ROUGH_S = DAY_S / _ROUGH
 
 _START = np.dtype([("at_s", "f8"), ("key", "u8"), ("journey", "i8")])
 _GOING = np.dtype([("key", "u8"), ("visit", "i8"), ("end", "i8")])
@@ -112,7 +114,10 @@ class Systems:
         self.stations = np.zeros(len(servers), dtype=STATION)
         self.waits = np.zeros((len(servers), _CLASSES), dtype=np.int64)
         self.per_hour = np.zeros((24 * days, len(servers)), dtype=np.int64)
-        self._later = np.empty(0, dtype=_START)
+        # The starts of a day as they come, the first `_left` from the day before, and in order; kept from day to day,
+        # since fresh memory costs more than what is written into it.
+        self._starts = self._rough = self._ordered = np.empty(0, dtype=_START)
+        self._left = 0
         self._going = np.empty(1 << 12, dtype=_GOING)
         self._heap = np.empty(len(self._going), dtype=EVENT)
         self._free = np.arange(len(self._going))
@@ -129,22 +134,35 @@ class Systems:
     def advance(self, rows: np.ndarray, day: int) -> None:
         """Take in the events of `day` (`ROW`; 0, 1, …; earlier is warm-up) and serve every visit of that day."""
         known, day_s = self._journeys, float(day * DAY_S)
-        begun = np.empty(len(rows) * known.most, dtype=_START)
         gathered = np.zeros((*self._phase_s.shape, int(DAY_S / self._periods_s.min()) + 2), dtype=np.int64)
-        count = _starts_of(rows, known.causes, known.passes, known.gathers, begun, gathered, day_s, self._phase_s)
+        self._keep_room(len(rows) * known.most)
+        left = self._left
+        count = _starts_of(rows, known.causes, known.passes, known.gathers, self._starts, left, gathered, day_s,
+                           self._phase_s)  # fmt: skip
         batches = _batches_of(gathered, day_s, known.passes, self._phase_s)
-        starts = np.concatenate([self._later, begun[:count], batches])
-        starts, now = _in_order(starts, day_s)
-        self._later = starts[now:].copy()
+        self._keep_room(count - left + len(batches))
+        self._starts[count : count + len(batches)] = batches
+        count += len(batches)
+        now = _in_order(self._starts[:count], self._rough[:count], self._ordered[:count], day_s)
+        starts = self._ordered[:now]
+        self._left = count - now
+        self._starts[: self._left] = self._ordered[now:count]
         at = 0
         while True:
             at = _serve(
-                day_s + DAY_S, starts[:now], at, known.visits, known.first, self._edges, self._free_s, self.stations,
+                day_s + DAY_S, starts, at, known.visits, known.first, self._edges, self._free_s, self.stations,
                 self.waits, self.per_hour, self._going, self._heap, self._free, self._counts, self._words,
             )  # fmt: skip
             if self._counts[_FREE]:
                 return
             self._make_room()
+
+    def _keep_room(self, more: int) -> None:
+        """Room for so many starts beside those left from yesterday."""
+        if len(self._starts) < self._left + more:
+            room = 2 * (self._left + more)
+            self._starts = np.concatenate([self._starts, np.empty(room - len(self._starts), dtype=_START)])
+            self._rough, self._ordered = np.empty((2, room), dtype=_START)
 
     def _make_room(self) -> None:
         had = len(self._going)
@@ -166,9 +184,13 @@ _function = njit(cache=True, nogil=True)
 
 
 @_function
-def _starts_of(rows, causes, passes, gathers, starts, gathered, day_s, phase_s):  # type: ignore[no-untyped-def]
-    """The journeys that events start; `gathered[p, agency, n]` counts what waits for the n-th pass from now."""
-    count = 0
+def _starts_of(
+    rows, causes, passes, gathers, starts, count, gathered, day_s, phase_s
+):  # type: ignore[no-untyped-def]  # fmt: skip
+    """Write the journeys that events start behind the first `count` of `starts`; returns how many those are then.
+
+    `gathered[p, agency, n]` counts what waits for the n-th pass from now.
+    """
     for number in range(len(rows)):
         row = rows[number]
         key = mixed(row.dossier)
@@ -207,42 +229,58 @@ def _batches_of(gathered, day_s, passes, phase_s):  # type: ignore[no-untyped-de
 
 
 @_function
-def _in_order(starts, from_s):  # type: ignore[no-untyped-def]
-    """(starts, now): in order of time, those of the day that begins at `from_s` first; and how many those are.
+def _in_order(starts, rough, found, from_s):  # type: ignore[no-untyped-def]
+    """Write `starts` into `found` in order of time, those of the day that begins at `from_s` first; returns how many.
 
-    Counted by tenths of a second, then sorted within each. At one instant in order of key and journey.
+    Put into classes of minutes, each of those into tenths of a second, and sorted within these: a class at a time stays
+    in the processor's caches. At one instant in order of key and journey.
     """
-    ticks = DAY_S * _TICKS_PER_S
-    begins = np.zeros(ticks + 2, dtype=np.int64)
-    for number in range(len(starts)):
-        begins[_tick(starts[number].at_s, from_s) + 1] += 1
-    begins = np.cumsum(begins)
-    ends = begins.copy()
-    found = np.empty_like(starts)
-    for number in range(len(starts)):
-        start = starts[number]
-        tick = _tick(start.at_s, from_s)
-        place = ends[tick]
-        ends[tick] += 1
-        if tick < ticks:
-            while place > begins[tick] and _is_later(found[place - 1], start):
+    edges = _by_class(starts, rough, from_s, 1 / _ROUGH_S, _ROUGH)
+    for number in range(_ROUGH):
+        begin, end = edges[number], edges[number + 1]
+        class_s = from_s + number * _ROUGH_S
+        _by_class(rough[begin:end], found[begin:end], class_s, _TICKS_PER_S, int(_ROUGH_S * _TICKS_PER_S))
+        for place in range(begin + 1, end):
+            if not _is_later(found[place - 1], found[place].at_s, found[place].key, found[place].journey):
+                continue
+            at_s, key, journey = found[place].at_s, found[place].key, found[place].journey
+            while place > begin and _is_later(found[place - 1], at_s, key, journey):
                 found[place] = found[place - 1]
                 place -= 1
-        found[place] = start
-    return found, begins[ticks]
+            found[place].at_s, found[place].key, found[place].journey = at_s, key, journey
+    found[edges[_ROUGH] :] = rough[edges[_ROUGH] :]
+    return edges[_ROUGH]
+
+
+@_function
+def _by_class(starts, found, from_s, per_s, classes):  # type: ignore[no-untyped-def]
+    """Write `starts` into `found` class by class; where each class begins, last those that are none of them.
+
+    What is told late, since it happened while desks were closed, is taken in the first class.
+    """
+    begins = np.zeros(classes + 2, dtype=np.int64)
+    for number in range(len(starts)):
+        begins[_class(starts[number].at_s, from_s, per_s, classes) + 1] += 1
+    for number in range(classes + 1):
+        begins[number + 1] += begins[number]
+    ends = begins.copy()
+    for number in range(len(starts)):
+        which = _class(starts[number].at_s, from_s, per_s, classes)
+        found[ends[which]] = starts[number]
+        ends[which] += 1
+    return begins
 
 
 @njit(inline="always")
-def _tick(at_s, from_s):  # type: ignore[no-untyped-def]
-    # What is told late, since it happened while desks were closed, is taken at midnight.
-    return min(max(int((at_s - from_s) * _TICKS_PER_S), 0), DAY_S * _TICKS_PER_S)
+def _class(at_s, from_s, per_s, classes):  # type: ignore[no-untyped-def]
+    return min(max(int((at_s - from_s) * per_s), 0), classes)
 
 
 @njit(inline="always")
-def _is_later(start, other):  # type: ignore[no-untyped-def]
-    if start.at_s != other.at_s:
-        return start.at_s > other.at_s
-    return start.key > other.key or (start.key == other.key and start.journey > other.journey)
+def _is_later(start, at_s, key, journey):  # type: ignore[no-untyped-def]
+    if start.at_s != at_s:
+        return start.at_s > at_s
+    return start.key > key or (start.key == key and start.journey > journey)
 
 
 @_function
