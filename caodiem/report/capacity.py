@@ -1,14 +1,15 @@
 """The answer of `caodiem size`: as JSON, as text, and as a picture of the tightest SLO against servers and arrivals."""
 
 import math
-from collections.abc import Iterator
+import textwrap
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
-from matplotlib.ticker import MaxNLocator
+from matplotlib.ticker import FuncFormatter, MaxNLocator
 
 from caodiem.errors import ExitCode
 from caodiem.report.plots import BLUE, GREEN, GREY, INK, ORANGE, PINK, RED, SKY
@@ -24,6 +25,8 @@ _EXITS = {
     Decision.MISSED: ExitCode.FAIL,
     Decision.UNDECIDED: ExitCode.INVALID,
 }
+# What fits above one panel.
+_TITLE_LETTERS = 62
 Figures = dict[str, Any]
 
 
@@ -226,14 +229,15 @@ def draw(found: list[tuple[str, Capacity, Trials]], path: Path) -> Path:
 
 def _servers_panel(axes: Axes, name: str, needed: Needed, trials: Trials) -> None:
     for (number, station), colour in zip(trials.subject.sizable.items(), _COLOURS * 9, strict=False):
-        own = [
-            each
+        # The size that is needed stands among those of every station.
+        own = {
+            each.sizes[number]: each
             for each in needed.around
             if all(each.sizes[k] == n for k, n in enumerate(needed.trial.sizes) if k != number)
-        ]
-        _strains(
-            axes, [each.sizes[number] for each in own], own, colour, f"{station}, needed {needed.trial.sizes[number]}"
-        )
+        }
+        places = sorted(own)
+        label = f"{station}, needed {needed.trial.sizes[number]}"
+        _strains(axes, places, [own[place] for place in places], colour, label)
     axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     axes.set_xlabel("servers at one station, the others as needed")
     _finish(axes, f"{name}: the tightest SLO against servers")
@@ -250,7 +254,7 @@ def _rate_panel(axes: Axes, name: str, rate: Rate) -> None:
     _finish(axes, f"{name}: the tightest SLO against arrivals")
 
 
-def _strains(axes: Axes, places: list[float], trials: list[Trial], colour: str, label: str) -> None:
+def _strains(axes: Axes, places: Sequence[float], trials: list[Trial], colour: str, label: str) -> None:
     """The bad share of each trial's tightest SLO over what is allowed, with its interval."""
     shares = [each.judged[each.tightest] for each in trials]
     values = [each.strain for each in shares]
@@ -265,6 +269,7 @@ def _finish(axes: Axes, title: str) -> None:
     axes.set_ylabel("bad share / allowed share")
     axes.set_yscale("symlog", linthresh=1.0)
     axes.set_ylim(bottom=0)
-    axes.set_title(title, loc="left", fontsize=10)
+    axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+    axes.set_title(textwrap.fill(title, _TITLE_LETTERS), loc="left", fontsize=10)
     axes.grid(color="#e5e5e5", lw=0.6)
     axes.legend(fontsize=7, framealpha=0.9)
