@@ -1,8 +1,8 @@
 """Slow-downs of a known share, planted into a copy of a repository: what the gate must catch.
 
 The patch lengthens a function by a share of the time that each of its calls took, in work on the processor: whatever
-the benchmark and however fast the machine, the call takes `1 + share` times as long. Counting instructions shows it,
-too (`planted_instructions` of gate-power.json).
+the benchmark and however fast the machine, the call takes `1 + share` times as long. Calls that overlap in waiting are
+lengthened by more.
 """
 
 import subprocess
