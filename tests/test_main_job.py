@@ -223,7 +223,7 @@ def _simulating(desk: Desk) -> bool:
     return any(desk.folder.glob("results/runs/*/projection.json"))
 
 
-@pytest.mark.parametrize("moment", [_simulating, _replaying])
+@pytest.mark.parametrize("moment", [_simulating, pytest.param(_replaying, marks=pytest.mark.slow)])
 def test_ctrl_c_leaves_a_readable_run_and_no_process(desk: Desk, moment: Callable[[Desk], bool]) -> None:
     process = desk.start("run", "scenarios/quick.toml", "--scale", SCALE)
     wait_for(lambda: moment(desk))
@@ -241,6 +241,7 @@ def test_ctrl_c_leaves_a_readable_run_and_no_process(desk: Desk, moment: Callabl
     assert code == 0, err
 
 
+@pytest.mark.slow
 def test_a_portal_that_is_killed_is_no_pass(desk: Desk) -> None:
     process = desk.start("run", "scenarios/quick.toml", "--scale", SCALE)
     wait_for(lambda: _replaying(desk))
@@ -257,6 +258,7 @@ def test_a_portal_that_is_killed_is_no_pass(desk: Desk) -> None:
     wait_for(lambda: not desk.alive(), 10)
 
 
+@pytest.mark.slow
 def test_a_paused_portal_shows_in_response_times_from_due(desk: Desk) -> None:
     """The portal stands still for 2 s: whoever falls due meanwhile waits, and service times hide most of it."""
     process = desk.start("run", "scenarios/quick.toml", "--scale", SCALE)

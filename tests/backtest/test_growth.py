@@ -39,6 +39,7 @@ def test_a_curve_that_is_true_is_found_again_and_trusted_most(name: str) -> None
     assert sum(each.weight for each in found.values()) == pytest.approx(1)
 
 
+@pytest.mark.slow
 @settings(deadline=None, max_examples=6)
 @given(st.lists(st.tuples(st.floats(5, 60), st.floats(10, 1e5)), min_size=3, max_size=8), st.floats(1, 400))
 def test_projections_rise_and_their_bands_hold_them(steps: list[tuple[float, float]], ahead: float) -> None:

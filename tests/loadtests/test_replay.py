@@ -175,6 +175,7 @@ def test_a_portal_that_speaks_tls_is_verified(tmp_path: Path, into: run.Executio
     assert "CERTIFICATE_VERIFY_FAILED" in run.read_json(into.info)["stopped_because"]
 
 
+@pytest.mark.slow
 def test_a_plan_from_a_log_is_replayed_against_the_staging_portal(
     portal: Portal, tmp_path: Path, into: run.Execution
 ) -> None:

@@ -41,6 +41,7 @@ def _simulated(
     assert Path(figures["run"]).is_dir()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", QUICK)
 def test_a_quick_one_runs(name: str, tmp_path: Path, monkeypatch, capsys) -> None:
     _simulated(ROOT / "scenarios" / f"{name}.toml", "0.01", tmp_path, monkeypatch, capsys)

@@ -110,6 +110,7 @@ def test_each_route_fails_with_its_system(
     assert caller.call(route.method, path).status == 502
 
 
+@pytest.mark.slow
 def test_faults_can_stand_from_the_start_and_hold_in_every_worker(tmp_path: Path) -> None:
     with running(tmp_path / "log.txt", workers=2, faults={"national_portal": Fault(outage=True)}) as portal:
         anyone, admin = Caller(portal.url), Caller(portal.url, portal.admin_token)
