@@ -17,7 +17,7 @@ from staging.tokens import OFFICER
 
 
 class WorkDocument(msgspec.Struct, forbid_unknown_fields=True):
-    """POST /work/documents."""
+    """POST /government-work/documents."""
 
     document: Name
     matter: Literal["meeting", "opinion", "task"]
@@ -46,7 +46,7 @@ async def send(call: Call[WorkDocument]) -> Response:
 ROUTES = (
     Route(
         "POST",
-        "/work/documents",
+        "/government-work/documents",
         send,
         {201: Sent, 200: Sent, 400: Problem, 409: Problem},
         system="government_work",

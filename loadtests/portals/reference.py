@@ -246,7 +246,7 @@ class ReferencePortal:
 
     def _send_work_document(self, journey: Journey) -> Request:
         document = self._document(journey) | {"matter": "opinion"}
-        return _post("/work/documents", document, _check_sent(document), self._officers[journey.agency])
+        return _post("/government-work/documents", document, _check_sent(document), self._officers[journey.agency])
 
     def _document(self, journey: Journey) -> dict[str, Any]:
         """A document to another agency of the plan, or to a ministry where there is no other."""

@@ -178,7 +178,7 @@ def test_a_fault_of_the_system_behind_is_felt_through_the_one_in_front(
     assert agency.post("/lgsp/CapNhatTrangThai", [entry]).status in (502, 503)
     switch("document_axis", **fault)
     work = {"document": f"work {fault}", "matter": "task", "title": "x", "to": ["G09"], "content": ""}
-    assert officer.post("/work/documents", work).status in (502, 503)
+    assert officer.post("/government-work/documents", work).status in (502, 503)
     switch("payment")
     again = agency.post("/exchange/messages", message).body
     assert (again["state"], again["repeated"], again["answer"]["found"]) == ("answered", False, True)

@@ -98,6 +98,6 @@ def test_a_question_has_one_name_and_steps_in_order(signed_in: SignedIn) -> None
 def test_a_work_document_travels_once(signed_in: SignedIn) -> None:
     officer = signed_in("officer-H01")
     paper = {"document": "refusals", "matter": "opinion", "title": "Xin ý kiến", "to": ["G09"], "content": "QUJD"}
-    assert [officer.post("/work/documents", paper).status for _ in range(2)] == [201, 200]
-    assert officer.post("/work/documents", {**paper, "title": "Khác"}).status == 409
-    assert officer.post("/work/documents", {**paper, "to": ["H01"]}).status == 400
+    assert [officer.post("/government-work/documents", paper).status for _ in range(2)] == [201, 200]
+    assert officer.post("/government-work/documents", {**paper, "title": "Khác"}).status == 409
+    assert officer.post("/government-work/documents", {**paper, "to": ["H01"]}).status == 400
