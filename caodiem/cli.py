@@ -16,7 +16,7 @@ from typing import Annotated, Any, NoReturn
 
 import typer
 
-from caodiem import baseline, faults, plan, run, stages
+from caodiem import baseline, faults, kinds, plan, run, stages, studies
 from caodiem import plan_from_log as from_log
 from caodiem.errors import CaodiemError, ExitCode, UsageError
 from caodiem.operation_map import load as load_map
@@ -85,7 +85,7 @@ def run_all(
 def check(scenario: ScenarioFile, as_json: Json = False) -> None:
     """Read a scenario and report every mistake in it; writes nothing."""
     try:
-        found = stages.load_any(scenario)
+        found = kinds.load_any(scenario)
     except ScenarioError as error:
         if as_json:
             problems = [
@@ -107,11 +107,11 @@ def simulate(scenario: ScenarioFile, scale: Scale = 1.0, as_json: Json = False) 
     A file with [arrivals] is a network of its own: its stations' waits, response times and utilisation. One with
     [year] is a year of the whole country.
     """
-    if stages.is_network(scenario):
+    if kinds.is_network(scenario):
         if scale != 1:
             raise UsageError(f"--scale {scale:g}: expected none; {scenario} is a network of its own")
         with bars() as shown:
-            ran, figures = stages.simulate_network(scenario, shown)
+            ran, figures = studies.simulate_network(scenario, shown)
         if as_json:
             _print_json({"run": str(ran.folder), **figures})
         else:
@@ -119,9 +119,9 @@ def simulate(scenario: ScenarioFile, scale: Scale = 1.0, as_json: Json = False) 
 
             print("\n".join([*lines(figures), str(ran.folder)]))
         return
-    if stages.is_year(scenario):
+    if kinds.is_year(scenario):
         with bars() as shown:
-            ran, figures = stages.simulate_year(scenario, scale, shown)
+            ran, figures = studies.simulate_year(scenario, scale, shown)
         if as_json:
             _print_json({"run": str(ran.folder), **figures})
         else:
@@ -148,7 +148,7 @@ def size(scenario: ScenarioFile, scale: SampleScale = 1.0, as_json: Json = False
     today's servers meet every SLO; 1: they do not, more are needed or none would do; 3: it stays undecided.
     """
     with bars() as shown:
-        made, figures, code = stages.size(scenario, scale, shown)
+        made, figures, code = studies.size(scenario, scale, shown)
     if as_json:
         _print_json({"run": str(made.folder), **figures})
     else:
@@ -183,15 +183,15 @@ def sweep(
 
     Every finished point is kept at once: the same command goes on with a sweep that was killed.
     """
-    points = stages.plan_sweep(scenario, settings, scale)
-    made = stages.sweep_folder(scenario, points, into)
+    points = studies.plan_sweep(scenario, settings, scale)
+    made = studies.sweep_folder(scenario, points, into)
     print(
         f"{scenario}: {len(points)} points over {', '.join(key for key, _ in points[0].settings)}; "
         f"random numbers are common to all of one seed\nsweep {made.folder}",
         file=sys.stderr,
     )
     with bars() as shown:
-        found = stages.sweep(points, made, scheduler, shown)
+        found = studies.sweep(points, made, scheduler, shown)
     if as_json:
         _print_json({"folder": str(made.folder), **found, "picture": str(found["picture"] or "")})
         return
@@ -293,7 +293,7 @@ def project(
     as_json: Json = False,
 ) -> None:
     """Fit growth curves to published counts and project them, beside what was published later."""
-    made, rows = stages.project(scenario, fit_until.date() if fit_until else None, [day.date() for day in on or []])
+    made, rows = studies.project(scenario, fit_until.date() if fit_until else None, [day.date() for day in on or []])
     if as_json:
         _print_json({"run": str(made.folder), **run.read_json(made.folder / "backtest.json")})
         return

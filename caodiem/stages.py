@@ -1,301 +1,52 @@
 """The main job in stages, each from a run's folder to the same folder: begin, simulate, replay, judge, report.
 
-The one module beside cli.py and report/ that may see simulation, staging and loadtests. It imports them only where
-they are used, so that a planner needs no Locust and a load generator no SimPy.
+May see simulation, staging and loadtests. It imports them only where they are used, so that a planner needs no Locust
+and a load generator no SimPy.
 """
 
-import hashlib
 import importlib.util
 import os
 import shutil
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import asdict, dataclass
-from datetime import date
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 from caodiem import abort as abort_rules
-from caodiem import comparison, observations, plan, run, setting, summary, targets, verdict
-from caodiem.document import Document
+from caodiem import comparison, kinds, observations, plan, run, summary, targets, verdict
 from caodiem.errors import ExitCode, InvalidRun, UsageError
-from caodiem.network import NetworkScenario
 from caodiem.part import Part
 from caodiem.progress import Bars
 from caodiem.scenario import Scenario, inputs
-from caodiem.scenario_file import Change, Problem, ScenarioError, load_document, load_sources, top_keys
-from caodiem.series import SeriesScenario
-from caodiem.year import YearScenario
+from caodiem.scenario_file import load_sources
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from gates.gate import Result as GateResult
-    from simulation.backtest import Foretold
     from simulation.calibration import Measured
-    from simulation.subject import Subject
-    from simulation.sweep import Point
 
 # The admin token of a portal that we did not start, with which it is prepared; never in an argument, where it shows.
 TOKEN_VARIABLE = "CAODIEM_ADMIN_TOKEN"
-SWEEPS = Path("results/sweeps")
 
 
-# The key that makes a file a scenario of another kind than the main job's.
-_KINDS: dict[str, type[Document]] = {"arrivals": NetworkScenario, "year": YearScenario, "series": SeriesScenario}
-
-
-def load_any(path: Path) -> Document:
-    """A scenario of whatever kind its keys say, and its list of agencies where it has one."""
-    from simulation import agencies
-
-    kind = kind_of(path)
-    scenario = _load_main(path) if kind is Scenario else load_document(path, kind)
-    if isinstance(scenario, Scenario):
-        agencies.load(path.parent / scenario.agencies, scenario)
-    return scenario
-
-
-def kind_of(path: Path) -> type[Document]:
-    """The kind of scenario that a file's keys say it is; UsageError where they say two."""
-    keys = top_keys(path)
-    said = [key for key in _KINDS if key in keys]
-    if len(said) > 1:
-        raise UsageError(f"{path}: {' and '.join(said)}: expected one of them; each makes a scenario of another kind")
-    return _KINDS[said[0]] if said else Scenario
-
-
-def _load_simulated(path: Path, changes: tuple[Change, ...] = ()) -> NetworkScenario | Scenario:
-    """A network of its own or a scenario, with some keys changed."""
-    return load_document(path, NetworkScenario, changes) if is_network(path) else _load_main(path, changes)
-
-
-def _load_main(path: Path, changes: tuple[Change, ...] = ()) -> Scenario:
-    """A scenario whose levels its path reaches. UsageError names the command for a file of another kind."""
-    from simulation import adoption
-
-    kind = kind_of(path)
-    if kind is SeriesScenario:
-        raise UsageError(f"{path}: counts over time; expected `caodiem project {path}`")
-    if kind is not Scenario:
-        told = "a network of its own" if kind is NetworkScenario else "a national year"
-        raise UsageError(f"{path}: {told}; expected `caodiem simulate {path}`")
-    scenario = load_document(path, Scenario, changes)
-    way = adoption.path(scenario)
-    try:
-        for percent in scenario.levels:
-            adoption.reached_on(way, percent)
-    except UsageError as error:
-        raise UsageError(f"{path}: {error}") from error
-    return scenario
-
-
-def is_network(path: Path) -> bool:
-    """Whether the file is a network of its own: it has `[arrivals]`."""
-    return kind_of(path) is NetworkScenario
-
-
-def is_year(path: Path) -> bool:
-    """Whether the file is a year of the country: it has `[year]`."""
-    return kind_of(path) is YearScenario
-
-
-def simulate_year(path: Path, scale: float, bars: Bars) -> tuple[run.Run, dict[str, Any]]:
-    """Run a national year; its figures, also written to year.json beside a picture in a run's folder."""
-    from caodiem.report import year as pictures
-    from simulation import agencies, national
-
-    _check_scale(scale)
-    scenario = load_document(path, YearScenario)
-    known = agencies.load(path.parent / scenario.agencies, scenario)
-    made = run.create(path.stem, scenario.hash, {"scale": scale, "seed": scenario.seed})
-    run.write_json(made.scenario, _resolved(scenario, path))
-    with _told_when_broken_off(made):
-        figures = national.simulate(scenario, known, scale, bars.bar(scenario.title))
-        run.write_json(made.folder / "year.json", figures)
-        pictures.draw(figures, made.plots / "year.png")
-    run.finish(made, "finished", ExitCode.PASS)
-    return made, figures
-
-
-@contextmanager
-def _told_when_broken_off(made: run.Run) -> Iterator[None]:
-    """Say in the manifest that the work of the block broke off, where it did."""
-    try:
-        yield
-    except (KeyboardInterrupt, Exception) as error:
-        run.finish(made, "interrupted" if isinstance(error, KeyboardInterrupt) else "failed", ExitCode.INVALID)
-        raise
-
-
-def _check_scale(scale: float) -> None:
+def check_scale(scale: float) -> None:
+    """UsageError for what is no share of the country."""
     if not 0 < scale <= 1:
         raise UsageError(f"--scale {scale:g}: expected more than 0 and at most 1")
-
-
-def simulate_network(path: Path, bars: Bars) -> tuple[run.Run, dict[str, Any]]:
-    """Run a network of its own; its figures, also written to network.json (and plots/) in a run's folder."""
-    from simulation import replications
-
-    scenario = load_document(path, NetworkScenario)
-    made = _begin_network(path, scenario)
-    with _told_when_broken_off(made):
-        figures = replications.simulate(scenario, bars.bar(scenario.title))
-        run.write_json(made.folder / "network.json", figures)
-        if "faults" in figures:
-            # Imported here: no other network needs Matplotlib.
-            from caodiem.report import faults
-
-            faults.draw(figures, made.plots / "faults.png")
-    run.finish(made, "finished", ExitCode.PASS)
-    return made, figures
-
-
-def _begin_network(path: Path, scenario: NetworkScenario) -> run.Run:
-    made = run.create(path.stem, scenario.hash, {"seed": scenario.run.seed, "engine": scenario.run.engine})
-    run.write_json(made.scenario, {"title": scenario.title, "resolved": scenario.model_dump(mode="json")})
-    return made
-
-
-def size(path: Path, scale: float, bars: Bars) -> tuple[run.Run, dict[str, Any], ExitCode]:
-    """Fewest servers, capacity and bottleneck of a network of its own, or of every level of a scenario.
-
-    Also written to capacity.json and plots/capacity.png in a run's folder.
-    """
-    from caodiem.report import capacity as shown
-    from simulation import capacity
-    from simulation.trials import Trials
-
-    made, subjects = _subjects(path, scale, bars)
-    with _told_when_broken_off(made):
-        found = []
-        for name, subject in subjects():
-            trials = Trials(subject)
-            found.append((name, capacity.find(trials, bars.bar(f"Size {name}")), trials))
-        cases = [{"case": name, **shown.as_json(each, trials)} for name, each, trials in found]
-        code = shown.exit_code([each for _, each, _ in found])
-        figures = {"title": run.read_json(made.scenario)["title"], "cases": cases, "exit_code": int(code)}
-        run.write_json(made.folder / "capacity.json", figures)
-        shown.draw(found, made.plots / "capacity.png")
-    run.finish(made, "finished", code)
-    return made, figures, code
-
-
-def _subjects(path: Path, scale: float, bars: Bars) -> "tuple[run.Run, Callable[[], Iterator[tuple[str, Subject]]]]":
-    """The run's folder, and what is sized in it: a network of its own, or each level's portal once it is simulated."""
-    from simulation.subject import BusiestWindow, OwnNetwork
-
-    if is_network(path):
-        network = load_document(path, NetworkScenario)
-        if not network.slo:
-            raise UsageError(f"{path}: slo = None: expected at least one [[slo]]; without one any size will do")
-        if scale != 1:
-            raise UsageError(f"--scale {scale:g}: expected none; {path} is a network of its own")
-        return _begin_network(path, network), lambda: iter([(network.title, OwnNetwork(network))])
-    scenario, made = begin(path, scale)
-
-    def levels() -> "Iterator[tuple[str, Subject]]":
-        simulate(scenario, made, scale, bars)
-        for level in made.levels:
-            yield f"{level.percent:g}%", BusiestWindow(scenario, plan.read(level.plan))
-
-    return made, levels
-
-
-def plan_sweep(path: Path, texts: list[str], scale: float) -> "list[Point]":
-    """Every point of the grid that the settings span. One error tells every mistake of every point."""
-    from simulation.sweep import Point, code_hash
-
-    settings = setting.parse(texts)
-    if is_network(path):
-        if scale != 1:
-            raise UsageError(f"--scale {scale:g}: expected none; {path} is a network of its own")
-    else:
-        _check_scale(scale)
-    points, code = [], code_hash()
-    problems: dict[str, None] = {}
-    for chosen in setting.grid(settings):
-        try:
-            scenario = _load_simulated(path, tuple((each.location, value) for each, value in chosen))
-        except UsageError as error:
-            problems |= dict.fromkeys(str(error).splitlines())
-            continue
-        known = (path.parent / scenario.agencies).read_text(encoding="utf-8") if isinstance(scenario, Scenario) else ""
-        points.append(Point(setting.shown(chosen), scenario, known, scale, code))
-    if problems:
-        raise UsageError("\n".join(problems))
-    return points
-
-
-def sweep_folder(path: Path, points: "list[Point]", into: Path | None) -> run.Run:
-    """The folder of exactly these points, new or as a sweep before left it. UsageError when it holds something else."""
-    identity = hashlib.sha256("/".join(point.hash for point in points).encode()).hexdigest()
-    made = run.Run(into or SWEEPS / f"{path.stem}_{identity[:7]}")
-    if made.manifest.is_file() and run.read_json(made.manifest).get("scenario_hash") != identity:
-        raise UsageError(
-            f"{made.folder}: holds another sweep (or this one with other settings or another version of Caodiem); "
-            "expected an empty folder, or none"
-        )
-    if not made.manifest.is_file() and made.folder.is_dir() and any(made.folder.iterdir()):
-        raise UsageError(f"{made.folder}: holds something else; expected an empty folder, or none")
-    options = {"settings": [list(each) for each in points[0].settings], "points": len(points), "scale": points[0].scale}
-    run.begin_in(made, path.stem, identity, options)
-    return made
-
-
-def sweep(points: "list[Point]", made: run.Run, scheduler: str | None, bars: Bars) -> dict[str, Any]:
-    """Run what is missing; the table of all points as sweep.parquet, sweep.csv and plots/sweep.png in the folder."""
-    from caodiem.report import sweep as shown
-    from simulation import sweep as sweeps
-
-    with _told_when_broken_off(made):
-        known = sweeps.execute(points, made.folder / "points", scheduler, bars.bar(f"Sweep of {len(points)} points"))
-    rows = sweeps.rows(points, made.folder / "points")
-    shown.write(rows, made.folder)
-    keys = [key for key, _ in points[0].settings]
-    picture = shown.draw(rows, keys, made.plots / "sweep.png")
-    run.finish(made, "finished", ExitCode.PASS)
-    return {"points": len(points), "known_before": known, "keys": keys, "picture": picture, "rows": rows}
-
-
-def project(path: Path, fit_until: date | None, days: list[date]) -> "tuple[run.Run, list[Foretold]]":
-    """Fit every series of a series scenario and project it: backtest.json and a picture in a run's folder.
-
-    `fit_until` and `days`, where given, stand for those of the file.
-    """
-    from caodiem.report import growth
-    from simulation import backtest
-
-    if kind_of(path) is not SeriesScenario:
-        raise UsageError(f"{path}: no series; expected published counts over time, as in docs/scenarios.md")
-    scenario = load_document(path, SeriesScenario)
-    given = {"fit_until": fit_until, "project_to": [*scenario.project_to, *days]}
-    changed = scenario.model_copy(update={key: value for key, value in given.items() if value})
-    if problems := changed.contradictions():
-        raise ScenarioError([Problem(path, key, value, expected) for key, value, expected in problems])
-    known = backtest.fit(changed)
-    rows = backtest.foretell(changed, known)
-    made = run.create(path.stem, changed.hash, {"fit_until": changed.fit_until.isoformat()})
-    run.write_json(made.folder / "backtest.json", backtest.as_json(changed, known, rows))
-    growth.draw(changed, known, rows, made.plots / "growth.png")
-    run.finish(made, "finished", ExitCode.PASS)
-    return made, rows
 
 
 def begin(path: Path, scale: float) -> tuple[Scenario, run.Run]:
     """Read the scenario and make the run's folder; nothing is written when the scenario has mistakes."""
     from simulation import agencies, projection
 
-    _check_scale(scale)
-    scenario = _load_main(path)
+    check_scale(scale)
+    scenario = kinds.load_main(path)
     listed = path.parent / scenario.agencies
     known = agencies.load(listed, scenario)
     projected = projection.project(scenario, known)
     created = run.create(path.stem, scenario.hash, {"scale": scale, "seed": scenario.seed})
     shutil.copyfile(listed, created.folder / "agencies.csv")
-    run.write_json(created.scenario, _resolved(scenario, path))
+    run.write_json(created.scenario, resolved(scenario, path))
     run.write_json(created.projection, projected)
     return scenario, created
 
@@ -341,7 +92,7 @@ def of_plan(given: Path, part: Part, path: Path) -> tuple[Scenario, run.Run]:
 
     drawn = part.of(plan.read(given))
     percent = drawn.meta.level_percent
-    scenario = _load_main(path)
+    scenario = kinds.load_main(path)
     asked = set(drawn.table["operation"].unique().to_pylist())
     slo = [each for each in scenario.slo if each.operation in asked or each.operation == "all"]
     if not slo:
@@ -350,7 +101,7 @@ def of_plan(given: Path, part: Part, path: Path) -> tuple[Scenario, run.Run]:
     scenario = scenario.model_copy(update=said)
     options = {"plan": str(given), "slo_from": str(path), "seed": drawn.meta.seed, **asdict(part)}
     created = run.create(given.stem, scenario.hash, options)
-    run.write_json(created.scenario, _resolved(scenario, path))
+    run.write_json(created.scenario, resolved(scenario, path))
     level = created.level(percent)
     level.folder.mkdir()
     plan.write(drawn, level.plan)
@@ -570,7 +321,7 @@ def close_interrupted(scenario: Scenario, into: run.Run) -> None:
         run.write_json(into.verdict, {"result": "invalid", "exit_code": int(ExitCode.INVALID), "error": str(error)})
 
 
-def _resolved(scenario: Scenario, path: Path) -> dict[str, Any]:
+def resolved(scenario: Scenario, path: Path) -> dict[str, Any]:
     """scenario.json: the values as resolved, and every input with what its source says."""
     sources = load_sources(path.parent / "sources.csv")
     rows = []

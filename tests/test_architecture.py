@@ -8,8 +8,8 @@ import pytest
 from tests.conftest import ROOT
 
 OURS = {"caodiem", "simulation", "loadtests", "staging", "gates"}
-# The main job's stages, the command line and the report may see more than one part.
-MEETING_PLACES = ("caodiem/cli.py", "caodiem/stages.py", "caodiem/report/")
+# What makes one command of several parts may see more than one of them.
+MEETING_PLACES = tuple(f"caodiem/{name}" for name in ("cli.py", "kinds.py", "stages.py", "studies.py", "report/"))
 FILES = sorted(path for package in OURS for path in (ROOT / package).rglob("*.py"))
 
 

@@ -6,7 +6,7 @@ from shutil import copyfile
 
 import pytest
 
-from caodiem import stages
+from caodiem import kinds, stages, studies
 from caodiem.errors import CaodiemError, ExitCode, UsageError
 from caodiem.scenario import Scenario
 from caodiem.stages import Generator
@@ -43,8 +43,8 @@ def test_what_will_not_do_is_said_before_any_work(generator: Generator, code: Ex
     [
         (lambda path: stages.begin(path, 1.0), "launch-2019-2020", "expected `caodiem project"),
         (lambda path: stages.begin(path, 1.0), "network-one-desk", "expected `caodiem simulate"),
-        (lambda path: stages.plan_sweep(path, ["seed=1"], 1.0), "national-year", "expected `caodiem simulate"),
-        (lambda path: stages.project(path, None, []), "adoption-43-to-85", "no series; expected"),
+        (lambda path: studies.plan_sweep(path, ["seed=1"], 1.0), "national-year", "expected `caodiem simulate"),
+        (lambda path: studies.project(path, None, []), "adoption-43-to-85", "no series; expected"),
     ],
 )
 def test_a_file_of_another_kind_is_one_error(command: Callable[[Path], object], name: str, told: str) -> None:
@@ -67,4 +67,4 @@ def test_a_check_finds_what_the_keys_alone_do_not_say(text: str, told: str, tmp_
     (tmp_path / "some.toml").write_text(text)
     copyfile(ROOT / "scenarios" / "sources.csv", tmp_path / "sources.csv")
     with pytest.raises(UsageError, match=told):
-        stages.load_any(tmp_path / "some.toml")
+        kinds.load_any(tmp_path / "some.toml")

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from caodiem import stages
+from caodiem import kinds, scenario_file
 from caodiem.cli import app
 from caodiem.network import NetworkScenario
 from caodiem.scenario import Scenario
@@ -18,7 +18,7 @@ QUICK = ("targets-2024",)
 
 @pytest.mark.parametrize("path", FILES, ids=lambda path: path.stem)
 def test_it_is_in_order_and_described(path: Path) -> None:
-    scenario = stages.load_any(path)
+    scenario = kinds.load_any(path)
     said = scenario.model_dump()
     assert said["question"].endswith("?")
     if isinstance(scenario, Scenario):
@@ -33,7 +33,7 @@ def _simulated(
     path: Path, scale: str, folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.chdir(folder)
-    keys = stages.top_keys(path)
+    keys = scenario_file.top_keys(path)
     options = [] if "arrivals" in keys else ["--scale", scale]
     code = app(["simulate", str(path), *options, "--json"], standalone_mode=False)
     assert code == 0
@@ -49,7 +49,7 @@ def test_a_quick_one_runs(name: str, tmp_path: Path, monkeypatch, capsys) -> Non
 
 # The national year has tests of its own; series are back-tests.
 _APART = (*QUICK, "national-year")
-OTHERS = [path for path in FILES if path.stem not in _APART and "series" not in stages.top_keys(path)]
+OTHERS = [path for path in FILES if path.stem not in _APART and "series" not in scenario_file.top_keys(path)]
 
 
 @pytest.mark.slow

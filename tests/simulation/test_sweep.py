@@ -14,7 +14,7 @@ import pyarrow.parquet as pq
 import pytest
 from typer.testing import CliRunner
 
-from caodiem import run, setting, stages
+from caodiem import run, setting, studies
 from caodiem.cli import app
 from caodiem.errors import InvalidRun, UsageError
 from caodiem.network import NetworkScenario
@@ -45,7 +45,7 @@ def file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
 
 
 def points(file: str, *texts: str) -> list[Point]:
-    return stages.plan_sweep(Path(file), list(texts), 1.0)
+    return studies.plan_sweep(Path(file), list(texts), 1.0)
 
 
 def test_values_are_toml_and_bare_words_are_texts() -> None:
@@ -77,20 +77,20 @@ def test_mistakes_in_keys_and_values_are_told_at_once_before_anything_runs(file:
 
 
 def test_a_swept_number_keeps_its_unit_and_is_assumed(file: str) -> None:
-    (point, _) = stages.plan_sweep(MAIN, ["casework.processing=20,300"], 0.1)
+    (point, _) = studies.plan_sweep(MAIN, ["casework.processing=20,300"], 0.1)
     changed = point.scenario.casework.processing  # type: ignore[union-attr]
     assert (changed.value, changed.unit, changed.source, changed.evidence) == (20, "working hours", "own", "assumed")
     assert changed.low is None
     with pytest.raises(UsageError, match=r"--set: casework.processing.value = -1.0: expected 0 to 10000 working hours"):
-        stages.plan_sweep(MAIN, ["casework.processing=-1"], 0.1)
+        studies.plan_sweep(MAIN, ["casework.processing=-1"], 0.1)
     with pytest.raises(UsageError, match="which the path of `adoption` reaches"):
-        stages.plan_sweep(MAIN, ["levels=[43],[100]"], 0.1)
+        studies.plan_sweep(MAIN, ["levels=[43],[100]"], 0.1)
 
 
 def test_a_point_has_the_agencies_that_its_scenario_names() -> None:
     merged = ROOT / "scenarios" / "merger-july-2025.toml"
-    (as_written,) = stages.plan_sweep(merged, ["levels=[60]"], 0.1)
-    swept = stages.plan_sweep(MAIN, ["agencies=agencies.csv,agencies-34.csv"], 0.1)
+    (as_written,) = studies.plan_sweep(merged, ["levels=[60]"], 0.1)
+    swept = studies.plan_sweep(MAIN, ["agencies=agencies.csv,agencies-34.csv"], 0.1)
     assert [len(point.agencies.splitlines()) - 1 for point in (as_written, *swept)] == [22 + 34, 22 + 63, 22 + 34]
 
 
@@ -140,19 +140,19 @@ def test_the_same_command_goes_on_and_runs_nothing_twice(file: str, monkeypatch:
 
 def test_other_scenarios_and_versions_are_never_mixed(file: str, monkeypatch: pytest.MonkeyPatch) -> None:
     made = points(file, "arrivals.rate=0.2")
-    one, other = stages.sweep_folder(Path(file), made, Path("here")), Path("here")
+    one, other = studies.sweep_folder(Path(file), made, Path("here")), Path("here")
     assert one.folder == other
     with pytest.raises(UsageError, match="holds another sweep"):
-        stages.sweep_folder(Path(file), points(file, "arrivals.rate=0.3"), other)
+        studies.sweep_folder(Path(file), points(file, "arrivals.rate=0.3"), other)
     monkeypatch.setattr(sweep, "code_hash", lambda: "another version")
     with pytest.raises(UsageError, match="holds another sweep"):
-        stages.sweep_folder(Path(file), points(file, "arrivals.rate=0.2"), other)
+        studies.sweep_folder(Path(file), points(file, "arrivals.rate=0.2"), other)
     with pytest.raises(InvalidRun, match="another version of Caodiem"):
         sweep.figures_of(made[0])
     Path("other").mkdir()
     Path("other/notes.txt").write_text("mine")
     with pytest.raises(UsageError, match="holds something else"):
-        stages.sweep_folder(Path(file), made, Path("other"))
+        studies.sweep_folder(Path(file), made, Path("other"))
 
 
 def test_a_scheduler_that_is_not_there_is_told(file: str, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -231,10 +231,10 @@ def test_a_dask_worker_that_dies_loses_nothing(tmp_path: Path, monkeypatch: pyte
 
 @pytest.mark.slow
 def test_a_scenario_is_swept_over_its_levels(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    made = stages.plan_sweep(MAIN, ["portal.stations.database.servers=1,8", "levels=[43]"], 0.02)
+    made = studies.plan_sweep(MAIN, ["portal.stations.database.servers=1,8", "levels=[43]"], 0.02)
     monkeypatch.chdir(tmp_path)
     with bars() as shown:
-        found = stages.sweep(made, stages.sweep_folder(MAIN, made, Path("here")), None, shown)
+        found = studies.sweep(made, studies.sweep_folder(MAIN, made, Path("here")), None, shown)
     few, many = found["rows"]
     assert (
         few["levels.43%.busiest_hour.requests_per_s_mean"] == many["levels.43%.busiest_hour.requests_per_s_mean"] > 10

@@ -1,0 +1,73 @@
+"""The kinds of scenario: which one a file is, and the file read as what it is.
+
+A kind is told by one key at the top; without any it is the main job's. May see simulation, which knows whether a
+scenario's path reaches its levels and whether its list of agencies will do.
+"""
+
+from pathlib import Path
+
+from caodiem.document import Document
+from caodiem.errors import UsageError
+from caodiem.network import NetworkScenario
+from caodiem.scenario import Scenario
+from caodiem.scenario_file import Change, load_document, top_keys
+from caodiem.series import SeriesScenario
+from caodiem.year import YearScenario
+
+# The key that makes a file a scenario of another kind than the main job's.
+_KINDS: dict[str, type[Document]] = {"arrivals": NetworkScenario, "year": YearScenario, "series": SeriesScenario}
+
+
+def load_any(path: Path) -> Document:
+    """A scenario of whatever kind its keys say, and its list of agencies where it has one."""
+    from simulation import agencies
+
+    kind = kind_of(path)
+    scenario = load_main(path) if kind is Scenario else load_document(path, kind)
+    if isinstance(scenario, Scenario):
+        agencies.load(path.parent / scenario.agencies, scenario)
+    return scenario
+
+
+def kind_of(path: Path) -> type[Document]:
+    """The kind of scenario that a file's keys say it is; UsageError where they say two."""
+    keys = top_keys(path)
+    said = [key for key in _KINDS if key in keys]
+    if len(said) > 1:
+        raise UsageError(f"{path}: {' and '.join(said)}: expected one of them; each makes a scenario of another kind")
+    return _KINDS[said[0]] if said else Scenario
+
+
+def load_simulated(path: Path, changes: tuple[Change, ...] = ()) -> NetworkScenario | Scenario:
+    """A network of its own or a scenario, with some keys changed."""
+    return load_document(path, NetworkScenario, changes) if is_network(path) else load_main(path, changes)
+
+
+def load_main(path: Path, changes: tuple[Change, ...] = ()) -> Scenario:
+    """A scenario whose levels its path reaches. UsageError names the command for a file of another kind."""
+    from simulation import adoption
+
+    kind = kind_of(path)
+    if kind is SeriesScenario:
+        raise UsageError(f"{path}: counts over time; expected `caodiem project {path}`")
+    if kind is not Scenario:
+        told = "a network of its own" if kind is NetworkScenario else "a national year"
+        raise UsageError(f"{path}: {told}; expected `caodiem simulate {path}`")
+    scenario = load_document(path, Scenario, changes)
+    way = adoption.path(scenario)
+    try:
+        for percent in scenario.levels:
+            adoption.reached_on(way, percent)
+    except UsageError as error:
+        raise UsageError(f"{path}: {error}") from error
+    return scenario
+
+
+def is_network(path: Path) -> bool:
+    """Whether the file is a network of its own: it has `[arrivals]`."""
+    return kind_of(path) is NetworkScenario
+
+
+def is_year(path: Path) -> bool:
+    """Whether the file is a year of the country: it has `[year]`."""
+    return kind_of(path) is YearScenario

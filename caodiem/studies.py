@@ -1,0 +1,207 @@
+"""Studies: what a planner asks of models alone, each from a scenario's file to a run's folder; no portal is needed.
+
+A national year, a network of its own, the servers that are needed, a sweep over keys, a projection of counts. May see
+simulation and report/, and imports them only where they are used.
+"""
+
+import hashlib
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import date
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from caodiem import kinds, plan, run, setting, stages
+from caodiem.errors import ExitCode, UsageError
+from caodiem.network import NetworkScenario
+from caodiem.progress import Bars
+from caodiem.scenario import Scenario
+from caodiem.scenario_file import Problem, ScenarioError, load_document
+from caodiem.series import SeriesScenario
+from caodiem.year import YearScenario
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from simulation.backtest import Foretold
+    from simulation.subject import Subject
+    from simulation.sweep import Point
+
+SWEEPS = Path("results/sweeps")
+
+
+def simulate_year(path: Path, scale: float, bars: Bars) -> tuple[run.Run, dict[str, Any]]:
+    """Run a national year; its figures, also written to year.json beside a picture in a run's folder."""
+    from caodiem.report import year as pictures
+    from simulation import agencies, national
+
+    stages.check_scale(scale)
+    scenario = load_document(path, YearScenario)
+    known = agencies.load(path.parent / scenario.agencies, scenario)
+    made = run.create(path.stem, scenario.hash, {"scale": scale, "seed": scenario.seed})
+    run.write_json(made.scenario, stages.resolved(scenario, path))
+    with _told_when_broken_off(made):
+        figures = national.simulate(scenario, known, scale, bars.bar(scenario.title))
+        run.write_json(made.folder / "year.json", figures)
+        pictures.draw(figures, made.plots / "year.png")
+    run.finish(made, "finished", ExitCode.PASS)
+    return made, figures
+
+
+@contextmanager
+def _told_when_broken_off(made: run.Run) -> Iterator[None]:
+    """Say in the manifest that the work of the block broke off, where it did."""
+    try:
+        yield
+    except (KeyboardInterrupt, Exception) as error:
+        run.finish(made, "interrupted" if isinstance(error, KeyboardInterrupt) else "failed", ExitCode.INVALID)
+        raise
+
+
+def simulate_network(path: Path, bars: Bars) -> tuple[run.Run, dict[str, Any]]:
+    """Run a network of its own; its figures, also written to network.json (and plots/) in a run's folder."""
+    from simulation import replications
+
+    scenario = load_document(path, NetworkScenario)
+    made = _begin_network(path, scenario)
+    with _told_when_broken_off(made):
+        figures = replications.simulate(scenario, bars.bar(scenario.title))
+        run.write_json(made.folder / "network.json", figures)
+        if "faults" in figures:
+            # Imported here: no other network needs Matplotlib.
+            from caodiem.report import faults
+
+            faults.draw(figures, made.plots / "faults.png")
+    run.finish(made, "finished", ExitCode.PASS)
+    return made, figures
+
+
+def _begin_network(path: Path, scenario: NetworkScenario) -> run.Run:
+    made = run.create(path.stem, scenario.hash, {"seed": scenario.run.seed, "engine": scenario.run.engine})
+    run.write_json(made.scenario, {"title": scenario.title, "resolved": scenario.model_dump(mode="json")})
+    return made
+
+
+def size(path: Path, scale: float, bars: Bars) -> tuple[run.Run, dict[str, Any], ExitCode]:
+    """Fewest servers, capacity and bottleneck of a network of its own, or of every level of a scenario.
+
+    Also written to capacity.json and plots/capacity.png in a run's folder.
+    """
+    from caodiem.report import capacity as shown
+    from simulation import capacity
+    from simulation.trials import Trials
+
+    made, subjects = _subjects(path, scale, bars)
+    with _told_when_broken_off(made):
+        found = []
+        for name, subject in subjects():
+            trials = Trials(subject)
+            found.append((name, capacity.find(trials, bars.bar(f"Size {name}")), trials))
+        cases = [{"case": name, **shown.as_json(each, trials)} for name, each, trials in found]
+        code = shown.exit_code([each for _, each, _ in found])
+        figures = {"title": run.read_json(made.scenario)["title"], "cases": cases, "exit_code": int(code)}
+        run.write_json(made.folder / "capacity.json", figures)
+        shown.draw(found, made.plots / "capacity.png")
+    run.finish(made, "finished", code)
+    return made, figures, code
+
+
+def _subjects(path: Path, scale: float, bars: Bars) -> "tuple[run.Run, Callable[[], Iterator[tuple[str, Subject]]]]":
+    """The run's folder, and what is sized in it: a network of its own, or each level's portal once it is simulated."""
+    from simulation.subject import BusiestWindow, OwnNetwork
+
+    if kinds.is_network(path):
+        network = load_document(path, NetworkScenario)
+        if not network.slo:
+            raise UsageError(f"{path}: slo = None: expected at least one [[slo]]; without one any size will do")
+        if scale != 1:
+            raise UsageError(f"--scale {scale:g}: expected none; {path} is a network of its own")
+        return _begin_network(path, network), lambda: iter([(network.title, OwnNetwork(network))])
+    scenario, made = stages.begin(path, scale)
+
+    def levels() -> "Iterator[tuple[str, Subject]]":
+        stages.simulate(scenario, made, scale, bars)
+        for level in made.levels:
+            yield f"{level.percent:g}%", BusiestWindow(scenario, plan.read(level.plan))
+
+    return made, levels
+
+
+def plan_sweep(path: Path, texts: list[str], scale: float) -> "list[Point]":
+    """Every point of the grid that the settings span. One error tells every mistake of every point."""
+    from simulation.sweep import Point, code_hash
+
+    settings = setting.parse(texts)
+    if kinds.is_network(path):
+        if scale != 1:
+            raise UsageError(f"--scale {scale:g}: expected none; {path} is a network of its own")
+    else:
+        stages.check_scale(scale)
+    points, code = [], code_hash()
+    problems: dict[str, None] = {}
+    for chosen in setting.grid(settings):
+        try:
+            scenario = kinds.load_simulated(path, tuple((each.location, value) for each, value in chosen))
+        except UsageError as error:
+            problems |= dict.fromkeys(str(error).splitlines())
+            continue
+        known = (path.parent / scenario.agencies).read_text(encoding="utf-8") if isinstance(scenario, Scenario) else ""
+        points.append(Point(setting.shown(chosen), scenario, known, scale, code))
+    if problems:
+        raise UsageError("\n".join(problems))
+    return points
+
+
+def sweep_folder(path: Path, points: "list[Point]", into: Path | None) -> run.Run:
+    """The folder of exactly these points, new or as a sweep before left it. UsageError when it holds something else."""
+    identity = hashlib.sha256("/".join(point.hash for point in points).encode()).hexdigest()
+    made = run.Run(into or SWEEPS / f"{path.stem}_{identity[:7]}")
+    if made.manifest.is_file() and run.read_json(made.manifest).get("scenario_hash") != identity:
+        raise UsageError(
+            f"{made.folder}: holds another sweep (or this one with other settings or another version of Caodiem); "
+            "expected an empty folder, or none"
+        )
+    if not made.manifest.is_file() and made.folder.is_dir() and any(made.folder.iterdir()):
+        raise UsageError(f"{made.folder}: holds something else; expected an empty folder, or none")
+    options = {"settings": [list(each) for each in points[0].settings], "points": len(points), "scale": points[0].scale}
+    run.begin_in(made, path.stem, identity, options)
+    return made
+
+
+def sweep(points: "list[Point]", made: run.Run, scheduler: str | None, bars: Bars) -> dict[str, Any]:
+    """Run what is missing; the table of all points as sweep.parquet, sweep.csv and plots/sweep.png in the folder."""
+    from caodiem.report import sweep as shown
+    from simulation import sweep as sweeps
+
+    with _told_when_broken_off(made):
+        known = sweeps.execute(points, made.folder / "points", scheduler, bars.bar(f"Sweep of {len(points)} points"))
+    rows = sweeps.rows(points, made.folder / "points")
+    shown.write(rows, made.folder)
+    keys = [key for key, _ in points[0].settings]
+    picture = shown.draw(rows, keys, made.plots / "sweep.png")
+    run.finish(made, "finished", ExitCode.PASS)
+    return {"points": len(points), "known_before": known, "keys": keys, "picture": picture, "rows": rows}
+
+
+def project(path: Path, fit_until: date | None, days: list[date]) -> "tuple[run.Run, list[Foretold]]":
+    """Fit every series of a series scenario and project it: backtest.json and a picture in a run's folder.
+
+    `fit_until` and `days`, where given, stand for those of the file.
+    """
+    from caodiem.report import growth
+    from simulation import backtest
+
+    if kinds.kind_of(path) is not SeriesScenario:
+        raise UsageError(f"{path}: no series; expected published counts over time, as in docs/scenarios.md")
+    scenario = load_document(path, SeriesScenario)
+    given = {"fit_until": fit_until, "project_to": [*scenario.project_to, *days]}
+    changed = scenario.model_copy(update={key: value for key, value in given.items() if value})
+    if problems := changed.contradictions():
+        raise ScenarioError([Problem(path, key, value, expected) for key, value, expected in problems])
+    known = backtest.fit(changed)
+    rows = backtest.foretell(changed, known)
+    made = run.create(path.stem, changed.hash, {"fit_until": changed.fit_until.isoformat()})
+    run.write_json(made.folder / "backtest.json", backtest.as_json(changed, known, rows))
+    growth.draw(changed, known, rows, made.plots / "growth.png")
+    run.finish(made, "finished", ExitCode.PASS)
+    return made, rows
