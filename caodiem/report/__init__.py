@@ -19,7 +19,7 @@ from typing import Any
 import jinja2
 from markupsafe import Markup
 
-from caodiem.report import figures, page, plots
+from caodiem.report import alternatives, figures, inputs, page, plots
 from caodiem.report.answer import answer
 from caodiem.report.material import LevelMaterial, Material, gather
 from caodiem.report.words import LANGUAGE_NAMES, LANGUAGES, Words
@@ -123,7 +123,7 @@ def _article(material: Material, findings: Findings, words: Words, environment: 
         accounts=page.accounts(findings.accounts, words) if findings.accounts else None,
         assumed=words.number(material.assumed),
         input_count=words.number(len(material.inputs)),
-        input_groups=page.inputs(material, words),
+        input_groups=inputs.groups(material, words),
         provenance=page.provenance(material, words),
         repeat=page.repeat(material),
     )
@@ -135,30 +135,30 @@ def _pictures(material: Material, findings: Findings, words: Words) -> dict[str,
     found: dict[str, tuple[Callable[[plots.Shape], str], str]] = {}
     if material.projection is not None:
         projection = material.projection
-        found["adoption"] = partial(plots.adoption, projection, words), page.adoption_alt(projection, words)
+        found["adoption"] = partial(plots.adoption, projection, words), alternatives.adoption(projection, words)
         if "fits" in projection:
-            found["uptake"] = partial(plots.uptake, projection, words), page.uptake_alt(projection, words)
-        found["dossiers"] = partial(plots.dossiers, projection, words), page.dossiers_alt(projection, words)
+            found["uptake"] = partial(plots.uptake, projection, words), alternatives.uptake(projection, words)
+        found["dossiers"] = partial(plots.dossiers, projection, words), alternatives.dossiers(projection, words)
     busy = [level for level in material.levels if level.traffic]
     if busy:
         panels = [_panel(level, level.traffic, words) for level in busy]
-        found["requests"] = partial(plots.requests, panels, words), page.requests_alt(busy, words)
+        found["requests"] = partial(plots.requests, panels, words), alternatives.requests(busy, words)
     indicated = [level for level in material.levels if level.indicators]
     if indicated:
         panels = [_panel(level, level.indicators, words) for level in indicated]
-        found["indicators"] = partial(plots.indicators, panels, words), page.indicators_alt(indicated, words)
+        found["indicators"] = partial(plots.indicators, panels, words), alternatives.indicators(indicated, words)
     synced = [level for level in material.levels if level.sync]
     if synced:
         panels = [_panel(level, level.sync, words) for level in synced]
-        found["sync"] = partial(plots.sync, panels, words), page.sync_alt(synced, words)
+        found["sync"] = partial(plots.sync, panels, words), alternatives.sync(synced, words)
     if findings.rates:
         moving = [level for level in material.levels if level.percent in findings.rates]
         panels = [_arrivals_panel(level, findings, words) for level in moving]
-        found["arrivals"] = partial(plots.arrivals, panels, words), page.arrivals_alt(findings.rates, words)
+        found["arrivals"] = partial(plots.arrivals, panels, words), alternatives.arrivals(findings.rates, words)
     if findings.times:
         timed = [level for level in material.levels if level.percent in findings.times]
         panels = [_panel(level, findings.times[level.percent], words) for level in timed]
-        found["responses"] = partial(plots.responses, panels, words), page.responses_alt(findings.times, words)
+        found["responses"] = partial(plots.responses, panels, words), alternatives.responses(findings.times, words)
     return {name: _picture(material.run, name, draw, alt, words) for name, (draw, alt) in found.items()}
 
 

@@ -1,8 +1,7 @@
 """The page in one language: everything the template shows, worded and formatted. Knows neither HTML nor plots."""
 
-import re
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from datetime import date, datetime
 from typing import Any
@@ -10,15 +9,9 @@ from typing import Any
 from caodiem.report import figures
 from caodiem.report.answer import limits, result, sentence
 from caodiem.report.material import Executed, Json, LevelMaterial, Material
-from caodiem.report.words import Words, catalogue, references_vi
+from caodiem.report.words import Words
 
-_INDEX = re.compile(r"\[(\d+)\]")
-# A station of the portal, by its name.
-_STATION = re.compile(r"(portal\.stations\.)(\w+)\.")
-_STEP = re.compile(r"(\w+)(?:\[(\d+)\])?")
-_LONG_GROUP = 30
 _SYNC_ROWS = 15
-_URL = re.compile(r"https?://[^\s;,)]+[^\s;,).]")
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,40 +31,6 @@ class Table:
     head: list[Cell]
     rows: list[list[Cell]]
     groups: list[Cell] = field(default_factory=list)
-
-
-@dataclass(frozen=True, slots=True)
-class Piece:
-    """A piece of a source's text: a link when it has an address; `language` when it is not the page's."""
-
-    text: str
-    address: str = ""
-    language: str = ""
-
-
-@dataclass(frozen=True, slots=True)
-class Input:
-    """One input as shown."""
-
-    key: str
-    label: str
-    value: str
-    unit: str
-    bounds: str
-    source: str
-    reference: list[Piece]
-    evidence: str
-    evidence_text: str
-
-
-@dataclass(frozen=True, slots=True)
-class InputGroup:
-    """The inputs of one table of the scenario."""
-
-    title: str
-    count: str
-    inputs: list[Input]
-    is_long: bool
 
 
 def head(material: Material, words: Words) -> dict[str, Any]:
@@ -97,12 +56,12 @@ def facts(material: Material, words: Words) -> Table | None:
         return None
     minutes = words.number((levels[0].traffic or {})["bin_s"] / 60)
     rows = [
-        ("facts_day", {}, [_starts_at(level, words) for level in levels]),
-        ("facts_dossiers_online", {}, [_hour(level, "dossiers_filed_online", words) for level in levels]),
-        ("facts_dossiers", {}, [_hour(level, "dossiers_filed", words) for level in levels]),
-        ("facts_requests", {}, [_hour(level, "requests_per_s_mean", words) for level in levels]),
+        ("facts_day", {}, [starts_at(level, words) for level in levels]),
+        ("facts_dossiers_online", {}, [hour(level, "dossiers_filed_online", words) for level in levels]),
+        ("facts_dossiers", {}, [hour(level, "dossiers_filed", words) for level in levels]),
+        ("facts_requests", {}, [hour(level, "requests_per_s_mean", words) for level in levels]),
         ("facts_requests_highest", {"minutes": minutes},
-         [_hour(level, "requests_per_s_highest_bin", words) for level in levels]),
+         [hour(level, "requests_per_s_highest_bin", words) for level in levels]),
         ("facts_replayed", {}, [_replayed(level, words) for level in levels]),
     ]  # fmt: skip
     body = [[Cell(words.text(key, **values), "label"), *(Cell(each, "number") for each in cells)]
@@ -199,15 +158,6 @@ def indicator_readings(levels: list[LevelMaterial], words: Words) -> Table | Non
     return Table(words.text("indicators_readings"), [Cell(""), *heads], body)
 
 
-def indicators_alt(levels: list[LevelMaterial], words: Words) -> str:
-    said = []
-    for level in levels:
-        found = level.indicators or {}
-        counts = {"all": str(found["agencies_meeting_all"]), "judged": str(found["agencies_judged"])}
-        said.append(words.text("indicators_alt_level", percent=words.percent(level.percent), **counts))
-    return words.text("indicators_alt", levels=" ".join(said))
-
-
 def sync(level: LevelMaterial, words: Words) -> Table | None:
     """The agencies whose queue was busiest: the published queue's figures, and beside them those of batches."""
     if level.sync is None:
@@ -224,7 +174,7 @@ def sync(level: LevelMaterial, words: Words) -> Table | None:
             *(words.number(row[name]) for name in ("backlog_most", "mornings_with_backlog", "backlog_end", "failed")),
             _delay(other["delay_s_p95"], words), words.number(other["failed"]),
         ]  # fmt: skip
-        body.append([Cell(_agency(row, words), "label"), *(Cell(each, "number") for each in shown)])
+        body.append([Cell(agency(row, words), "label"), *(Cell(each, "number") for each in shown)])
     return Table(words.text("sync_table", percent=words.percent(level.percent)), heads, body)
 
 
@@ -237,7 +187,7 @@ def sync_ceilings(levels: list[LevelMaterial], words: Words) -> Table | None:
         found = [row[f"{name}_from_percent"] for name in names]
         if any(each is not None for each in found):
             cells = [words.text("sync_no_level") if each is None else words.percent(each) for each in found]
-            body.append([Cell(_agency(row, words), "label"), *(Cell(each, "number") for each in cells)])
+            body.append([Cell(agency(row, words), "label"), *(Cell(each, "number") for each in cells)])
     if not body:
         return None
     heads = [Cell(words.text("sync_agency")), *(Cell(words.text(f"sync_{name}"), "number") for name in names)]
@@ -255,16 +205,8 @@ def sync_text(levels: list[LevelMaterial], words: Words) -> str:
     return words.text("sync_text", first=first, days=words.number(found["days"]), events=events, **taken)
 
 
-def sync_alt(levels: list[LevelMaterial], words: Words) -> str:
-    said = []
-    for level in levels:
-        drawn = (level.sync or {})["backlog"]["agencies"]
-        ends = words.listed([f"{_agency(each, words)} {words.number(each['waiting'][-1])}" for each in drawn])
-        said.append(words.text("sync_alt_level", percent=words.percent(level.percent), agencies=ends))
-    return words.text("sync_alt", levels=" ".join(said))
-
-
-def _agency(row: Json, words: Words) -> str:
+def agency(row: Json, words: Words) -> str:
+    """The name of the row's agency."""
     return str(row[f"name_{words.language}"])
 
 
@@ -285,21 +227,6 @@ def accounts(found: list[figures.Account], words: Words) -> Table:
     signs = {True: Cell(words.text("yes"), "pass"), False: Cell(words.text("no"), "fail")}
     body.append([Cell(words.text("column_balanced"), "label"), *(signs[each.is_balanced] for each in found)])
     return Table(words.text("accounts_table"), heads, body, [Cell(""), *groups])
-
-
-def inputs(material: Material, words: Words) -> list[InputGroup]:
-    """Every input, grouped by the scenario's tables."""
-    grouped: dict[str, list[Json]] = {}
-    for each in material.inputs:
-        grouped.setdefault(re.split(r"[.\[]", each["key"])[0], []).append(each)
-    resolved = (material.scenario or {}).get("resolved", {})
-    return [_input_group(name, rows, resolved, words) for name, rows in grouped.items()]
-
-
-def input_key(key: str) -> str:
-    """The key of words.toml for an input: rows of a list share one, so do stations without a text of their own."""
-    own = f"input_{_INDEX.sub('', key)}"
-    return own if own in catalogue() else _STATION.sub(r"\1", own)
 
 
 def provenance(material: Material, words: Words) -> list[tuple[str, str]]:
@@ -345,17 +272,6 @@ def note_on_scale(material: Material, words: Words) -> dict[str, str]:
     }
 
 
-def adoption_alt(projection: Json, words: Words) -> str:
-    path = projection["path"]
-    ends = {
-        f"{name}_{end}": words.percent(path[f"{name}_percent"][index])
-        for name in ("ministries", "localities", "national")
-        for end, index in (("first", 0), ("last", -1))
-    }
-    first, last = (words.day(date.fromisoformat(path["on"][index])) for index in (0, -1))
-    return words.text("adoption_alt", first=first, last=last, **ends)
-
-
 def uptake_text(projection: Json | None, words: Words) -> str:
     """Which curve the path follows, and how well the fitted ones foretold; empty for older runs."""
     if projection is None or "fits" not in projection:
@@ -371,21 +287,6 @@ def uptake_text(projection: Json | None, words: Words) -> str:
         )
         said.append(words.text("uptake_judged", group=words.text(group), errors=errors))
     return " ".join(said)
-
-
-def uptake_alt(projection: Json, words: Words) -> str:
-    last = words.day(date.fromisoformat(projection["path"]["on"][-1]))
-    said = []
-    for group, fits in projection["fits"].items():
-        curves = words.listed(
-            [f"{words.curve(curve['name'])} {words.percent(curve['percent'][-1])}" for curve in fits["curves"]]
-        )
-        low, high = (words.percent(fits[f"{end}_percent"][-1]) for end in ("low", "high"))
-        path = words.percent(projection["path"][f"{group}_percent"][-1])
-        said.append(
-            words.text("uptake_alt_group", group=words.text(group), curves=curves, low=low, high=high, path=path)
-        )
-    return words.text("uptake_alt", last=last, groups=" ".join(said))
 
 
 def mix(projection: Json | None, words: Words) -> Table | None:
@@ -405,56 +306,6 @@ def mix(projection: Json | None, words: Words) -> Table | None:
     return Table(words.text("mix_title"), [Cell(words.text("mix_column")), *levels], rows)
 
 
-def dossiers_alt(projection: Json, words: Words) -> str:
-    table = projection["dossiers_per_day"]
-    values: dict[str, str] = {}
-    for end, index in (("first", 0), ("last", -1)):
-        online = table["ministries_online"][index] + table["localities_online"][index]
-        counter = table["ministries_counter"][index] + table["localities_counter"][index]
-        values |= {end: words.number(online + counter), f"{end}_online": words.number(online)}
-    return words.text("dossiers_alt", **values)
-
-
-def requests_alt(levels: list[LevelMaterial], words: Words) -> str:
-    said = [
-        words.text(
-            "requests_alt_level",
-            percent=words.percent(level.percent),
-            mean=_hour(level, "requests_per_s_mean", words),
-            hour=_starts_at(level, words),
-        )
-        for level in levels
-    ]
-    return words.text("requests_alt", levels=" ".join(said))
-
-
-def arrivals_alt(rates: Mapping[float, figures.ArrivalRates], words: Words) -> str:
-    said = []
-    for percent, each in rates.items():
-        counts = {
-            name: words.number(float(series.sum()) * each.bin_s)
-            for name, series in (("planned", each.planned), ("released", each.released), ("finished", each.finished))
-        }
-        said.append(words.text("arrivals_alt_level", percent=words.percent(percent), **counts))
-    return words.text("arrivals_alt", levels=" ".join(said))
-
-
-def responses_alt(times: Mapping[float, list[figures.OperationTimes]], words: Words) -> str:
-    def p95(found: figures.Times | None) -> str:
-        return words.text("none") if found is None else words.time(found.p95_s)
-
-    said = [
-        words.text(
-            "responses_alt_level",
-            percent=words.percent(percent),
-            measured=p95(rows[0].measured),
-            predicted=p95(rows[0].predicted),
-        )
-        for percent, rows in times.items()
-    ]
-    return words.text("responses_alt", levels=" ".join(said))
-
-
 def _missing(key: str, values: dict[str, Any], words: Words) -> str:
     shown = {name: words.percent(value) if name == "percent" else value for name, value in values.items()}
     return words.text(key, **shown)
@@ -464,11 +315,13 @@ def _level_heads(levels: list[LevelMaterial], words: Words) -> list[Cell]:
     return [Cell(words.text("level_is", percent=words.percent(level.percent)), "number") for level in levels]
 
 
-def _hour(level: LevelMaterial, key: str, words: Words) -> str:
+def hour(level: LevelMaterial, key: str, words: Words) -> str:
+    """A figure of the level's busiest hour."""
     return words.number((level.traffic or {})["busiest_hour"][key])
 
 
-def _starts_at(level: LevelMaterial, words: Words) -> str:
+def starts_at(level: LevelMaterial, words: Words) -> str:
+    """When the level's busiest hour begins."""
     return words.moment(datetime.fromisoformat((level.traffic or {})["busiest_hour"]["starts_at"]))
 
 
@@ -537,90 +390,6 @@ def _found(rule: Json, key: str, words: Words) -> str:
 def _account_row(key: str, counts: list[int | None], words: Words) -> list[Cell]:
     cells = [Cell(words.text("none") if count is None else words.number(count), "number") for count in counts]
     return [Cell(words.text(key), "label"), *cells]
-
-
-def _input_group(name: str, rows: list[Json], resolved: Json, words: Words) -> InputGroup:
-    assumed = sum(each["evidence"] == "assumed" for each in rows)
-    count = words.text("inputs_group_count", inputs=words.number(len(rows)), assumed=words.number(assumed))
-    shown = [_input(each, resolved, words) for each in rows]
-    return InputGroup(words.text_or(f"group_{name}", name), count, shown, is_long=len(rows) > _LONG_GROUP)
-
-
-def _input(row: Json, resolved: Json, words: Words) -> Input:
-    return Input(
-        key=row["key"],
-        label=_input_label(row["key"], resolved, words),
-        value=_value(row["value"], words),
-        unit=words.unit(row["unit"]),
-        bounds=_bounds(row, words),
-        source=row["source"],
-        reference=list(_reference(row.get("reference") or "", words)),
-        evidence=row["evidence"],
-        evidence_text=words.text_or(f"evidence_{row['evidence']}", row["evidence"]),
-    )
-
-
-def _input_label(key: str, resolved: Json, words: Words) -> str:
-    """What the input is, in words; the key itself where words.toml or the run says too little."""
-    said = words.text_or(input_key(key), key)
-    row = _row_of(key, resolved)
-    if station := _STATION.search(key):
-        row = {**row, "station": station[2]}
-    if "{" not in said:
-        return said
-    return said.format(**_named(row, words)) if row else key
-
-
-def _row_of(key: str, resolved: Json) -> Json:
-    """The row of a list that a key points into: for `slo[0].response` the scenario's first SLO. Empty if unknown."""
-    found: Any = resolved
-    for name, number in _STEP.findall(key.rpartition(".")[0]):
-        found = found.get(name, {})
-        if number:
-            found = found[int(number)] if int(number) < len(found) else {}
-    row: Json = found
-    return row
-
-
-def _named(row: Json, words: Words) -> dict[str, str]:
-    """What a row says of itself, in words; what it does not say is left empty."""
-    return {
-        "group": words.text_or(row.get("group", ""), ""),
-        "name": words.text_or(f"name_{row.get('name')}", str(row.get("name", ""))),
-        "day": words.day(date.fromisoformat(row["on"])) if "on" in row else "",
-        "operation": words.operation(row.get("operation", "")),
-        "station": words.text_or(f"station_{row.get('station')}", str(row.get("station", ""))),
-    }
-
-
-def _value(value: Any, words: Words) -> str:
-    if isinstance(value, list):
-        # No commas between them: a comma is a decimal sign in Vietnamese.
-        return " · ".join(words.exactly(each) for each in value)
-    return words.exactly(value) if isinstance(value, int | float) else str(value)
-
-
-def _bounds(row: Json, words: Words) -> str:
-    bounds = {name: words.exactly(row[name]) for name in ("low", "high") if row.get(name) is not None}
-    if not bounds:
-        return ""
-    return words.text("range_both" if len(bounds) == 2 else f"range_{next(iter(bounds))}", **bounds)
-
-
-def _reference(text: str, words: Words) -> Iterator[Piece]:
-    """The source's text in pieces, addresses as links; marked as English where no translation is known."""
-    language = ""
-    if words.language != "en":
-        language = "" if text in references_vi() else "en"
-        text = references_vi().get(text, text)
-    at = 0
-    for found in _URL.finditer(text):
-        if found.start() > at:
-            yield Piece(text[at : found.start()], language=language)
-        yield Piece(found[0], address=found[0])
-        at = found.end()
-    if at < len(text):
-        yield Piece(text[at:], language=language)
 
 
 def _utc(moment: str | None, words: Words) -> str:

@@ -7,7 +7,7 @@ from datetime import date
 import pytest
 
 from caodiem.dossier import OPERATIONS, Outcome
-from caodiem.report.page import input_key
+from caodiem.report.inputs import input_key
 from caodiem.report.words import LANGUAGES, Words, catalogue, references_vi
 from caodiem.scenario import Scenario, inputs
 from caodiem.scenario_file import load_sources

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from caodiem.report.page import input_key
+from caodiem.report.inputs import input_key
 from caodiem.report.words import Words, catalogue
 from caodiem.scenario import Scenario, inputs
 from caodiem.scenario_file import ScenarioError, load
