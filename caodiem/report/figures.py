@@ -186,10 +186,15 @@ def _operation(
         operation=name,
         steps=shown["steps"],
         measured=_times(found, "response_s"),
-        predicted=_times(expected, "response_s"),
-        service=_times(found if measured is not None else expected, "service_s"),
+        predicted=_foretold(_times(expected, "response_s")),
+        service=_times(found, "service_s") if measured is not None else _foretold(_times(expected, "service_s")),
         locust_p95_s=reported.get(name),
     )
+
+
+def _foretold(times: Times | None) -> Times | None:
+    """None where no station of the model serves the operation: it is answered at once there, which foretells nothing."""
+    return times if times is not None and times.p99_s > 0 else None
 
 
 def _times(part: dict[str, Any] | None, kind: str) -> Times | None:

@@ -70,6 +70,16 @@ def test_operations_stand_in_the_domains_order_after_all(tmp_path: Path) -> None
     assert [row.locust_p95_s for row in found] == [0.06, 0.05, None]
 
 
+def test_what_no_station_serves_is_not_foretold(tmp_path: Path) -> None:
+    level = level_of(tmp_path, at_once)
+    assert level.replayed is not None
+    rows = level.replayed.rows
+    for column in ("released_s", "started_s", "finished_s"):
+        rows = rows.set_column(rows.schema.get_field_index(column), column, rows["due_s"])
+    for found in figures.operation_times(None, rows, {}):
+        assert found.predicted is None and found.service is None and found.steps
+
+
 def test_rates_add_up_to_the_arrivals(tmp_path: Path) -> None:
     level = level_of(tmp_path, at_once)
     assert level.plan is not None and level.replayed is not None
