@@ -193,7 +193,7 @@ def _operation(
 
 
 def _foretold(times: Times | None) -> Times | None:
-    """None where no station of the model serves the operation: it is answered at once there, which foretells nothing."""
+    """None where no station of the model serves the operation: it is answered at once, which foretells nothing."""
     return times if times is not None and times.p99_s > 0 else None
 
 
