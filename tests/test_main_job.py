@@ -19,6 +19,7 @@ import psutil
 import pytest
 
 from caodiem import observations, plan, run, summary
+from tests import marked
 from tests.conftest import ROOT
 
 QUICK = """
@@ -37,7 +38,6 @@ operation = "all"
 quantile = { value = 95, unit = "percent", source = "assumed-slo", evidence = "assumed" }
 response = { value = 1, unit = "seconds", source = "assumed-slo", evidence = "assumed" }
 """
-MARK = "CAODIEM_TEST_MARK"
 SCALE = "0.1"
 
 
@@ -56,7 +56,7 @@ class Desk:
 
     def start(self, *words: str) -> subprocess.Popen[str]:
         self.temporary.mkdir(exist_ok=True)
-        environment = {**os.environ, MARK: self.mark, "PYTHONPATH": str(ROOT), "TMPDIR": str(self.temporary)}
+        environment = {**os.environ, marked.VARIABLE: self.mark, "PYTHONPATH": str(ROOT), "TMPDIR": str(self.temporary)}
         command = [sys.executable, "-m", "caodiem.cli", *words]
         pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
         return subprocess.Popen(command, cwd=self.folder, env=environment, text=True, start_new_session=True, **pipes)
@@ -71,14 +71,7 @@ class Desk:
 
     def alive(self) -> list[psutil.Process]:
         """Processes that descend from a command started here, whoever their parent is now."""
-        found = []
-        for process in psutil.process_iter():
-            try:
-                if process.environ().get(MARK) == self.mark and process.status() != psutil.STATUS_ZOMBIE:
-                    found.append(process)
-            except (psutil.NoSuchProcess, psutil.AccessDenied):
-                continue
-        return found
+        return marked.alive(self.mark)
 
     def left_behind(self) -> list[str]:
         """Database servers that still run in our temporary folder, and what lies in it."""

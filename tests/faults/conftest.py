@@ -16,13 +16,13 @@ import pyarrow as pa
 import pytest
 
 from caodiem import observations, plan, run, summary
+from tests import marked
 from tests.conftest import ROOT
 from tests.loadtests.conftest import Served, serve
 
 __all__ = ["serve"]
 
 Process = subprocess.Popen[str]
-MARK = "CAODIEM_TEST_MARK"
 
 
 def wait_for(condition: Callable[[], object], within_s: float = 30.0) -> None:
@@ -47,7 +47,13 @@ class Machines:
 
     def start(self, *words: str, locustfile: str = "loadtests/locustfile.py", **environment: str) -> Process:
         command = [sys.executable, "-m", "locust", "-f", str(ROOT / locustfile), *words]
-        known = {**os.environ, MARK: self.mark, "CAODIEM_ADMIN_TOKEN": "admin", "PYTHONPATH": str(ROOT), **environment}
+        known = {
+            **os.environ,
+            marked.VARIABLE: self.mark,
+            "CAODIEM_ADMIN_TOKEN": "admin",
+            "PYTHONPATH": str(ROOT),
+            **environment,
+        }
         pipes = {"stdin": subprocess.DEVNULL, "stdout": subprocess.DEVNULL, "stderr": subprocess.PIPE}
         return subprocess.Popen(command, cwd=ROOT, env=known, text=True, start_new_session=True, **pipes)
 
@@ -82,14 +88,7 @@ class Machines:
         return found
 
     def alive(self) -> list[psutil.Process]:
-        found = []
-        for process in psutil.process_iter():
-            try:
-                if process.environ().get(MARK) == self.mark and process.status() != psutil.STATUS_ZOMBIE:
-                    found.append(process)
-            except (psutil.NoSuchProcess, psutil.AccessDenied):
-                continue
-        return found
+        return marked.alive(self.mark)
 
 
 def ended(process: Process, within_s: float = 60.0) -> tuple[int, str]:
