@@ -148,6 +148,16 @@ def test_one_server_fewer_anywhere_misses(tmp_path: Path) -> None:
     assert all(least <= servers for least, servers in zip(found.least, found.trial.sizes, strict=True))
 
 
+def test_what_stays_undecided_is_not_enough(tmp_path: Path) -> None:
+    # Of one server exactly a twentieth of the responses takes longer than this, so no number of replications decides.
+    limit_s = -2 * math.log(0.05)
+    slo = f"{{ quantile = 95, response = {limit_s} }}"
+    trials = desk(tmp_path, slo, rate=0.5, servers=1, mean=1.0, horizon=2000)
+    assert trials.at((1,), whole=True).decision is Decision.UNDECIDED
+    assert needed(trials).trial.sizes == (2,)
+    assert needed(trials).trial.decision is Decision.MET
+
+
 def test_infinite_stations_and_hours_with_their_own_servers_are_left_alone(tmp_path: Path) -> None:
     text = TANDEM.replace('name = "first", servers = 1', 'name = "first", servers = "infinite"').replace(
         'name = "second", servers = 1',
