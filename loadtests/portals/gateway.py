@@ -14,6 +14,7 @@ from caodiem.errors import InvalidRun
 from caodiem.plan import Plan
 from loadtests.journeys import Journey
 from loadtests.portals import Check, Request, Send
+from loadtests.portals.bodies import json_object
 
 _PATH = "/gateway"
 # Clients of every age ask for one of these.
@@ -65,7 +66,7 @@ def _call(service: str, session: str, data: list[dict[str, Any]], check: Check) 
 
 def _succeeds(status: int, body: bytes) -> str | None:
     """What is wrong with an answer; the status says nothing here, an empty result is none."""
-    answer = _parsed(body)
+    answer = json_object(body)
     if status != 200 or "error_code" not in answer:
         return f"answer {status} without an error_code"
     if answer["error_code"] not in _SUCCESS:
@@ -79,7 +80,7 @@ def _keeps(journey: Journey) -> Check:
     def check(status: int, body: bytes) -> str | None:
         wrong = _succeeds(status, body)
         if wrong is None:
-            journey.token = str(_parsed(body)["result"][0]["session"])
+            journey.token = str(json_object(body)["result"][0]["session"])
         return wrong
 
     return check
@@ -93,11 +94,3 @@ def _events(journey: Journey) -> Iterator[dict[str, str]]:
 
 def _record(code: str, status: Status) -> dict[str, str]:
     return {"MaHoSo": code, "TrangThaiHoSo": str(int(status))}
-
-
-def _parsed(body: bytes) -> dict[str, Any]:
-    try:
-        content = json.loads(body)
-    except ValueError:
-        return {}
-    return content if isinstance(content, dict) else {}

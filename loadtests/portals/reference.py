@@ -21,6 +21,7 @@ from caodiem.errors import InvalidRun
 from caodiem.plan import Plan
 from loadtests.journeys import Journey
 from loadtests.portals import Request, Send
+from loadtests.portals.bodies import json_object
 
 # A dossier belongs to citizen `dossier % CITIZENS` in every journey, so whoever filed it may look it up.
 CITIZENS = 1000
@@ -128,7 +129,7 @@ class ReferencePortal:
     def _sign_in(self, journey: Journey) -> Request:
         def check(status: int, body: bytes) -> str | None:
             if status == 200:
-                journey.token = _parsed(body).get("token", "")
+                journey.token = json_object(body).get("token", "")
             return None if journey.token else _unexpected(status, "200 with a token")
 
         account = {"account": _citizen(journey.dossier), "secret": self._secret}
@@ -136,7 +137,7 @@ class ReferencePortal:
 
     def _search_catalogue(self, journey: Journey) -> Request:
         def check(status: int, body: bytes) -> str | None:
-            found = status == 200 and _parsed(body).get("procedures")
+            found = status == 200 and json_object(body).get("procedures")
             return None if found else _unexpected(status, "200 with at least one procedure")
 
         path = f"/catalogue?q={_quoted(self._procedure(journey)[1])}&agency={journey.agency}"
@@ -149,7 +150,7 @@ class ReferencePortal:
 
         def check(status: int, body: bytes) -> str | None:
             # 200 answers a filing that the portal has already: a replay may be repeated.
-            answer = _parsed(body)
+            answer = json_object(body)
             valid = all(component.get("verdict") == "valid" for component in answer.get("components", ()))
             right = status in (200, 201) and answer.get("code") == code and valid
             return None if right else _unexpected(status, "201 with its code, every component valid")
@@ -158,7 +159,7 @@ class ReferencePortal:
 
     def _pay_fee(self, journey: Journey) -> Request:
         def check(status: int, body: bytes) -> str | None:
-            right = status in (200, 201) and _parsed(body).get("transaction")
+            right = status in (200, 201) and json_object(body).get("transaction")
             return None if right else _unexpected(status, "201 with a transaction")
 
         amount = {"amount_vnd": self._procedure(journey)[2]}
@@ -168,7 +169,7 @@ class ReferencePortal:
         code = _code(journey)
 
         def check(status: int, body: bytes) -> str | None:
-            right = status == 200 and _parsed(body).get("code") == code
+            right = status == 200 and json_object(body).get("code") == code
             return None if right else _unexpected(status, "200 with its code")
 
         return Request("GET", f"/dossiers/{code}", check, headers=self._citizen_bearer(journey))
@@ -194,14 +195,14 @@ class ReferencePortal:
 
     def _reconcile_payments(self, journey: Journey) -> Request:
         def check(status: int, body: bytes) -> str | None:
-            right = status == 200 and "matched" in _parsed(body)
+            right = status == 200 and "matched" in json_object(body)
             return None if right else _unexpected(status, "200 with what matched")
 
         return _post("/payments/reconciliations", {}, check, self._systems[journey.agency])
 
     def _exchange_data(self, journey: Journey) -> Request:
         def check(status: int, body: bytes) -> str | None:
-            right = status == 200 and _parsed(body).get("state") == "answered"
+            right = status == 200 and json_object(body).get("state") == "answered"
             return None if right else _unexpected(status, "200, answered")
 
         asked = {"service": "population.read", "number": _citizen_number(journey.dossier)}
@@ -213,7 +214,7 @@ class ReferencePortal:
         number = _citizen_number(journey.dossier)
 
         def check(status: int, body: bytes) -> str | None:
-            right = status == 200 and _parsed(body).get("number") == number
+            right = status == 200 and json_object(body).get("number") == number
             return None if right else _unexpected(status, "200 with the citizen's number")
 
         return _post("/population/look-ups", {"number": number}, check, self._officers[journey.agency])
@@ -222,7 +223,7 @@ class ReferencePortal:
         """Asks the signer; a later step on the same dossier asks whether they approved, and fetches the signature."""
 
         def check(status: int, body: bytes) -> str | None:
-            answer = _parsed(body)
+            answer = json_object(body)
             right = (status == 202 and answer.get("transaction")) or (status == 200 and answer.get("signatures"))
             return None if right else _unexpected(status, "202 with a transaction, or 200 with signatures")
 
@@ -258,7 +259,7 @@ class ReferencePortal:
 
     def _fetch_documents(self, journey: Journey) -> Request:
         def check(status: int, body: bytes) -> str | None:
-            right = status == 200 and "documents" in _parsed(body)
+            right = status == 200 and "documents" in json_object(body)
             return None if right else _unexpected(status, "200 with documents")
 
         return Request("POST", "/axis/inbox", check, b"", self._system(journey))
@@ -267,7 +268,7 @@ class ReferencePortal:
         name = self._name(journey)
 
         def check(status: int, body: bytes) -> str | None:
-            right = status in (200, 201) and _parsed(body).get("question") == name
+            right = status in (200, 201) and json_object(body).get("question") == name
             return None if right else _unexpected(status, "201 with the question's name")
 
         question = {
@@ -280,7 +281,7 @@ class ReferencePortal:
 
     def _read_indicators(self, journey: Journey) -> Request:
         def check(status: int, body: bytes) -> str | None:
-            right = status == 200 and _parsed(body).get("agency") == journey.agency
+            right = status == 200 and json_object(body).get("agency") == journey.agency
             return None if right else _unexpected(status, "200 with the agency's indicators")
 
         last = self._starts_at.date()
@@ -297,7 +298,7 @@ class ReferencePortal:
         items = journey.step.items
 
         def check(status: int, body: bytes) -> str | None:
-            answer = _parsed(body)
+            answer = json_object(body)
             taken = answer.get("accepted", 0) + answer.get("stale", 0)
             right = status == 200 and taken == items and not answer.get("rejected")
             return None if right else _unexpected(status, "200, every event taken, none rejected")
@@ -369,7 +370,7 @@ def _check_status(journey: Journey) -> Callable[[int, bytes], str | None]:
     code, after = _code(journey), int(STATUS_AFTER[journey.step.operation])
 
     def check(status: int, body: bytes) -> str | None:
-        answer = _parsed(body)
+        answer = json_object(body)
         right = status == 200 and answer.get("code") == code and answer.get("status") == after
         return None if right else _unexpected(status, f"200 with its code and status {after}")
 
@@ -378,7 +379,7 @@ def _check_status(journey: Journey) -> Callable[[int, bytes], str | None]:
 
 def _check_digest() -> Callable[[int, bytes], str | None]:
     def check(status: int, body: bytes) -> str | None:
-        right = status in (200, 201) and _parsed(body).get("digest")
+        right = status in (200, 201) and json_object(body).get("digest")
         return None if right else _unexpected(status, "201 with the document's digest")
 
     return check
@@ -386,7 +387,7 @@ def _check_digest() -> Callable[[int, bytes], str | None]:
 
 def _check_sent(document: dict[str, Any]) -> Callable[[int, bytes], str | None]:
     def check(status: int, body: bytes) -> str | None:
-        receivers = _parsed(body).get("receivers")
+        receivers = json_object(body).get("receivers")
         right = status in (200, 201) and isinstance(receivers, dict) and set(receivers) == set(document["to"])
         return None if right else _unexpected(status, "201 with the document's receivers")
 
@@ -419,14 +420,6 @@ def _bearer(token: str) -> dict[str, str]:
     return {"Authorization": f"Bearer {token}"} if token else {}
 
 
-def _parsed(body: bytes) -> dict[str, Any]:
-    try:
-        content = json.loads(body)
-    except ValueError:
-        return {}
-    return content if isinstance(content, dict) else {}
-
-
 def _unexpected(status: int, expected: str) -> str:
     # Locust counts failures by their text: no codes or names of one dossier in it, or each would be a kind of its own.
     return f"answer {status}: expected {expected}"
@@ -441,7 +434,7 @@ def _ask(send: Send, method: str, path: str, content: dict[str, Any] | None, tok
         raise InvalidRun(
             f"{method} {path.split('?')[0]}: {answer.status} {said}; expected the portal to prepare itself"
         )
-    return _parsed(answer.body)
+    return json_object(answer.body)
 
 
 def _token(send: Send, account: str, secret: str) -> str:
