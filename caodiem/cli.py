@@ -60,6 +60,7 @@ GreatestLateness = Annotated[
     float | None,
     typer.Option(metavar="S", help="Drop, and count, what cannot be sent within S seconds of its due time."),
 ]
+Ca = Annotated[Path | None, typer.Option(metavar="FILE", help="Trust these authorities (PEM) over TLS.")]
 Window = Annotated[str, typer.Option(metavar="START+LENGTH", help="Replay this part, like 600+60 or 10min+90s.")]
 PartScale = Annotated[float, typer.Option("--scale", help="Replay this share of the plan's dossiers, above 0 to 1.")]
 Speed = Annotated[float, typer.Option(help="Divide due and think times by this.")]
@@ -71,10 +72,15 @@ Json = Annotated[bool, typer.Option("--json", help="Print one JSON document inst
 
 @app.command("run")
 def run_all(
-    scenario: ScenarioFile, scale: Scale = 1.0, host: Host = None, abort: Abort = None, as_json: Json = False
+    scenario: ScenarioFile,
+    scale: Scale = 1.0,
+    host: Host = None,
+    abort: Abort = None,
+    ca: Ca = None,
+    as_json: Json = False,
 ) -> None:
     """Project, simulate, replay, judge and report: all of it."""
-    generator = stages.Generator(host, tuple(abort or ()))
+    generator = stages.Generator(host, tuple(abort or ()), ca=ca)
     generator.check()
     inputs, made = stages.begin(scenario, scale)
     _announce(inputs, made, scale, generator.in_words(inputs))
@@ -220,7 +226,7 @@ def replay(
     portal: Annotated[
         str | None, typer.Option(metavar="MODULE:CLASS", help="The class that knows the host's requests.")
     ] = None,
-    ca: Annotated[Path | None, typer.Option(metavar="FILE", help="Trust these authorities (PEM) over TLS.")] = None,
+    ca: Ca = None,
     scenario: Annotated[
         Path, typer.Option(help="Whose SLOs and limits hold for a plan that belongs to no run.")
     ] = _MAIN_SCENARIO,

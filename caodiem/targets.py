@@ -7,7 +7,7 @@ import math
 import re
 import tomllib
 from dataclasses import dataclass
-from datetime import date
+from datetime import date, datetime, time, timedelta
 from ipaddress import ip_address
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -29,10 +29,10 @@ class Target:
 
 @dataclass(frozen=True, slots=True)
 class Targets:
-    """The permissions in force. Loopback is always among them."""
+    """The permissions in force on the day `today`, None: the day of each check. Loopback is always among them."""
 
     listed: tuple[Target, ...]
-    today: date
+    today: date | None = None
     where: str = str(FILE)
 
     def check(self, url: str, rate_per_s: float = 0.0) -> None:
@@ -41,13 +41,13 @@ class Targets:
         host = _host(url)
         if is_loopback(host):
             return
-        found = next((target for target in self.listed if target.host == host), None)
+        found = self._of(url)
         if found is None:
             allowed = ", ".join(["loopback", *(target.host for target in self.listed)])
             raise SafetyError(
                 f"host {host!r} ({without_secrets(url)}) may not be loaded: {self.where} allows {allowed}"
             )
-        if self.today > found.until:
+        if (self.today or date.today()) > found.until:
             raise SafetyError(f"host {host!r}: the permission in {self.where} ended on {found.until}")
         if rate_per_s > found.top_rate_per_s:
             raise SafetyError(
@@ -58,8 +58,20 @@ class Targets:
     def top_rate_per_s(self, url: str) -> float:
         """The most steps that `url` may be sent in any second; infinite for loopback. SafetyError as `check`."""
         self.check(url)
+        found = self._of(url)
+        return math.inf if found is None else found.top_rate_per_s
+
+    def ends_at_s(self, url: str) -> float:
+        """The midnight that ends the permission for `url` (Unix time); infinite for loopback. SafetyError as `check`."""
+        self.check(url)
+        found = self._of(url)
+        if found is None:
+            return math.inf
+        return datetime.combine(found.until + timedelta(days=1), time.min).timestamp()
+
+    def _of(self, url: str) -> Target | None:
         host = _host(url)
-        return next((target.top_rate_per_s for target in self.listed if target.host == host), math.inf)
+        return None if is_loopback(host) else next((each for each in self.listed if each.host == host), None)
 
 
 def without_secrets(url: str) -> str:
@@ -93,19 +105,19 @@ def is_loopback(host: str) -> bool:
 def load(path: Path = FILE, today: date | None = None) -> Targets:
     """Read the permissions; no file means loopback only. UsageError names entry, key and what is accepted."""
     if not path.exists():
-        return Targets((), today or date.today(), str(path))
+        return Targets((), today, str(path))
     try:
         entries = tomllib.loads(path.read_text(encoding="utf-8")).get("target", [])
     except tomllib.TOMLDecodeError as error:
         raise UsageError(f"{path}: {error}; expected TOML") from error
-    return Targets(tuple(_target(path, n, entry) for n, entry in enumerate(entries)), today or date.today(), str(path))
+    return Targets(tuple(_target(path, n, entry) for n, entry in enumerate(entries)), today, str(path))
 
 
 def _target(path: Path, number: int, entry: dict[str, object]) -> Target:
     where = f"{path}: target[{number}]"
     expected: dict[str, type | tuple[type, ...]] = {"host": str, "top_rate_per_s": (int, float), "until": date}
     for key, kind in expected.items():
-        if not isinstance(entry.get(key), kind):
+        if not isinstance(entry.get(key), kind) or isinstance(entry.get(key), datetime):
             form = {"host": "a host name", "top_rate_per_s": "a number", "until": "a date like 2026-12-31"}[key]
             raise UsageError(f"{where}.{key} = {entry.get(key)!r}: expected {form}")
     return Target(str(entry["host"]).lower(), float(str(entry["top_rate_per_s"])), entry["until"])  # type: ignore[arg-type]

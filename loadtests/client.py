@@ -11,7 +11,7 @@ host: a jar is a journey's, and its cookies go back to the host that set them, w
 import re
 import select
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from email.utils import parsedate_to_datetime
 from typing import NamedTuple
 from urllib.parse import urljoin, urlsplit
@@ -25,7 +25,8 @@ from geventhttpclient.response import HTTPParseError, HTTPSocketPoolResponse
 from caodiem.dossier import Outcome
 from caodiem.errors import UsageError
 from caodiem.targets import Targets, without_secrets
-from loadtests.portals import Answer, Request
+from loadtests.journeys import NO_COOKIES
+from loadtests.portals import Answer, Request, raised
 
 REQUEST_TIMEOUT_S = 30.0
 CONNECT_TIMEOUT_S = 10.0
@@ -57,7 +58,7 @@ class Reply(NamedTuple):
 
 
 class Client:
-    """Sends requests to one host, which is checked against the permissions whenever it changes."""
+    """Sends requests to one host, which is checked against the permissions whenever it changes or the day does."""
 
     def __init__(
         self, host: str, targets: Targets, pool: int, timeout_s: float = REQUEST_TIMEOUT_S, authorities: str = ""
@@ -66,9 +67,9 @@ class Client:
         parts = urlsplit(host)
         if parts.scheme not in ("http", "https") or not parts.hostname:
             raise UsageError(f"host {without_secrets(host)!r}: expected an address like https://staging.portal.example")
-        targets.check(host)
         self.host = self._checked = host
         self._targets = targets
+        self._permitted_until_s = targets.ends_at_s(host)
         self._timeout_s = timeout_s
         self._prefix = parts.path.rstrip("/")
         port = parts.port or (443 if parts.scheme == "https" else 80)
@@ -83,23 +84,28 @@ class Client:
         self._resting: list[tuple[gevent.socket.socket, float]] = []
         self._common = f" HTTP/1.1\r\nHost: {parts.netloc.rpartition('@')[2]}\r\nUser-Agent: caodiem\r\n"
 
-    def send(self, request: Request, jar: dict[str, str] | None = None) -> Answer:
-        """One attempt. SafetyError, and nothing sent, when the host may not be loaded or a redirect leads astray.
+    def send(self, request: Request, jar: Mapping[str, str] = NO_COOKIES) -> Answer:
+        """One attempt. SafetyError when the host may not be loaded, or no longer, so that nothing is sent, or when a
+        redirect leads astray.
 
-        `jar`: cookies by name, sent with the request unless it has some of its own, and changed by the answer.
+        `jar`: cookies by name, sent with the request unless it has some of its own; what the answer says of them is
+        for `kept_cookies`.
         """
         if self.host is not self._checked:
-            self._targets.check(self.host)
+            self._permitted_until_s = self._targets.ends_at_s(self.host)
             self._checked = self.host
-        message = self._message(request, jar)
+        if time.time() >= self._permitted_until_s:
+            self._targets.check(self.host)
         try:
-            reply = self._exchange(request.method, message)
+            reply = self._exchange(request.method, self._message(request, jar))
+        except UnicodeEncodeError:
+            return Answer(
+                Outcome.FAILED, 0, error="request: path or headers hold other letters than HTTP takes; quote them"
+            )
         except TimeoutError:
             return Answer(Outcome.TIMED_OUT, 0, error="no answer in time")
         except (OSError, HTTPParseError) as error:
             return Answer(Outcome.FAILED, 0, error=f"{type(error).__name__}: {error}"[:_MOST_SHOWN])
-        if jar is not None and reply.cookies:
-            keep_cookies(jar, reply.cookies)
         return self._judge(request, reply)
 
     def close(self) -> None:
@@ -108,7 +114,7 @@ class Client:
             self._connections.release_socket(self._resting.pop()[0])
         self._connections.close()
 
-    def _message(self, request: Request, jar: dict[str, str] | None) -> bytes:
+    def _message(self, request: Request, jar: Mapping[str, str]) -> bytes:
         lines = [f"{request.method} {self._prefix}{request.path}{self._common}"]
         lines.extend(f"{name}: {value}\r\n" for name, value in request.headers.items())
         if jar and "Cookie" not in request.headers:
@@ -165,20 +171,20 @@ class Client:
 
     def _judge(self, request: Request, reply: Reply) -> Answer:
         status, body = reply.status, reply.body
-        components = server_timing(reply.timing) if reply.timing else ()
+        told = (server_timing(reply.timing) if reply.timing else (), reply.cookies)
         if status in _REFUSED:
-            return Answer(Outcome.REFUSED, status, body, f"answer {status}", components)
+            return Answer(Outcome.REFUSED, status, body, f"answer {status}", *told)
         if status in _REDIRECTS:
             self._check_redirect(reply.location)
-            return Answer(Outcome.FAILED, status, body, f"answer {status}: redirects are not followed", components)
+            return Answer(Outcome.FAILED, status, body, f"answer {status}: redirects are not followed", *told)
         try:
             wrong = request.check(status, body)
-        except (AttributeError, KeyError, TypeError, ValueError) as error:
-            wrong = f"answer {status}: a body of another form ({type(error).__name__})"
+        except Exception as error:  # a check of the user's may raise anything where it meets another form than it knows
+            wrong = f"answer {status}: check: {raised(error)}"
         if wrong is None and not 200 <= status < 300:
             wrong = f"answer {status}"
         outcome = Outcome.OK if wrong is None else Outcome.FAILED
-        return Answer(outcome, status, body, (wrong or "")[:_MOST_SHOWN], components)
+        return Answer(outcome, status, body, (wrong or "")[:_MOST_SHOWN], *told)
 
     def _check_redirect(self, location: str) -> None:
         """SafetyError when it leads to a host that may not be loaded; where there is no host, it leads nowhere."""
@@ -216,17 +222,19 @@ def whole_reply(data: bytes) -> Reply | None:
     return Reply(status, body, timing, cookies=tuple(each.decode("latin-1") for each in _COOKIE.findall(head)))
 
 
-def keep_cookies(jar: dict[str, str], told: tuple[str, ...]) -> None:
-    """Take over what Set-Cookie headers say (RFC 6265): a cookie that is over goes."""
+def kept_cookies(jar: Mapping[str, str], told: tuple[str, ...]) -> dict[str, str]:
+    """The jar after what Set-Cookie headers say (RFC 6265): a cookie that is over goes."""
+    kept = dict(jar)
     for cookie in told:
         pair, *attributes = cookie.split(";")
         name, _, value = (word.strip() for word in pair.partition("="))
         if not name:
             continue
         if any(_is_over(attribute) for attribute in attributes):
-            jar.pop(name, None)
+            kept.pop(name, None)
         else:
-            jar[name] = value
+            kept[name] = value
+    return kept
 
 
 def _is_over(attribute: str) -> bool:

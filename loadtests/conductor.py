@@ -8,16 +8,18 @@ observe comes as messages and is written here, so it survives them, and they nee
 import os
 import sys
 import uuid
+from collections.abc import Iterable
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
 import gevent
+import msgpack
 from gevent.event import Event
 from locust.env import Environment
 from locust.runners import WORKER_REPORT_INTERVAL, MasterRunner
-from locust.stats import StatsEntry
+from locust.stats import StatsEntry, StatsError
 
 from caodiem import abort, part, plan, run, targets
 from caodiem.dossier import Outcome
@@ -42,6 +44,7 @@ _BEGIN_AFTER_S = 1.0
 # Workers that have not taken their orders so long after the pool was up come late.
 _ORDERS_WITHIN_S = 5.0
 _WORKERS_END_WITHIN_S = 5.0
+_MOST_FAILURES = 20  # kinds of failure kept in info.json
 _INVALID = (Outcome.DROPPED, Outcome.LOST)
 
 
@@ -173,7 +176,7 @@ class Conductor:
             permitted = targets.load()
             client = Client(self._host, permitted, 1, authorities=self._authorities)
             send = preparation.sender(client, permitted.top_rate_per_s(self._host))
-            self._prepared = portals.load(self._options.portal, self._admin_token).prepare(self._plan, send)
+            self._prepared = self._prepare(send)
             client.close()
             self._crew = Crew(Leases(self._arrivals.last_due_s))
             self._replay = uuid.uuid4().hex
@@ -183,6 +186,21 @@ class Conductor:
             self.conclude(error.exit_code, str(error))
         except OSError as error:
             self.conclude(ExitCode.INVALID, _in_words(error))
+
+    def _prepare(self, send: portals.Send) -> dict[str, Any]:
+        portal = portals.load(self._options.portal, self._admin_token)
+        where = f"--portal {self._options.portal}: prepare"
+        try:
+            prepared = portal.prepare(self._plan, send)
+        except CaodiemError:
+            raise
+        except Exception as error:  # whatever a class of the user's raises
+            raise UsageError(f"{where}: {portals.raised(error)}: {error}") from error
+        try:
+            msgpack.packb(prepared)
+        except (TypeError, ValueError, OverflowError) as error:
+            raise UsageError(f"{where}: {error}; expected what msgpack carries to workers") from error
+        return prepared
 
     def _orders(self, hand: Hand) -> dict[str, Any]:
         assert self._execution is not None
@@ -235,7 +253,7 @@ class Conductor:
             self._runner.send_message(ORDERS, self._orders(self._crew.join(worker, node)), node)
         elif not self._has_begun:
             self._begin_when_ready()
-        elif hand.is_ordered and not hand.is_begun:
+        elif hand.is_ordered and hand.is_here and not hand.is_begun:
             hand.is_begun = True
             self._runner.send_message(BEGIN, {"replay": self._replay, "epoch_s": self._epoch_s}, node)
             self._crew.take_part(worker, self._now_s)
@@ -295,12 +313,18 @@ class Conductor:
         self._crew.note_clock(hand, report["clock"])
         self._crew.leave(report["worker"], self._now_s)
         if report["halted"]:
-            self._stop_sending(ExitCode.SAFETY, report["halted"])
+            self._note_halted(hand, f"worker {hand.label}: {report['halted']}", ExitCode(report["code"]))
         self._last_through_at = clock.monotonic()
         if not self._crew.present:
             self._all_through.set()
         elif not self._is_done and not self._reason:
             self._grant()
+
+    def _note_halted(self, hand: Hand, reason: str, code: ExitCode) -> None:
+        if self._has_begun and not hand.is_begun:
+            print(f"{reason}; the others go on without it", file=sys.stderr, flush=True)
+        else:
+            self._stop_sending(code, reason)
 
     def _stop_sending(self, code: ExitCode, reason: str) -> None:
         """End the replay early and every worker's sending at once."""
@@ -402,6 +426,7 @@ class Conductor:
             "stopped_because": self._reason or None,
             "stopped_for_safety": bool(self._reason) and self._code is ExitCode.SAFETY,
             "abort_rule_broken": self._breach.as_json() if self._breach is not None else None,
+            "failures": _failures(stats.errors.values()),
             "locust_statistics": [_figures(entry) for entry in [*stats.entries.values(), stats.total]],
         }
 
@@ -415,6 +440,15 @@ def _read(path: Path) -> str:
 
 def _in_words(error: OSError) -> str:
     return f"{error.filename or 'the disk'}: {error.strerror or error}"
+
+
+def _failures(errors: Iterable[StatsError]) -> list[dict[str, Any]]:
+    """What went wrong with answers, the most frequent first."""
+    found = sorted(errors, key=lambda each: -each.occurrences)[:_MOST_FAILURES]
+    return [
+        {"operation": each.name, "error": StatsError.parse_error(each.error), "occurrences": each.occurrences}
+        for each in found
+    ]
 
 
 def _figures(entry: StatsEntry) -> dict[str, Any]:

@@ -4,8 +4,10 @@ Rows travel from the master to workers as bytes, a lease at a time. Knows no HTT
 portal stands in portals/.
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
+from functools import cache
+from types import MappingProxyType
 from typing import NamedTuple
 
 import numpy as np
@@ -16,22 +18,24 @@ from loadtests.leases import Lease
 
 # A slice is decoded while the clock runs: 2,048 rows take about a millisecond.
 _SLICE_ROWS = 2048
+NO_COOKIES: Mapping[str, str] = MappingProxyType({})
 
 
 class Step(NamedTuple):
-    """One operation of a journey; `think_s` is the pause before it."""
+    """One operation of a journey."""
 
     number: int
     operation: str
     system: str
     items: int
-    think_s: float
 
 
 @dataclass(slots=True)
 class Journey:
     """One arrival under way. `position` points at the step that is due; `token` is what signing in gave, `cookies` what
     the portal set, by name.
+
+    Tens of thousands think at the same time, so what is the same in many is there once: the steps, and no cookies.
     """
 
     arrival: int
@@ -39,19 +43,20 @@ class Journey:
     agency: str
     dossier: int
     due_s: float
-    steps: list[Step]
+    steps: tuple[Step, ...]
+    pauses_s: tuple[float, ...] = ()  # before each step but the first
     position: int = 0
     token: str = field(default="", repr=False)
-    cookies: dict[str, str] = field(default_factory=dict, repr=False)
+    cookies: Mapping[str, str] = field(default_factory=lambda: NO_COOKIES, repr=False)
 
     @property
     def step(self) -> Step:
         return self.steps[self.position]
 
     @property
-    def following(self) -> Step | None:
-        """The step after the one that is due; None when it is the last."""
-        return self.steps[self.position + 1] if self.position + 1 < len(self.steps) else None
+    def pause_s(self) -> float | None:
+        """Between the step that is due and the next; None when it is the last."""
+        return self.pauses_s[self.position] if self.position < len(self.pauses_s) else None
 
 
 class Arrivals:
@@ -94,15 +99,19 @@ def unpacked(content: bytes) -> Iterator[Journey]:
 
 def of_rows(batches: Iterable[pa.RecordBatch]) -> Iterator[Journey]:
     """Every journey in order of due. A journey's rows stand together, because they share `due_s`."""
-    journey: Journey | None = None
+    head: tuple[int, str, str, int, float] | None = None
+    steps: list[Step] = []
+    pauses_s: list[float] = []
     for arrival, number, name, operation, agency, system, dossier, items, due_s, think_s in _rows(batches):
-        if journey is None or journey.arrival != arrival:
-            if journey is not None:
-                yield journey
-            journey = Journey(arrival, name, agency, dossier, due_s, [])
-        journey.steps.append(Step(number, operation, system, items, think_s))
-    if journey is not None:
-        yield journey
+        if number == 0:
+            if head is not None:
+                yield Journey(*head, _shared(tuple(steps)), tuple(pauses_s))
+            head, steps, pauses_s = (arrival, name, agency, dossier, due_s), [], []
+        else:
+            pauses_s.append(think_s)
+        steps.append(_step(number, operation, system, items))
+    if head is not None:
+        yield Journey(*head, _shared(tuple(steps)), tuple(pauses_s))
 
 
 def highest_second_per_s(table: pa.Table) -> float:
@@ -124,6 +133,15 @@ def nominal_due_s(table: pa.Table) -> np.ndarray:
     before_s = (so_far_s - think_s)[first]
     lengths = np.diff(np.append(first, len(think_s)))
     return np.asarray(table["due_s"].to_numpy() + so_far_s - np.repeat(before_s, lengths), dtype=np.float64)
+
+
+# A plan has few kinds of step and of journey: each is there once, however many journeys are under way.
+_step = cache(Step)
+
+
+@cache
+def _shared(steps: tuple[Step, ...]) -> tuple[Step, ...]:
+    return steps
 
 
 def _rows(

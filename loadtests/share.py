@@ -19,7 +19,7 @@ from locust import runners
 from locust.env import Environment
 
 from caodiem import abort, plan, run, targets
-from caodiem.errors import CaodiemError, ExitCode
+from caodiem.errors import CaodiemError, ExitCode, UsageError
 from caodiem.observations import Recorder
 from loadtests import accounts, clock, journeys, portals
 from loadtests.client import Client
@@ -39,7 +39,10 @@ _LAST_WORDS_S = 0.5
 
 
 class AnswerError(Exception):
-    """What Locust's failure table shows of an answer that was not right."""
+    """What Locust's failure table shows of an answer that was not right: the words alone."""
+
+    def __repr__(self) -> str:
+        return str(self)
 
 
 class Share:
@@ -137,11 +140,21 @@ class Share:
         swarm.renew(told["sent_s"])
 
     def _take_orders(self, msg: Any, **_: Any) -> None:
-        orders = msg.data
         self._forget()
-        self._orders = orders
+        self._orders = msg.data
+        try:
+            self._make_ready()
+        except CaodiemError as error:
+            self._tell_through(str(error), error.exit_code)
+
+    def _make_ready(self) -> None:
+        """A swarm as the orders say; CaodiemError when this machine cannot do it."""
+        orders = self._orders
         portal = portals.load(orders["portal"])
-        portal.use(orders["prepared"])
+        try:
+            portal.use(orders["prepared"])
+        except Exception as error:
+            raise UsageError(f"--portal {orders['portal']}: use: {portals.raised(error)}: {error}") from error
         permitted = targets.load()
         self._top_rate_per_s = permitted.top_rate_per_s(orders["host"])
         is_bounded = self._top_rate_per_s < math.inf
@@ -184,17 +197,20 @@ class Share:
             self._ended.wait()
             return
         self._is_through = True
-        was_idle = swarm.is_idle
         swarm.end()
+        self._tell_through(str(swarm.halted or ""), ExitCode.SAFETY)
+        self._ended.set()
+
+    def _tell_through(self, halted: str, code: ExitCode) -> None:
+        """Nothing more will come of us. `halted` says why, where it was not the end, and `code` is its exit code."""
         report = {
             "replay": self._orders["replay"],
             "worker": self._name,
-            "is_done": was_idle and swarm.halted is None,
-            "halted": str(swarm.halted or ""),
+            "halted": halted,
+            "code": int(code),
             "clock": self._clock.figures() if self._has_begun else None,
         }
         self._runner.send_message(THROUGH, report)
-        self._ended.set()
 
     def _leave(self, reason: str) -> None:
         """Told to stop: the master gets what we observed, and other workers what we held that is not due yet."""

@@ -19,8 +19,8 @@ from caodiem import abort, observations
 from caodiem.dossier import Outcome
 from caodiem.errors import SafetyError
 from caodiem.targets import without_secrets
-from loadtests import clock
-from loadtests.client import Client
+from loadtests import clock, portals
+from loadtests.client import Client, kept_cookies
 from loadtests.journeys import Journey
 from loadtests.leases import FENCE_S
 from loadtests.ledger import Held, Ledger
@@ -161,13 +161,20 @@ class Swarm:
         if not self._may_start(due_s):
             self._drop(journey, due_s, released_s)
             return
-        request = self._portal.request(journey)
-        started_s = self.now_s
-        answer = self._client.send(request, journey.cookies)
+        try:
+            request = self._portal.request(journey)
+        except Exception as error:  # whatever a class of the user's raises: it is this step's, and no other's
+            method, started_s = "", self.now_s
+            answer = Answer(Outcome.FAILED, 0, error=f"request: {portals.raised(error)}")
+        else:
+            method, started_s = request.method, self.now_s
+            answer = self._client.send(request, journey.cookies)
+            if answer.cookies:
+                journey.cookies = kept_cookies(journey.cookies, answer.cookies)
         finished_s = self.now_s
         self._ledger.record(journey, (due_s, released_s, started_s, finished_s), answer)
         operation = journey.step.operation
-        self._on_request(request.method, operation, finished_s - started_s, len(answer.body), answer.error)
+        self._on_request(method, operation, finished_s - started_s, len(answer.body), answer.error)
         if answer.outcome is Outcome.OK:
             self._go_on(journey, finished_s)
 
@@ -185,11 +192,11 @@ class Swarm:
             return False
 
     def _go_on(self, journey: Journey, finished_s: float) -> None:
-        following = journey.following
-        if following is None:
+        pause_s = journey.pause_s
+        if pause_s is None:
             return
         journey.position += 1
-        if self._pacer.put_back(finished_s, following.think_s, journey) < self._asleep_until_s:
+        if self._pacer.put_back(finished_s, pause_s, journey) < self._asleep_until_s:
             self._wake.set()
 
     def _pace(self) -> None:

@@ -29,6 +29,7 @@ def test_what_is_not_said_is_the_scenarios_word(scenario: Scenario) -> None:
         (Generator(abort=("p95 > 3",)), ExitCode.USAGE, "expected a rule like"),
         (Generator(pool=0), ExitCode.USAGE, "--pool 0: expected at least 1"),
         (Generator(greatest_lateness_s=0.0), ExitCode.USAGE, "expected more than 0 seconds"),
+        (Generator(ca=Path("none.pem")), ExitCode.USAGE, "--ca none.pem: no such file"),
         (Generator(host="https://portal.example"), ExitCode.SAFETY, "may not be loaded"),
     ],
 )

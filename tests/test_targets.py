@@ -1,7 +1,7 @@
 """Targets: loopback always, what is listed within its bounds, nothing else."""
 
 import math
-from datetime import date
+from datetime import date, datetime, timedelta
 from pathlib import Path
 
 import pytest
@@ -62,11 +62,26 @@ def test_a_permission_ends_and_has_a_top_rate(tmp_path: Path) -> None:
         listed(tmp_path).top_rate_per_s("http://other.example")
 
 
+def test_a_permission_ends_at_midnight(tmp_path: Path) -> None:
+    url = "https://staging.portal.example/a"
+    assert listed(tmp_path).ends_at_s(url) == datetime(2027, 1, 1).timestamp()
+    assert listed(tmp_path).ends_at_s("http://localhost:1") == math.inf
+    with pytest.raises(SafetyError, match="ended on 2026-12-31"):
+        listed(tmp_path, date(2027, 1, 1)).ends_at_s(url)
+
+
+def test_without_a_day_given_every_check_takes_the_day_that_it_is(tmp_path: Path) -> None:
+    (tmp_path / "targets.toml").write_text(TEXT.replace("2026-12-31", str(date.today() - timedelta(days=1))))
+    with pytest.raises(SafetyError, match="ended on"):
+        targets.load(tmp_path / "targets.toml").check("https://staging.portal.example/a")
+
+
 @pytest.mark.parametrize(
     ("old", "new", "told"),
     [
         ("200", '"many"', "top_rate_per_s = 'many': expected a number"),
         ("2026-12-31", '"soon"', "until = 'soon': expected a date"),
+        ("2026-12-31", "2026-12-31T17:00:00", "until = datetime.*: expected a date"),
         ('host = "staging.portal.example"', "", "host = None: expected a host name"),
         ("[[target]]", "[[target", "expected TOML"),
     ],

@@ -5,7 +5,9 @@ no Locust, no sockets and no clock.
 """
 
 import importlib
+import traceback
 from collections.abc import Callable, Collection, Mapping
+from pathlib import Path
 from types import MappingProxyType
 from typing import Any, NamedTuple, Protocol
 
@@ -31,7 +33,8 @@ class Request(NamedTuple):
 class Answer(NamedTuple):
     """What became of a request. `error` is empty when the outcome is ok; `status` is 0 where there was no answer.
 
-    `components` holds (station, wait_s, service_s) as the portal's Server-Timing header told them.
+    `components` holds (station, wait_s, service_s) as the portal's Server-Timing header told them, `cookies` what its
+    Set-Cookie headers said.
     """
 
     outcome: Outcome
@@ -39,6 +42,7 @@ class Answer(NamedTuple):
     body: bytes = b""
     error: str = ""
     components: tuple[tuple[str, float, float], ...] = ()
+    cookies: tuple[str, ...] = ()
 
 
 Send = Callable[[Request], Answer]
@@ -82,6 +86,15 @@ def load(name: str, admin_token: str = "") -> Portal:
         raise UsageError(f"--portal {name}: has no {', '.join(missing)}; expected what loadtests.portals.Portal says")
     portal: Portal = made
     return portal
+
+
+def raised(error: Exception) -> str:
+    """What a portal class raised, and where in it; not the message, which may name a dossier, and failures are counted
+    by their text."""
+    frames = traceback.extract_tb(error.__traceback__)
+    # The first frame is ours, which called the class; the second is the class's own.
+    place = frames[min(1, len(frames) - 1)]
+    return f"{type(error).__name__} at {Path(place.filename).name}:{place.lineno}"
 
 
 def check_serves(portal: Portal, plan: Plan) -> None:

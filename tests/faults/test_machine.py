@@ -6,14 +6,16 @@ import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from caodiem import observations, plan, run
-from caodiem.errors import InvalidRun
+from caodiem.errors import ExitCode, InvalidRun
 from loadtests.replay import replay
 from tests.faults.conftest import Machines, ended
 from tests.loadtests import replay_plans
 from tests.loadtests.conftest import Served
+from tests.loadtests.test_replay import check_accounts
 
 FAKETIME = next(Path("/usr/lib").glob("*/faketime/libfaketimeMT.so.1"), None)
 Serve = Callable[..., Served]
@@ -72,6 +74,31 @@ def test_a_damaged_plan_is_refused_before_anything_is_sent(
     assert code == 2
     assert f"error: {at.plan}: " in said and ("expected the Parquet file that a run wrote" in said or "hash" in said)
     assert not at.into.folder.exists() and not at.alive()
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(FAKETIME is None, reason="no libfaketime; `apt-get install faketime`")
+def test_a_permission_that_ends_meanwhile_stops_the_replay(
+    serve: Serve, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """0.0.0.0 is this machine, but needs a permission; the replay begins some seconds before its last day is over."""
+    (tmp_path / "targets.toml").write_text('[[target]]\nhost = "0.0.0.0"\ntop_rate_per_s = 100\nuntil = 2026-12-31\n')
+    monkeypatch.chdir(tmp_path)
+    planned = replay_plans.evenly(20, 40, ["search"])
+    plan.write(planned, tmp_path / "plan.parquet")
+    into = run.Execution(tmp_path / "replayed")
+    url = serve().url.replace("127.0.0.1", "0.0.0.0")
+    for name, value in {
+        "LD_PRELOAD": str(FAKETIME), "FAKETIME": "@2026-12-31 23:59:45", "FAKETIME_DONT_FAKE_MONOTONIC": "1"
+    }.items():  # fmt: skip
+        monkeypatch.setenv(name, value)
+    assert replay(tmp_path / "plan.parquet", into, url, "admin", 20, 1.0, None) == ExitCode.SAFETY
+    rows, outcomes = check_accounts(planned, into)
+    assert outcomes["ok"] > 20 and outcomes["lost"] > 200 and outcomes["ok"] + outcomes["lost"] == planned.arrivals
+    info = run.read_json(into.info)
+    assert "host '0.0.0.0': the permission in targets.toml ended on 2026-12-31" in info["stopped_because"]
+    sent_s = rows["started_s"].to_numpy()
+    assert np.nanmax(sent_s) < 20
 
 
 @pytest.mark.slow

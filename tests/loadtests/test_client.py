@@ -3,17 +3,18 @@
 import socket
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from datetime import date
+from datetime import date, datetime, timedelta
 
 import pytest
 from geventhttpclient.response import HTTPResponse
 
 from caodiem.dossier import Outcome
 from caodiem.errors import SafetyError, UsageError
-from caodiem.targets import Targets
-from loadtests.client import BODY_BYTES_MAX, Client, server_timing, whole_reply
+from caodiem.targets import Target, Targets
+from loadtests.client import BODY_BYTES_MAX, Client, kept_cookies, server_timing, whole_reply
+from loadtests.journeys import NO_COOKIES
 from loadtests.portals import Request
 
 LOOPBACK_ONLY = Targets((), date(2026, 6, 9))
@@ -107,6 +108,18 @@ def test_hosts_that_are_not_allowed_get_no_packet() -> None:
         Client("portal.example", LOOPBACK_ONLY, 1)
 
 
+def test_a_host_gets_no_packet_once_its_permission_has_ended(monkeypatch: pytest.MonkeyPatch) -> None:
+    today, tomorrow = date.today(), datetime.now() + timedelta(days=1)
+    listed = Targets((Target("0.0.0.0", 9, today),))
+    with saying(reply(200)) as (url, heard):
+        client = Client(url.replace("127.0.0.1", "0.0.0.0"), listed, 1)
+        assert client.send(Request("GET", "/", all_right)).outcome is Outcome.OK
+        monkeypatch.setattr(time, "time", tomorrow.timestamp)  # which date.today() asks too
+        with pytest.raises(SafetyError, match=f"host '0.0.0.0': the permission in targets.toml ended on {today}"):
+            client.send(Request("GET", "/", all_right))
+        assert len(heard) == 1
+
+
 @pytest.mark.parametrize("location", ["mailto:help@portal.example", "http://[", "http://127.0.0.1:0/", "portal://app"])
 def test_a_redirect_that_leads_nowhere_is_a_failure(location: str) -> None:
     with saying(reply(302, headers=f"Location: {location}\r\n")) as (url, _):
@@ -143,19 +156,24 @@ def test_an_answer_without_end_is_not_kept() -> None:
     assert (answer.outcome, answer.body) == (Outcome.FAILED, b"")
 
 
+def asked(url: str, jar: Mapping[str, str], headers: Mapping[str, str] = NO_COOKIES) -> Mapping[str, str]:
+    answer = Client(url, LOOPBACK_ONLY, 1).send(Request("GET", "/", all_right, headers=headers), jar)
+    return kept_cookies(jar, answer.cookies)
+
+
 def test_cookies_are_kept_for_whoever_was_given_them() -> None:
     given = "Set-Cookie: session=a=1; Path=/; HttpOnly\r\nset-cookie: lang=vi\r\n"
     gone = "Set-Cookie: session=; Max-Age=0\r\nSet-Cookie: lang=x; Expires=Thu, 01 Jan 1970 00:00:00 GMT\r\n"
-    mine: dict[str, str] = {}
-    others: dict[str, str] = {}
+    mine: Mapping[str, str] = NO_COOKIES
+    others = mine
     leading = reply(302, headers=f"Location: /\r\n{given}")  # the parser reads it, not whole_reply
     with saying(reply(200, headers=given), reply(200), reply(200), leading, reply(200, headers=gone)) as (url, heard):
-        for jar in (mine, mine, others, others):
-            Client(url, LOOPBACK_ONLY, 1).send(Request("GET", "/", all_right), jar)
-        assert mine == others == {"session": "a=1", "lang": "vi"}
-        own = Request("GET", "/", all_right, headers={"Cookie": "session=my-own"})
-        Client(url, LOOPBACK_ONLY, 1).send(own, mine)
-    assert mine == {}
+        for _ in range(2):
+            mine = asked(url, mine)
+        for _ in range(2):
+            others = asked(url, others)
+        assert mine == others == {"session": "a=1", "lang": "vi"} and not NO_COOKIES
+        assert asked(url, mine, {"Cookie": "session=my-own"}) == {}
     cookies = [[line for line in each.split(b"\r\n") if line.startswith(b"Cookie")] for each in heard]
     assert cookies == [[], [b"Cookie: session=a=1; lang=vi"], [], [], [b"Cookie: session=my-own"]]
 

@@ -17,9 +17,9 @@ def made() -> plan.Plan:
 
 def test_journeys_hold_the_plans_rows_in_order(made: plan.Plan) -> None:
     found = [
-        (journey.arrival, *step[:2], journey.agency, journey.dossier, step.items, journey.due_s, step.think_s)
+        (journey.arrival, *step[:2], journey.agency, journey.dossier, step.items, journey.due_s, think_s)
         for journey in journeys.unpacked(journeys.packed(made.table))
-        for step in journey.steps
+        for step, think_s in zip(journey.steps, (0.0, *journey.pauses_s), strict=True)
     ]
     names = ["arrival", "step", "operation", "agency", "dossier", "items", "due_s", "think_s"]
     assert found == [tuple(row[name] for name in names) for row in made.table.to_pylist()]
@@ -40,9 +40,9 @@ def test_leases_share_the_rows_out(made: plan.Plan, count: int) -> None:
 
 def test_a_journey_walks_through_its_steps(made: plan.Plan) -> None:
     journey = next(journeys.of_rows(made.table.to_batches()))
-    assert (journey.step.operation, journey.following and journey.following.operation) == ("sign_in", "file_dossier")
+    assert (journey.step.operation, journey.pause_s) == ("sign_in", 0.2)
     journey.position = 2
-    assert journey.following is None
+    assert (journey.step.operation, journey.pause_s) == ("pay_fee", None)
 
 
 def test_the_highest_second_counts_later_steps_where_they_fall_due() -> None:

@@ -139,10 +139,11 @@ def test_ten_thousand_a_second_for_a_minute_by_two_workers(
     assert len(workers) == 2
 
 
-# In a process of its own, with Locust in it as on a worker: every journey has had its first answer and thinks.
+# In a process of its own, with Locust in it as on a worker: every journey has had its first answer and thinks. The
+# peak is Linux's of this very program: `ru_maxrss` begins with that of whoever started it, here the tests'.
 THINKING = """
 import locust.main
-import gevent, resource, sys, time
+import gevent, re, sys, time
 from pathlib import Path
 from caodiem.dossier import Outcome
 from caodiem import plan
@@ -152,7 +153,11 @@ from loadtests.pacer import Pacer
 from loadtests.portals import Answer, Request
 from loadtests.swarm import Swarm
 
+def peak_mb():
+    return int(re.search(r"VmHWM:\\s+(\\d+) kB", Path("/proc/self/status").read_text())[1]) / 1024
+
 folder = Path(sys.argv[1])
+imported_mb = peak_mb()
 answered = 0
 
 class Client:
@@ -183,7 +188,7 @@ for _ in range(100):
 while answered < int(sys.argv[2]):
     gevent.sleep(0.1)
 swarm.end()
-print(answered, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024)
+print(answered, imported_mb, peak_mb())
 """
 
 
@@ -195,7 +200,8 @@ def test_fifty_thousand_journeys_think_at_once(tmp_path: Path, record_property: 
     command = [sys.executable, "-c", THINKING, str(tmp_path), str(planned.arrivals)]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=120)
     assert done.returncode == 0, done.stderr
-    answered, megabytes = done.stdout.split()
-    record_property("memory_mb", float(megabytes))
+    answered, imported_mb, memory_mb = done.stdout.split()
+    record_property("imported_mb", float(imported_mb))
+    record_property("memory_mb", float(memory_mb))
     assert int(answered) == planned.arrivals
-    assert float(megabytes) < 500
+    assert float(memory_mb) < 300

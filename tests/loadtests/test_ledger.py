@@ -12,8 +12,8 @@ NAN = math.nan
 
 
 def journey(arrival: int, agency: str, position: int = 0) -> Journey:
-    steps = [Step(0, "sign_in", "identity", 1, 0.0), Step(1, "file_dossier", "national_portal", 3, 2.5)]
-    return Journey(arrival, "citizen_files", agency, 202605040000000 + arrival, 0.1, steps, position)
+    steps = (Step(0, "sign_in", "identity", 1), Step(1, "file_dossier", "national_portal", 3))
+    return Journey(arrival, "citizen_files", agency, 202605040000000 + arrival, 0.1, steps, (2.5,), position)
 
 
 def test_rows_come_out_as_they_went_in() -> None:

@@ -1,5 +1,6 @@
 """A portal of another shape: its class is chosen by name, asked what it can, and replayed against."""
 
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -17,6 +18,7 @@ from tests.conftest import ROOT
 from tests.loadtests import replay_plans
 
 GATEWAY = "loadtests.portals.gateway:GatewayPortal"
+RAISING = "tests.loadtests.raising_portal"
 
 
 def test_a_plan_is_replayed_against_a_portal_of_another_shape(serve: Callable[..., Any], tmp_path: Path) -> None:
@@ -31,6 +33,42 @@ def test_a_plan_is_replayed_against_a_portal_of_another_shape(serve: Callable[..
     assert summary.arrival_outcomes(rows)["failed"] == sum(n % 3 == 2 for n in range(80))
     assert set(rows["status"].to_pylist()) == {200}
     assert run.read_json(into.info)["portal"] == GATEWAY
+
+
+def test_what_a_class_raises_fails_its_step_and_no_other(serve: Callable[..., Any], tmp_path: Path) -> None:
+    planned = replay_plans.evenly(60, 1, ["search"])
+    plan.write(planned, tmp_path / "plan.parquet")
+    into = run.Execution(tmp_path / "into")
+    name = f"{RAISING}:RaisesInRequests"
+    assert replay(tmp_path / "plan.parquet", into, serve().url, "admin", 20, 1.0, None, portal=name) == 0
+    outcomes = summary.arrival_outcomes(observations.read(into.observations))
+    assert (outcomes["ok"], outcomes["failed"], outcomes["lost"]) == (19, 41, 0)
+    failures = {each["error"]: each["occurrences"] for each in run.read_json(into.info)["failures"]}
+    told = {re.sub(r":\d+$", "", error): count for error, count in failures.items()}
+    assert told == {
+        "request: KeyError at raising_portal.py": 20,
+        "answer 200: check: IndexError at raising_portal.py": 20,
+        "request: path or headers hold other letters than HTTP takes; quote them": 1,
+    }
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("kind", "said"),
+    [
+        ("RaisesWhenPreparing", "prepare: KeyError at raising_portal.py:"),
+        ("PreparesWhatCannotTravel", "prepare: .*set.*; expected what msgpack"),
+        ("RaisesWhenTakingOver", "use: KeyError at reference.py:"),
+    ],
+)
+def test_a_class_that_cannot_begin_ends_the_replay(
+    serve: Callable[..., Any], tmp_path: Path, kind: str, said: str
+) -> None:
+    plan.write(replay_plans.evenly(10, 60, ["search"]), tmp_path / "plan.parquet")
+    into = run.Execution(tmp_path / "into")
+    name = f"{RAISING}:{kind}"
+    assert replay(tmp_path / "plan.parquet", into, serve().url, "admin", 20, 1.0, None, portal=name) == 3
+    assert re.search(f"--portal {name}: {said}", run.read_json(into.info)["stopped_because"])
 
 
 def test_what_a_portal_cannot_is_refused_with_what_it_can() -> None:
@@ -79,7 +117,7 @@ def test_the_page_on_other_portals_shows_a_class_that_works(tmp_path: Path, monk
     with pytest.raises(UsageError, match="serves no sign_in"):
         portals.check_serves(portal, planned)
     portal.use(portal.prepare(planned, lambda request: portals.Answer(Outcome.OK, 200)))
-    asked = portal.request(Journey(0, "ask", "H01", 20260609_0000001, 0.0, [Step(0, "look_up_status", "", 1, 0.0)]))
+    asked = portal.request(Journey(0, "ask", "H01", 20260609_0000001, 0.0, (Step(0, "look_up_status", "", 1),)))
     assert asked.path == "/api/status/H01-20260609-0000001"
     assert asked.check(200, b"... H01-20260609-0000001 ...") is None
     assert asked.check(200, b"somebody else's") == "answer 200: expected 200 with its code"

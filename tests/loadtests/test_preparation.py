@@ -1,6 +1,7 @@
 """What is sent before the clock starts keeps to the host's top rate too."""
 
 import math
+from collections.abc import Mapping
 from typing import Any
 
 import pytest
@@ -18,10 +19,10 @@ class Recorder:
         self.sent_s: list[float] = []
         self.jars: list[Any] = []
 
-    def send(self, request: Request, jar: dict[str, str]) -> Answer:
+    def send(self, request: Request, jar: Mapping[str, str]) -> Answer:
         self.sent_s.append(self.now_s)
         self.jars.append(jar)
-        return Answer(Outcome.OK, 200)
+        return Answer(Outcome.OK, 200, cookies=(f"n={len(self.jars)}",))
 
     def sleep(self, for_s: float) -> None:
         self.now_s += for_s
@@ -38,4 +39,4 @@ def test_no_second_has_more_than_the_top_rate(
     for _ in range(40):
         send(Request("GET", "/", lambda status, body: None))
     assert max(sum(first <= each < first + 1.0 for each in client.sent_s) for first in client.sent_s) == densest
-    assert all(jar is client.jars[0] for jar in client.jars)
+    assert client.jars == [{}, *({"n": str(n)} for n in range(1, 40))]

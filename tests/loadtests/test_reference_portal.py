@@ -30,8 +30,8 @@ META = plan.PlanMeta("0" * 64, 1, "2026-06-09T09:00:00", 2.0, 1.0, 85.0)
 def asked(operation: str, items: int = 1) -> Request:
     portal = ReferencePortal()
     portal.use(PREPARED)
-    step = Step(0, operation, "national_portal", items, 0.0)
-    return portal.request(Journey(7, "any", "H01", DOSSIER, 1.5, [step], token="t"))
+    step = Step(0, operation, "national_portal", items)
+    return portal.request(Journey(7, "any", "H01", DOSSIER, 1.5, (step,), token="t"))
 
 
 def test_a_filing_carries_its_components_and_is_checked() -> None:
@@ -71,7 +71,7 @@ def test_a_sync_batch_is_the_same_each_time_and_legal() -> None:
 def test_signing_in_keeps_the_token() -> None:
     portal = ReferencePortal()
     portal.use(PREPARED)
-    journey = Journey(7, "any", "H01", DOSSIER, 1.5, [Step(0, "sign_in", "identity", 1, 0.0)])
+    journey = Journey(7, "any", "H01", DOSSIER, 1.5, (Step(0, "sign_in", "identity", 1),))
     request = portal.request(journey)
     assert json.loads(request.body) == {"account": "citizen-000042", "secret": "s"}
     assert request.check(401, b"{}") is not None
@@ -82,7 +82,7 @@ def test_signing_in_keeps_the_token() -> None:
 def test_who_never_signs_in_is_signed_in_beforehand() -> None:
     portal = ReferencePortal()
     portal.use(PREPARED)
-    journey = Journey(7, "any", "H01", DOSSIER, 1.5, [Step(0, "look_up_status", "national_portal", 1, 0.0)])
+    journey = Journey(7, "any", "H01", DOSSIER, 1.5, (Step(0, "look_up_status", "national_portal", 1),))
     assert portal.request(journey).headers == {"Authorization": "Bearer beforehand"}
     assert never_signed_in(replay_plans.evenly(1, 10, ["file", "ask", "receive", "sync"])) == []
     assert never_signed_in(replay_plans.evenly(1, 3, ["file", "search"])) == ["citizen-000001"]

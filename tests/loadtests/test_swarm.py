@@ -36,7 +36,7 @@ class Portal:
     def request(self, journey):
         return Request("GET", "/", lambda status, body: None)
 
-journeys = [Journey(n, "j", "H01", n, n / 100, [Step(0, "o", "s", 1, 0.0)]) for n in range(200)]
+journeys = [Journey(n, "j", "H01", n, n / 100, (Step(0, "o", "s", 1),)) for n in range(200)]
 bound = Bound(rate_per_s) if rate_per_s else None
 ignore = lambda *_: None
 swarm = Swarm(Pacer(5.0), Portal(), Client(), Ledger("w"), 9.0, ignore, bound, [], ignore)

@@ -63,8 +63,8 @@ def ready(portal: Portal, admin: Caller) -> ReferencePortal:
 
 def journey_of(name: str) -> Journey:
     row = next(row for row in planned().table.to_pylist() if row["operation"] == name)
-    step = Step(0, name, row["system"], 1, 0.0)
-    return Journey(row["arrival"], name, row["agency"], row["dossier"], row["due_s"], [step])
+    step = Step(0, name, row["system"], 1)
+    return Journey(row["arrival"], name, row["agency"], row["dossier"], row["due_s"], (step,))
 
 
 @pytest.mark.parametrize("name", OPERATIONS)
