@@ -62,7 +62,7 @@ class Targets:
         return math.inf if found is None else found.top_rate_per_s
 
     def ends_at_s(self, url: str) -> float:
-        """The midnight that ends the permission for `url` (Unix time); infinite for loopback. SafetyError as `check`."""
+        """The midnight (Unix time) at which the permission for `url` ends; infinite for loopback. Errors as `check`."""
         self.check(url)
         found = self._of(url)
         if found is None:
