@@ -54,4 +54,4 @@ lock:
 
 clean:
 	rm -rf .venv build *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis results/runs
-	find results/benchmarks -mindepth 1 ! -name gate-power.json -delete 2>/dev/null || true
+	find results/benchmarks -mindepth 1 ! -name 'gate-power.json*' -delete 2>/dev/null || true

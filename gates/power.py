@@ -3,6 +3,7 @@
 Verdicts come one by one, in a fixed order in which every kind comes round soon, and each is appended to a file of
 lines as soon as it is there: who is stopped goes on at the next call. Half of them have a process beside them that
 keeps a core busy. Equal commits and 10% are also judged by pytest-benchmark's own comparison of one run with another.
+Verdicts of a gate that decided otherwise (another version of DECIDES) stay in the file and are not counted.
 """
 
 import json
@@ -27,6 +28,7 @@ from gates.planting import Place
 
 LINES = Path("results/benchmarks/gate-power.jsonl")
 FIGURES = Path("results/benchmarks/gate-power.json")
+DECIDES = ("evidence.py", "gate.py", "instructions.py", "probe.py", "sampling.py", "turns.py")
 VERDICT_S = 150.0  # of the clock for a hot path: five minutes for both
 CONFIDENCE = 0.95
 SHARES = (0.05, 0.10, 0.20)
@@ -72,7 +74,8 @@ def schedule(paths: list[str]) -> Iterator[Trial]:
 def measure(root: Path, paths: list[HotPath], budget_s: float) -> None:
     """Have verdicts until `budget_s` is over, beside those that LINES holds; then write FIGURES."""
     end_s = time.monotonic() + budget_s
-    known = read(LINES)
+    version = repository.version_of(root, [*(f"gates/{name}" for name in DECIDES), *(path.tests for path in paths)])
+    known = [row for row in read(LINES) if row["gate"] == version]
     done = {(row["path"], row["share"], row["has_competitor"], row["number"]) for row in known}
     by_name = {path.name: path for path in paths}
     with tempfile.TemporaryDirectory(prefix="caodiem-power-") as folder, planting.copy_of(root, Path(folder)) as copy:
@@ -84,7 +87,8 @@ def measure(root: Path, paths: list[HotPath], budget_s: float) -> None:
                 continue
             if time.monotonic() + VERDICT_S > end_s:
                 break
-            row = _verdict(copy, trial, by_name[trial.path].tests, base, heads[trial.path, trial.share])
+            tests, head = by_name[trial.path].tests, heads[trial.path, trial.share]
+            row = {"gate": version, **_verdict(copy, trial, tests, base, head)}
             _append(row)
             known.append(row)
             write_json(FIGURES, figures(known))

@@ -22,14 +22,16 @@ import pytest
 
 OUTPUT_VARIABLE = "CAODIEM_GATE_OUTPUT"
 TURNS_VARIABLE = "CAODIEM_GATE_TURNS"  # two file descriptors: where to ask for a turn, where it is granted
+CORE_VARIABLE = "CAODIEM_GATE_CORE"  # the one that all rounds of a ring are done on
 COUNT_VARIABLE = "CAODIEM_GATE_COUNT"  # the stem of valgrind's dumps, when instructions are counted instead
 REFERENCE = "reference"
 REFERENCE_ROUNDS = 20
 READY, DONE = b"r", b"d"
 CLOCK_PRECISION_S = 1e-5
 
-Reading = tuple[float, float, float]
-_readings: list[Reading] = []  # wall, processor, waited for a core: all in seconds since some beginning
+Reading = tuple[float, float, float, float]
+# Wall, processor, waited for a core, children's processor: all in seconds since some beginning.
+_readings: list[Reading] = []
 _found: dict[str, Any] = {"benchmarks": {}, "failed": {}, "collected": []}
 
 
@@ -39,13 +41,17 @@ def clock() -> float:
     A round begins with the first of two calls. It waits there for its turn, so that the rounds of all commits
     alternate and no two processes work at once.
     """
-    if len(_readings) % 2 == 0:
+    is_start = len(_readings) % 2 == 0
+    if is_start:
         _turns.take()
     if _counter is not None:
         _counter.switch()
-    waited_s = _waited_s()
-    cpu_s, wall_s = time.process_time(), time.perf_counter()
-    _readings.append((wall_s, cpu_s, waited_s))
+    # What takes longest to read is read farthest from the round.
+    if is_start:
+        children_s, waited_s, cpu_s, wall_s = _children_s(), _waited_s(), time.process_time(), time.perf_counter()
+    else:
+        wall_s, cpu_s, waited_s, children_s = time.perf_counter(), time.process_time(), _waited_s(), _children_s()
+    _readings.append((wall_s, cpu_s, waited_s, children_s))
     return wall_s
 
 
@@ -78,6 +84,24 @@ def _waited_s() -> float:
     if _schedule < 0:
         return 0.0
     return int(os.pread(_schedule, 100, 0).split()[1]) / 1e9
+
+
+def _children_s() -> float:
+    """Processor time of the processes that descend from this one, such as a database; 0 where Linux does not tell."""
+    taken_s, found = 0.0, [_OWN]
+    while found:
+        process = found.pop()
+        try:
+            for listed in Path(f"/proc/{process}/task").glob("*/children"):
+                found += [int(child) for child in listed.read_bytes().split()]
+            if process != _OWN:
+                taken_s += int(Path(f"/proc/{process}/schedstat").read_bytes().split()[0]) / 1e9
+        except OSError:  # it has ended meanwhile, or this is not Linux
+            continue
+    return taken_s
+
+
+_OWN = os.getpid()
 
 
 def _open_schedule() -> int:
@@ -156,8 +180,10 @@ def pytest_collection_finish(session: pytest.Session) -> None:
 
 
 def pytest_runtestloop(session: pytest.Session) -> None:
-    """Before any test: the reference, measured as a benchmark is."""
+    """Before any test: settle on one core, and the reference, measured as a benchmark is."""
     if _counter is None and not session.config.option.collectonly:
+        if core := os.environ.get(CORE_VARIABLE):
+            os.sched_setaffinity(0, {int(core)})
         for _ in range(REFERENCE_ROUNDS):
             clock()
             reference()
@@ -201,7 +227,7 @@ def _last_rounds(count: int, iterations: int) -> dict[str, Any]:
     """What the last readings say: those of the rounds that count. Before them come calibration and warm-up."""
     starts, ends = _readings[-2 * count :: 2], _readings[1 - 2 * count :: 2]
     rounds = [
-        [(after - before) / iterations for before, after in zip(start, end, strict=True)]
+        [max(after - before, 0.0) / iterations for before, after in zip(start, end, strict=True)]
         for start, end in zip(starts, ends, strict=True)
     ]
     return {"rounds": rounds, "iterations": iterations}

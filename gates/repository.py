@@ -1,5 +1,6 @@
 """Commits of a git repository as folders: worktrees in a temporary folder, gone at the end. Knows git only."""
 
+import hashlib
 import subprocess
 import tempfile
 from collections.abc import Iterator
@@ -22,6 +23,12 @@ def commit_of(root: Path, reference: str) -> str:
         raise UsageError(f"{reference}: no such commit in {root}; expected one, and a clone that is deep enough") from (
             error
         )
+
+
+def version_of(root: Path, files: list[str]) -> str:
+    """A short name of what these files hold in HEAD."""
+    blobs = _git(root, "rev-parse", *(f"HEAD:{file}" for file in files))
+    return hashlib.sha256(blobs.encode()).hexdigest()[:12]
 
 
 @contextmanager

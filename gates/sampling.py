@@ -26,6 +26,8 @@ RING_MAX_S = 300.0
 # One pass of the ring. `base-2` is a checkout of its own, so base against base shows what a checkout alone changes.
 ARMS = ("base-1", "head-1", "head-1", "base-2")
 _TOLD = 1500
+# Plugins of pytest that take a second to import in each process, and that no benchmark needs.
+_NOT_NEEDED = ("cacheprovider", "hypothesispytest", "schemathesis")
 _LEAST_S = 1e-9
 
 Floats = npt.NDArray[np.float64]
@@ -43,8 +45,8 @@ class Side:
 class Pair:
     """Head against base in one pair of processes. Times in seconds a round, as medians; ratios as logarithms."""
 
-    log_ratio: float  # of own time: wall less the time in which the thread was ready and others had the core
-    log_cpu_ratio: float
+    log_ratio: float  # of own time, see `_own_s`
+    log_cpu_ratio: float  # of the process and its children
     more_waiting: float  # seconds that head waited more for anything but a core, over base's time
     more_queueing: float  # seconds that head waited more for a core, over base's time
     base_s: float
@@ -130,6 +132,7 @@ class Laboratory:
                 **os.environ,
                 "PYTHONPATH": os.pathsep.join(map(str, paths)),
                 probe.OUTPUT_VARIABLE: str(output),
+                **_core(),
                 **(more or {}),
             }
             run = [*before, str(side.python), "-m", "pytest", *_quiet(), *words]
@@ -164,7 +167,16 @@ def _roots(checkout: Path) -> list[Path]:
 
 
 def _quiet() -> list[str]:
-    return ["-q", "-p", MODULE, "-p", "no:cacheprovider", "-m", "", "--benchmark-quiet"]
+    without = [word for plugin in _NOT_NEEDED for word in ("-p", f"no:{plugin}")]
+    return ["-q", "-p", MODULE, *without, "-m", "", "--benchmark-quiet"]
+
+
+def _core() -> dict[str, str]:
+    """The core for every round. Two cores of a virtual machine are often one core's threads, and either may be slowed
+    by what the other does; and processes that change cores pay for it at random.
+    """
+    cores = sorted(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else []
+    return {probe.CORE_VARIABLE: str(cores[-1])} if len(cores) > 1 else {}
 
 
 def _options() -> list[str]:
@@ -188,12 +200,13 @@ def _pair(base: dict[str, Any], head: dict[str, Any]) -> Pair:
     count = min(len(base["rounds"]), len(head["rounds"]))
     ours, theirs = np.array(base["rounds"][:count]), np.array(head["rounds"][:count])
     base_own_s, head_own_s = _own_s(ours), _own_s(theirs)
+    base_cpu_s, head_cpu_s = _cpu_s(ours), _cpu_s(theirs)
     base_s = float(np.median(base_own_s))
     return Pair(
         float(np.median(np.log(head_own_s / base_own_s))),
-        float(np.median(np.log(np.maximum(theirs[:, 1], _LEAST_S) / np.maximum(ours[:, 1], _LEAST_S)))),
-        float(np.median(head_own_s - theirs[:, 1]) - np.median(base_own_s - ours[:, 1])) / base_s,
-        float(np.mean(theirs[:, 2]) - np.mean(ours[:, 2])) / base_s,
+        float(np.median(np.log(head_cpu_s / base_cpu_s))),
+        float(np.median(head_own_s - head_cpu_s) - np.median(base_own_s - base_cpu_s)) / base_s,
+        float(np.mean(_queued_s(theirs)) - np.mean(_queued_s(ours))) / base_s,
         base_s,
         float(np.median(head_own_s)),
         (base.get("counters", {}), head.get("counters", {})),
@@ -201,5 +214,14 @@ def _pair(base: dict[str, Any], head: dict[str, Any]) -> Pair:
 
 
 def _own_s(rounds: Floats) -> Floats:
-    """Wall less the time in which others had the core: the processor's time, and waiting for a sleep or a server."""
-    return np.maximum(rounds[:, 0] - rounds[:, 2], _LEAST_S)
+    """Wall less the time in which others had the core: the processor's time, and waiting for a sleep or a disk."""
+    return np.maximum(rounds[:, 0] - _queued_s(rounds), _LEAST_S)
+
+
+def _queued_s(rounds: Floats) -> Floats:
+    """How long the thread was ready and somebody else had the core, who was not one of its own children."""
+    return np.maximum(rounds[:, 2] - rounds[:, 3], 0.0)
+
+
+def _cpu_s(rounds: Floats) -> Floats:
+    return np.maximum(rounds[:, 1] + rounds[:, 3], _LEAST_S)

@@ -1,27 +1,36 @@
-"""Shared by all tests: the main scenario, small plans, rows made by hand."""
+"""Shared by all tests: the main scenario, small plans, rows made by hand.
+
+What takes long to import is imported where it is used: the gate starts benchmarks by the hundred that need none of it.
+"""
 
 from collections.abc import Callable
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-import pyarrow as pa
 import pytest
 
-from caodiem import plan
-from caodiem.dossier import OPERATIONS
-from caodiem.scenario import Scenario
-from caodiem.scenario_file import load
+if TYPE_CHECKING:
+    from caodiem.plan import Plan
+    from caodiem.scenario import Scenario
 
 ROOT = Path(__file__).parents[1]
 MAIN = ROOT / "scenarios" / "adoption-43-to-85.toml"
 
 
 @pytest.fixture(scope="session")
-def scenario() -> Scenario:
+def scenario() -> "Scenario":
+    from caodiem.scenario_file import load
+
     return load(MAIN)
 
 
-def make_plan(dues_s: list[float], operations: tuple[str, ...] = ("look_up_status",), seed: int = 1) -> plan.Plan:
+def make_plan(dues_s: list[float], operations: tuple[str, ...] = ("look_up_status",), seed: int = 1) -> "Plan":
     """A plan of one journey for each due time, each with these operations a second apart."""
+    import pyarrow as pa
+
+    from caodiem import plan
+    from caodiem.dossier import OPERATIONS
+
     rows = [
         {
             "arrival": arrival,
@@ -43,5 +52,5 @@ def make_plan(dues_s: list[float], operations: tuple[str, ...] = ("look_up_statu
 
 
 @pytest.fixture
-def planned() -> Callable[..., plan.Plan]:
+def planned() -> "Callable[..., Plan]":
     return make_plan

@@ -72,3 +72,37 @@ def test_one_that_dies_or_hangs_holds_up_nobody(tmp_path: Path) -> None:
     codes = turns.run([command(tmp_path, "a", TAKER), command(tmp_path, "b", hangs)], 3)
     assert codes[1] != 0
     assert time.monotonic() - began_s < 30
+
+
+SERVED = """
+import os, subprocess, sys
+
+def test_that_is_served(benchmark):
+    serve = "import sys\\nfor _ in sys.stdin:\\n sum(range(600_000)); print(flush=True)"
+    server = subprocess.Popen([sys.executable, "-c", serve], stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+
+    def ask():
+        server.stdin.write(b"x\\n"); server.stdin.flush(); server.stdout.readline()
+
+    benchmark.pedantic(ask, rounds=12, warmup_rounds=3)
+    server.stdin.close()
+    server.wait()
+    assert len(os.sched_getaffinity(0)) == 1
+"""
+
+
+@pytest.mark.skipif(not Path("/proc/thread-self/schedstat").exists(), reason="the kernel does not tell who waits")
+def test_what_children_do_is_work_and_not_waiting(tmp_path: Path) -> None:
+    """All on one core: while a child serves, its parent waits for the core, and that time is the benchmark's."""
+    checkout = tmp_path / "checkout"
+    checkout.mkdir()
+    (checkout / "test_served.py").write_text(SERVED)
+    side = Side(checkout, Path(sys.executable))
+    laboratory = Laboratory(tmp_path, tmp_path, dict.fromkeys(("base-1", "base-2", "head-1"), side))
+    (name,) = laboratory.collect("test_served.py")["base-1"]
+    ring = laboratory.ring([name], reverse=False)
+    assert not ring.problems
+    rows = json.loads((tmp_path / "base-1-0.json").read_text())["benchmarks"][name]["rounds"]
+    cpu_s, children_s = (sum(row[place] for row in rows) for place in (1, 3))
+    assert children_s > 5 * cpu_s > 0
+    assert ring.pairs[name][0].base_s > children_s / len(rows) / 2

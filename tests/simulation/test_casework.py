@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from caodiem.dossier import TRANSITIONS
 from caodiem.scenario import Scenario
+from caodiem.scenario_file import load
 from simulation import (
     agencies,
     cases,
@@ -25,7 +26,7 @@ from simulation import (
 from simulation.cases import CASE, ENDS, NUMBER, STATUS, Channel, Event
 from simulation.demand import Filings
 from simulation.desks import FRONT, UNIT, Desks
-from tests.conftest import MAIN, ROOT, load
+from tests.conftest import MAIN, ROOT
 from tests.simulation.offices import changed
 
 CLOCK = office.clock(load(MAIN), demand.calendar(load(MAIN), 2026), date(2026, 5, 11))
