@@ -8,15 +8,14 @@ import signal
 import stat
 import sys
 import traceback
-from contextlib import suppress
 from dataclasses import asdict
 from datetime import datetime
 from pathlib import Path
-from typing import Annotated, Any, NoReturn
+from typing import Annotated, NoReturn
 
 import typer
 
-from caodiem import baseline, faults, kinds, plan, run, stages, studies
+from caodiem import baseline, ending, faults, kinds, plan, run, stages, studies
 from caodiem import plan_from_log as from_log
 from caodiem.errors import CaodiemError, ExitCode, UsageError
 from caodiem.operation_map import load as load_map
@@ -24,7 +23,6 @@ from caodiem.part import parse as parse_part
 from caodiem.progress import bars
 from caodiem.scenario import Scenario
 from caodiem.scenario_file import ScenarioError
-from caodiem.verdict import Result
 
 # What typer returns for a command that Ctrl-C ended.
 _CTRL_C = 130
@@ -83,8 +81,8 @@ def run_all(
     generator = stages.Generator(host, tuple(abort or ()), ca=ca)
     generator.check()
     inputs, made = stages.begin(scenario, scale)
-    _announce(inputs, made, scale, generator.in_words(inputs))
-    _finish(inputs, made, as_json, lambda: _simulate_and_replay(inputs, made, scale, generator))
+    ending.announce(inputs, made, scale, generator.in_words(inputs))
+    ending.finish(inputs, made, as_json, lambda: _simulate_and_replay(inputs, made, scale, generator))
 
 
 @app.command()
@@ -97,11 +95,11 @@ def check(scenario: ScenarioFile, as_json: Json = False) -> None:
             problems = [
                 {"file": str(p.file), "key": p.key, "value": p.value, "expected": p.expected} for p in error.problems
             ]
-            _print_json({"ok": False, "problems": problems})
+            ending.print_json({"ok": False, "problems": problems})
             raise typer.Exit(error.exit_code) from error
         raise
     if as_json:
-        _print_json({"ok": True, "problems": [], "hash": found.hash})
+        ending.print_json({"ok": True, "problems": [], "hash": found.hash})
     else:
         print(f"{scenario}: in order (scenario {found.hash[:7]})")
 
@@ -119,7 +117,7 @@ def simulate(scenario: ScenarioFile, scale: Scale = 1.0, as_json: Json = False) 
         with bars() as shown:
             ran, figures = studies.simulate_network(scenario, shown)
         if as_json:
-            _print_json({"run": str(ran.folder), **figures})
+            ending.print_json({"run": str(ran.folder), **figures})
         else:
             from caodiem.report.network import lines
 
@@ -129,21 +127,21 @@ def simulate(scenario: ScenarioFile, scale: Scale = 1.0, as_json: Json = False) 
         with bars() as shown:
             ran, figures = studies.simulate_year(scenario, scale, shown)
         if as_json:
-            _print_json({"run": str(ran.folder), **figures})
+            ending.print_json({"run": str(ran.folder), **figures})
         else:
             from caodiem.report.year import lines as told
 
             print("\n".join([*told(figures), str(ran.folder)]))
         return
     inputs, made = stages.begin(scenario, scale)
-    _announce(inputs, made, scale)
+    ending.announce(inputs, made, scale)
 
     def work() -> ExitCode:
         with bars() as shown:
             stages.simulate(inputs, made, scale, shown)
         return ExitCode.PASS
 
-    _finish(inputs, made, as_json, work, judged=False)
+    ending.finish(inputs, made, as_json, work, judged=False)
 
 
 @app.command()
@@ -156,7 +154,7 @@ def size(scenario: ScenarioFile, scale: SampleScale = 1.0, as_json: Json = False
     with bars() as shown:
         made, figures, code = studies.size(scenario, scale, shown)
     if as_json:
-        _print_json({"run": str(made.folder), **figures})
+        ending.print_json({"run": str(made.folder), **figures})
     else:
         from caodiem.report.capacity import lines
 
@@ -199,7 +197,7 @@ def sweep(
     with bars() as shown:
         found = studies.sweep(points, made, scheduler, shown)
     if as_json:
-        _print_json({"folder": str(made.folder), **found, "picture": str(found["picture"] or "")})
+        ending.print_json({"folder": str(made.folder), **found, "picture": str(found["picture"] or "")})
         return
     from caodiem.report.sweep import lines
 
@@ -238,13 +236,15 @@ def replay(
     part = parse_part(window, scale, speed, journeys)
     alone = stages.stands_alone(source)
     inputs, made = stages.of_plan(source, part, scenario) if alone else stages.continued(source, part)
-    _announce(inputs, made, run.read_json(made.manifest)["options"]["scale"], str(part), generator.in_words(inputs))
+    ending.announce(
+        inputs, made, run.read_json(made.manifest)["options"]["scale"], str(part), generator.in_words(inputs)
+    )
 
     def work() -> ExitCode:
         with bars() as shown:
             return stages.replay(inputs, made, generator, shown)
 
-    _finish(inputs, made, as_json, work)
+    ending.finish(inputs, made, as_json, work)
 
 
 @planning.command("from-log")
@@ -267,7 +267,7 @@ def plan_from_log(
     out.parent.mkdir(parents=True, exist_ok=True)
     plan.write(made, out)
     if as_json:
-        _print_json({"plan": str(out), "arrivals": made.arrivals, **asdict(made.meta), **taken.figures()})
+        ending.print_json({"plan": str(out), "arrivals": made.arrivals, **asdict(made.meta), **taken.figures()})
         return
     print(f"{file}: {taken.in_words()}", file=sys.stderr)
     print(
@@ -283,7 +283,7 @@ def report(source: RunFolder, as_json: Json = False) -> None:
     opened = run.open_run(source)
     path = stages.report(opened)
     if as_json:
-        _print_json({"run": str(opened.folder), "report": str(path)})
+        ending.print_json({"run": str(opened.folder), "report": str(path)})
     else:
         print(f"Report: {path}")
         print(opened.folder)
@@ -301,7 +301,7 @@ def project(
     """Fit growth curves to published counts and project them, beside what was published later."""
     made, rows = studies.project(scenario, fit_until.date() if fit_until else None, [day.date() for day in on or []])
     if as_json:
-        _print_json({"run": str(made.folder), **run.read_json(made.folder / "backtest.json")})
+        ending.print_json({"run": str(made.folder), **run.read_json(made.folder / "backtest.json")})
         return
     print(f"{'':<20} {'':<6} {'on':<11} {'projected':>13} {'90% band':>29} {'published':>13}   error")
     for row in rows:
@@ -340,16 +340,11 @@ def compare(
     levels, picture = stages.compare(first, second)
     pairs = [pair for level in levels for pair in level.pairs]
     if as_json:
-        _print_json([{**asdict(pair), "ratio": pair.ratio} for pair in pairs])
+        ending.print_json([{**asdict(pair), "ratio": pair.ratio} for pair in pairs])
         return
-    print(f"{'':<10} {'':<34} {'':<5} {'A':>10} {'B':>10} {'B / A':>7}   steps A, B")
-    for pair in pairs:
-        shown = [f"{1000 * value:7.1f} ms" if value < float("inf") else "never" for value in (pair.first, pair.second)]
-        ratio = f"{pair.ratio:7.2f}" if pair.ratio == pair.ratio else f"{'':>7}"
-        print(
-            f"{pair.level:<10} {pair.name:<34} {pair.figure:<5} {shown[0]:>10} {shown[1]:>10} {ratio}"
-            f"   {pair.counts[0]}, {pair.counts[1]}"
-        )
+    from caodiem.report.compared import lines
+
+    print("\n".join(lines(pairs)))
     print(picture)
 
 
@@ -358,7 +353,7 @@ def _hold(folder: Path, file: Path, as_json: bool) -> NoReturn:
     rules = baseline.hold(folder, file)
     code = baseline.result(rules).exit_code
     if as_json:
-        _print_json({"exit_code": int(code), "rules": [asdict(rule) for rule in rules]})
+        ending.print_json({"exit_code": int(code), "rules": [asdict(rule) for rule in rules]})
     else:
         for rule in rules:
             told = f"baseline {rule.baseline:.4g}, limit {rule.limit:.4g}, found {rule.found:.4g}"
@@ -378,7 +373,7 @@ def take_baseline(
     path = out or baseline.BASELINES / f"{taken['scenario']}.json"
     run.write_json(path, taken)
     if as_json:
-        _print_json({"baseline": str(path), **taken})
+        ending.print_json({"baseline": str(path), **taken})
     else:
         print(path)
 
@@ -388,7 +383,7 @@ def calibrate(source: RunFolder, as_json: Json = False) -> None:
     """Print the service times that a replay measured, as `portal.services` of a scenario."""
     found = stages.calibrate(run.open_run(source))
     if as_json:
-        _print_json([asdict(each) for each in found])
+        ending.print_json([asdict(each) for each in found])
     else:
         from simulation.calibration import as_toml
 
@@ -430,7 +425,7 @@ def gate(
     if history:
         files.append_history(result, history)
     if as_json:
-        _print_json(files.as_json(result))
+        ending.print_json(files.as_json(result))
     else:
         for problem in summary.problems(result):
             print(problem, file=sys.stderr)
@@ -477,132 +472,33 @@ def main() -> None:
     try:
         code = app(standalone_mode=False)
         if code == _CTRL_C:
-            code = _tell("interrupted", ExitCode.INVALID)
+            code = ending.tell("interrupted", ExitCode.INVALID)
             # Where Ctrl-C fell into code compiled from text, as dataclasses are on import, CPython remembers it and
             # ends `python -m` by a signal instead of by our exit code. Evaluating any text makes it forget.
             exec("")
     except CaodiemError as error:
-        code = _tell(str(error), error.exit_code)
+        code = ending.tell(str(error), error.exit_code)
     except typer.TyperException as error:
-        code = _tell(f"{error.format_message().removesuffix('.')}; `caodiem --help` lists the commands", ExitCode.USAGE)
+        code = ending.tell(
+            f"{error.format_message().removesuffix('.')}; `caodiem --help` lists the commands", ExitCode.USAGE
+        )
     except OSError as error:
         # A disk that is full is nobody's mistake in usage.
         full = error.errno in (errno.ENOSPC, errno.EDQUOT)
-        code = _tell(
+        code = ending.tell(
             f"{error.filename or 'the system'}: {error.strerror or error}", ExitCode.INVALID if full else ExitCode.USAGE
         )
     except Exception:
         # A mistake of ours proves nothing; Python's own exit code would say that an SLO was missed.
         traceback.print_exc()
-        code = _tell("this is a mistake in Caodiem; please report it with the lines above", ExitCode.INVALID)
+        code = ending.tell("this is a mistake in Caodiem; please report it with the lines above", ExitCode.INVALID)
     sys.exit(code)
-
-
-def _tell(error: str, code: ExitCode) -> ExitCode:
-    """Say why a command ended, to a person and, where JSON was asked for, to a program."""
-    print(f"caodiem: {error}", file=sys.stderr)
-    if "--json" in sys.argv:
-        _print_json({"error": error, "exit_code": int(code)})
-    return code
 
 
 def _simulate_and_replay(inputs: Scenario, made: run.Run, scale: float, generator: stages.Generator) -> ExitCode:
     with bars() as shown:
         stages.simulate(inputs, made, scale, shown)
         return stages.replay(inputs, made, generator, shown)
-
-
-def _announce(inputs: Scenario, made: run.Run, scale: float, *options: str) -> None:
-    """The seed and the options first, so that a run that dies can still be repeated."""
-    print(
-        f"{inputs.title}\nscenario {inputs.hash[:7]}, seed {inputs.seed}, scale {scale:g}, "
-        f"levels {', '.join(f'{percent:g}%' for percent in inputs.levels)}",
-        *options,
-        f"run {made.folder}",
-        sep="\n",
-        file=sys.stderr,
-    )
-
-
-def _finish(inputs: Scenario, made: run.Run, as_json: bool, work: Any, judged: bool = True) -> None:
-    """Do the work, judge it, write the report, print where it is; an interrupted run stays readable."""
-    try:
-        code = work()
-        result = stages.judge(inputs, made) if judged else None
-        if result is not None and code is ExitCode.PASS:
-            code = result.exit_code
-        run.finish(made, "finished", code)
-        stages.report(made)
-    except (KeyboardInterrupt, Exception) as error:
-        _break_off(inputs, made, error)
-        raise
-    _print_result(made, result, code, as_json)
-    raise typer.Exit(code)
-
-
-def _break_off(inputs: Scenario, made: run.Run, error: BaseException) -> None:
-    """Leave a run that ended early readable, and say where."""
-    stages.close_interrupted(inputs, made)
-    code = error.exit_code if isinstance(error, CaodiemError) else ExitCode.INVALID
-    hint = f"`caodiem report {made.folder}` shows what it holds"
-    if isinstance(error, KeyboardInterrupt):
-        # Whoever pressed Ctrl-C wants to be gone at once.
-        run.finish(made, "interrupted", code)
-    else:
-        run.finish(made, "failed", code)
-        # The error that ended the run is the one to be seen, not one of its report.
-        with suppress(Exception):
-            hint = f"what it holds is in {stages.report(made)}"
-    print(f"caodiem: the run ended early; {hint}", file=sys.stderr)
-
-
-def _print_result(made: run.Run, result: Result | None, code: ExitCode, as_json: bool) -> None:
-    from caodiem.report.answer import answer
-
-    said = answer(made)
-    if as_json:
-        _print_json(
-            {
-                "run": str(made.folder),
-                "report": str(made.report),
-                "result": result.value if result else None,
-                "exit_code": int(code),
-                "answer": said,
-                "summary": run.read_json(made.summary) if made.summary.exists() else None,
-            }
-        )
-        return
-    print(said["en"])
-    print(said["vi"])
-    if result is not None:
-        print(f"Verdict: {result.value}")
-        for line in _not_met(made):
-            print(f"  {line}")
-    print(f"Report: {made.report}")
-    print(made.folder)
-
-
-def _not_met(made: run.Run) -> list[str]:
-    """Every rule that a level did not meet, in a line; and why a replay was stopped."""
-    lines = []
-    for level in run.read_json(made.verdict)["levels"]:
-        for rule in level["rules"]:
-            if rule["result"] != Result.PASS.value:
-                quantile = f" p{rule['quantile_percent']:g}" if rule["quantile_percent"] is not None else ""
-                found = "never" if rule["found"] is None else f"{rule['found']:g}"
-                limit = f"limit {rule['limit']:g} {rule['unit']}, found {found}"
-                lines.append(
-                    f"{level['percent']:g}%: {rule['name']} {rule['operation']}{quantile}: {limit}: {rule['result']}"
-                )
-        info = made.level(level["percent"]).executed("replayed").info
-        if info.is_file() and (why := run.read_json(info).get("stopped_because")):
-            lines.append(f"{level['percent']:g}%: {why}")
-    return lines
-
-
-def _print_json(content: Any) -> None:
-    # Dates and the like, as a scenario may hold them, are told as text.
-    print(json.dumps(run.plain(content), ensure_ascii=False, indent=2, default=str))
 
 
 if __name__ == "__main__":

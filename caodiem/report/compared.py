@@ -1,5 +1,6 @@
-"""The picture of two runs side by side: one row a level, times of both on logarithmic scales."""
+"""Two runs side by side: as lines for a terminal, and as a picture of one row a level, times on logarithmic scales."""
 
+import math
 from pathlib import Path
 
 import numpy as np
@@ -15,13 +16,24 @@ _NAMES = (("A", BLUE), ("B", RED))
 _QUANTILE = "p95"
 
 
+def lines(pairs: list[Pair]) -> list[str]:
+    """A table for a terminal: what A and B took, and how many steps that was told of."""
+    told = [f"{'':<10} {'':<34} {'':<5} {'A':>10} {'B':>10} {'B / A':>7}   steps A, B"]
+    for pair in pairs:
+        shown = [f"{1000 * value:7.1f} ms" if value < math.inf else "never" for value in (pair.first, pair.second)]
+        ratio = "" if math.isnan(pair.ratio) else f"{pair.ratio:.2f}"
+        times = f"{shown[0]:>10} {shown[1]:>10} {ratio:>7}"
+        told.append(f"{pair.level:<10} {pair.name:<34} {pair.figure:<5} {times}   {pair.counts[0]}, {pair.counts[1]}")
+    return told
+
+
 def draw(levels: list[Compared], names: tuple[str, str], path: Path) -> Path:
     """Response times of all steps, their p95 by operation, mean times by station, as a PNG; returns its path.
 
     `names` says what A and B are.
     """
-    lines = max(len(_pairs(level.pairs, _QUANTILE)) + len(_pairs(level.pairs, "mean")) for level in levels)
-    high = max(3.6, 0.22 * lines)
+    rows = max(len(_pairs(level.pairs, _QUANTILE)) + len(_pairs(level.pairs, "mean")) for level in levels)
+    high = max(3.6, 0.22 * rows)
     figure = Figure(figsize=(15, high * len(levels) + 0.6), layout="constrained")
     FigureCanvasAgg(figure)
     figure.suptitle(f"A: {names[0]}     B: {names[1]}", fontsize=10, color=INK)

@@ -1,0 +1,120 @@
+"""How a command says what it does and how it ends: announcement, result, error; as text or as JSON.
+
+A run that ends early stays readable, however it ends.
+"""
+
+import json
+import sys
+from collections.abc import Callable
+from contextlib import suppress
+from typing import Any, NoReturn
+
+import typer
+
+from caodiem import run, stages
+from caodiem.errors import CaodiemError, ExitCode
+from caodiem.scenario import Scenario
+from caodiem.verdict import Result
+
+
+def announce(inputs: Scenario, made: run.Run, scale: float, *options: str) -> None:
+    """The seed and the options first, so that a run that dies can still be repeated."""
+    print(
+        f"{inputs.title}\nscenario {inputs.hash[:7]}, seed {inputs.seed}, scale {scale:g}, "
+        f"levels {', '.join(f'{percent:g}%' for percent in inputs.levels)}",
+        *options,
+        f"run {made.folder}",
+        sep="\n",
+        file=sys.stderr,
+    )
+
+
+def finish(
+    inputs: Scenario, made: run.Run, as_json: bool, work: Callable[[], ExitCode], judged: bool = True
+) -> NoReturn:
+    """Do the work, judge it, write the report, print where it is; an interrupted run stays readable."""
+    try:
+        code = work()
+        result = stages.judge(inputs, made) if judged else None
+        if result is not None and code is ExitCode.PASS:
+            code = result.exit_code
+        run.finish(made, "finished", code)
+        stages.report(made)
+    except (KeyboardInterrupt, Exception) as error:
+        _break_off(inputs, made, error)
+        raise
+    _print_result(made, result, code, as_json)
+    raise typer.Exit(code)
+
+
+def _break_off(inputs: Scenario, made: run.Run, error: BaseException) -> None:
+    """Leave a run that ended early readable, and say where."""
+    stages.close_interrupted(inputs, made)
+    code = error.exit_code if isinstance(error, CaodiemError) else ExitCode.INVALID
+    hint = f"`caodiem report {made.folder}` shows what it holds"
+    if isinstance(error, KeyboardInterrupt):
+        # Whoever pressed Ctrl-C wants to be gone at once.
+        run.finish(made, "interrupted", code)
+    else:
+        run.finish(made, "failed", code)
+        # The error that ended the run is the one to be seen, not one of its report.
+        with suppress(Exception):
+            hint = f"what it holds is in {stages.report(made)}"
+    print(f"caodiem: the run ended early; {hint}", file=sys.stderr)
+
+
+def _print_result(made: run.Run, result: Result | None, code: ExitCode, as_json: bool) -> None:
+    from caodiem.report.answer import answer
+
+    said = answer(made)
+    if as_json:
+        print_json(
+            {
+                "run": str(made.folder),
+                "report": str(made.report),
+                "result": result.value if result else None,
+                "exit_code": int(code),
+                "answer": said,
+                "summary": run.read_json(made.summary) if made.summary.exists() else None,
+            }
+        )
+        return
+    print(said["en"])
+    print(said["vi"])
+    if result is not None:
+        print(f"Verdict: {result.value}")
+        for line in _not_met(made):
+            print(f"  {line}")
+    print(f"Report: {made.report}")
+    print(made.folder)
+
+
+def _not_met(made: run.Run) -> list[str]:
+    """Every rule that a level did not meet, in a line; and why a replay was stopped."""
+    lines = []
+    for level in run.read_json(made.verdict)["levels"]:
+        for rule in level["rules"]:
+            if rule["result"] != Result.PASS.value:
+                quantile = f" p{rule['quantile_percent']:g}" if rule["quantile_percent"] is not None else ""
+                found = "never" if rule["found"] is None else f"{rule['found']:g}"
+                limit = f"limit {rule['limit']:g} {rule['unit']}, found {found}"
+                lines.append(
+                    f"{level['percent']:g}%: {rule['name']} {rule['operation']}{quantile}: {limit}: {rule['result']}"
+                )
+        info = made.level(level["percent"]).executed("replayed").info
+        if info.is_file() and (why := run.read_json(info).get("stopped_because")):
+            lines.append(f"{level['percent']:g}%: {why}")
+    return lines
+
+
+def tell(error: str, code: ExitCode) -> ExitCode:
+    """Say why a command ended, to a person and, where JSON was asked for, to a program."""
+    print(f"caodiem: {error}", file=sys.stderr)
+    if "--json" in sys.argv:
+        print_json({"error": error, "exit_code": int(code)})
+    return code
+
+
+def print_json(content: Any) -> None:
+    # Dates and the like, as a scenario may hold them, are told as text.
+    print(json.dumps(run.plain(content), ensure_ascii=False, indent=2, default=str))
