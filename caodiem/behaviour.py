@@ -22,11 +22,15 @@ DAYS = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
 INFINITE_SERVERS = 2**31
 
 
-def completed(unit: str) -> BeforeValidator:
-    """Fills in what a quantity of one's own network leaves out."""
+def completed(unit: str, setting: bool = False) -> BeforeValidator:
+    """Fills in what a quantity of one's own network leaves out.
+
+    A `setting` says what is tried, which is no figure about the world: it is completed in every kind of scenario.
+    """
 
     def complete(given: Any, info: ValidationInfo) -> Any:
-        if isinstance(given, bool | str) or (info.context and info.context.get("strict")):
+        is_strict = bool(info.context and info.context.get("strict")) and not setting
+        if isinstance(given, bool | str) or is_strict:
             return given
         if not isinstance(given, dict):
             given = {"value": given}
@@ -46,6 +50,10 @@ def _clock(given: Any) -> Any:
 Seconds = Annotated[q.Quantity, completed("seconds"), q.checked(tuple(SECONDS), 0, 1e12)]
 # Pydantic calls what stands before a type's check from the right: first _clock, then _completed.
 Moment = Annotated[q.Quantity, completed("seconds"), BeforeValidator(_clock), q.checked(tuple(SECONDS), 0, 1e12)]
+# Of the busiest day: 07:30, or seconds from midnight.
+TimeOfDay = Annotated[
+    q.Quantity, completed("seconds", setting=True), BeforeValidator(_clock), q.checked(("seconds",), 0, 86400)
+]
 Rate = Annotated[q.Quantity, completed("per second"), q.checked(tuple(PER_SECOND), 0, 1e9)]
 Ratio = Annotated[q.Quantity, completed("ratio"), q.checked(("ratio",), 0, 1e6)]
 Share = Annotated[q.Quantity, completed("ratio"), q.checked(("ratio",), 0, 1)]
@@ -192,6 +200,24 @@ class Slowdown(Part):
     from_: Annotated[Moment, Field(alias="from")]
     to: Moment
     factor: Ratio
+
+
+class SystemOutage(Outage):
+    """The same of a system that the portal asks, from one time of the busiest day to another."""
+
+    from_: Annotated[TimeOfDay, Field(alias="from")]
+    to: TimeOfDay
+    servers: Annotated[q.Quantity, completed("servers", setting=True), q.checked(("servers",), 0, 1e6)] = q.Quantity(
+        value=0, unit="servers", source=q.OWN, evidence="assumed"
+    )
+
+
+class SystemSlowdown(Slowdown):
+    """The same of a system that the portal asks, from one time of the busiest day to another."""
+
+    from_: Annotated[TimeOfDay, Field(alias="from")]
+    to: TimeOfDay
+    factor: Annotated[q.Quantity, completed("ratio", setting=True), q.checked(("ratio",), 0, 1e6)]
 
 
 class Breaker(Part):

@@ -65,8 +65,10 @@ def _break_off(inputs: Scenario, made: run.Run, error: BaseException) -> None:
 
 def _print_result(made: run.Run, result: Result | None, code: ExitCode, as_json: bool) -> None:
     from caodiem.report.answer import answer
+    from caodiem.report.hours import lines as lines_of_hours
 
     said = answer(made)
+    hours = {level.percent: run.read_json(level.hours) for level in made.levels if level.hours.is_file()}
     if as_json:
         print_json(
             {
@@ -76,11 +78,14 @@ def _print_result(made: run.Run, result: Result | None, code: ExitCode, as_json:
                 "exit_code": int(code),
                 "answer": said,
                 "summary": run.read_json(made.summary) if made.summary.exists() else None,
+                **({"hours": {f"{percent:g}%": each for percent, each in hours.items()}} if hours else {}),
             }
         )
         return
     print(said["en"])
     print(said["vi"])
+    for percent, each in hours.items():
+        print(*lines_of_hours(each, percent), sep="\n")
     if result is not None:
         print(f"Verdict: {result.value}")
         for line in _not_met(made):

@@ -15,8 +15,8 @@ from caodiem.errors import UsageError
 # Beside the systems of the operations: one that other operations' steps visit.
 SYSTEMS = tuple(sorted({operation.system for operation in OPERATIONS.values()} | {"signature_verification"}))
 _NORMAL_P95 = 1.6448536269514722
-_LONGEST_S = 600.0
-_GREATEST_SLOWDOWN = 1000.0
+LONGEST_S = 600.0
+GREATEST_SLOWDOWN = 1000.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,12 +38,12 @@ class Fault:
         """ValueError names the field, its value and what would be right."""
         p95_s = self.latency_s_median if self.latency_s_p95 is None else self.latency_s_p95
         wrong = [
-            (0 <= self.latency_s_median <= _LONGEST_S, "latency_s_median", f"0 to {_LONGEST_S:g}"),
-            (self.latency_s_median <= p95_s <= _LONGEST_S, "latency_s_p95", f"the median to {_LONGEST_S:g}"),
+            (0 <= self.latency_s_median <= LONGEST_S, "latency_s_median", f"0 to {LONGEST_S:g}"),
+            (self.latency_s_median <= p95_s <= LONGEST_S, "latency_s_p95", f"the median to {LONGEST_S:g}"),
             (self.latency_s_median > 0 or p95_s == 0, "latency_s_median", "more than 0, as there is a latency_s_p95"),
             (0 <= self.error_share <= 1, "error_share", "0 to 1"),
             (isinstance(self.outage, bool), "outage", "true or false"),
-            (1 <= self.slowdown <= _GREATEST_SLOWDOWN, "slowdown", f"1 to {_GREATEST_SLOWDOWN:g}"),
+            (1 <= self.slowdown <= GREATEST_SLOWDOWN, "slowdown", f"1 to {GREATEST_SLOWDOWN:g}"),
         ]
         for is_right, name, expected in wrong:
             if not is_right:

@@ -8,6 +8,7 @@ import hashlib
 import json
 from collections.abc import Collection, Iterator
 from dataclasses import asdict, dataclass, replace
+from datetime import datetime, time
 from pathlib import Path
 
 import numpy as np
@@ -54,6 +55,12 @@ class PlanMeta:
     plan_hash: str = ""
     speed: float = 1.0
     schema_version: int = SCHEMA_VERSION
+
+    @property
+    def clock_s(self) -> float:
+        """Second 0 in seconds from its day's midnight."""
+        begins = datetime.fromisoformat(self.starts_at)
+        return (begins - datetime.combine(begins.date(), time(), begins.tzinfo)).total_seconds()
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,6 +8,7 @@
         traffic.json            requests a second through the busiest day
         indicators.json         each agency by the formulas of Decision 766
         sync.json               each agency's status sync, where the scenario has [sync]
+        hours.json              what clients feel while a connected system fails, where it has [hours]
         plan.parquet            what was executed
         simulated/  replayed/   observations.parquet, components.parquet
     summary.json  verdict.json  report.html  plots/
@@ -72,6 +73,10 @@ class Level:
     @property
     def sync(self) -> Path:
         return self.folder / "sync.json"
+
+    @property
+    def hours(self) -> Path:
+        return self.folder / "hours.json"
 
     def executed(self, how: str) -> "Execution":
         """`how` is "simulated" or "replayed"."""

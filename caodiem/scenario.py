@@ -12,11 +12,23 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 from pydantic import BaseModel, Field
 
 from caodiem import quantity as q
-from caodiem.behaviour import Breaker, Count, Outage, Pace, Retries, Slowdown, Time, overlaps
+from caodiem.behaviour import (
+    Breaker,
+    Count,
+    Outage,
+    Pace,
+    Retries,
+    Slowdown,
+    SystemOutage,
+    SystemSlowdown,
+    Time,
+    TimeOfDay,
+    overlaps,
+)
 from caodiem.behaviour import Seconds as AnySeconds
 from caodiem.document import Document, Part
 from caodiem.dossier import OPERATIONS, Group
-from caodiem.faults import SYSTEMS, Fault
+from caodiem.faults import GREATEST_SLOWDOWN, LONGEST_S, SYSTEMS, Fault, Faults
 
 # Each surge numbers its dossiers in a block of its own of a day's serials.
 MOST_SURGES = 3
@@ -215,14 +227,60 @@ class Service(Part):
     patience: Time | None = None
 
 
+class Connected(Part):
+    """A system that the portal asks, as one more station: the population database, the bank, remote signing, ...
+
+    Its outages and slow-downs have times of the busiest day, and as settings of what is tried no source.
+    """
+
+    # Those that visit it, after their stations of the portal; left out, the system's own.
+    operations: list[OperationName] = Field(default=[])
+    servers: q.Servers
+    service: Time
+    queue: Count | None = None
+    patience: Time | None = None
+    outages: list[SystemOutage] = Field(default=[])
+    slowdowns: list[SystemSlowdown] = Field(default=[])
+    breaker: Breaker | None = None
+    pace: Pace | None = None
+
+    def visited_by(self, system: str) -> list[str]:
+        """The operations that visit it, of which it is the system `system`."""
+        return self.operations or [each.name for each in OPERATIONS.values() if each.system == system]
+
+    def failing(self, from_s: float, to_s: float) -> Fault | None:
+        """What the staging portal is told where it fails all the time from one second of the day to another.
+
+        Where visits wait for the end of an outage, each answer is so late, at most ten minutes. Servers that still
+        work in an outage cannot be told.
+        """
+        for outage in self.outages:
+            if outage.from_.value <= from_s and to_s <= outage.to.value and not outage.servers.value:
+                left_s = min(outage.to.value - from_s, LONGEST_S)
+                return Fault(outage=True) if outage.refuses else Fault(latency_s_median=left_s)
+        for slow in self.slowdowns:
+            if slow.from_.value <= from_s and to_s <= slow.to.value and slow.factor.value > 1:
+                return Fault(slowdown=min(slow.factor.value, GREATEST_SLOWDOWN))
+        return None
+
+
 class Portal(Part):
     """The staging portal as a network of stations: each operation visits its stations in the order given."""
 
     stations: dict[str, Station] = Field(min_length=1)
     services: list[Service] = Field(min_length=1)
+    connected: dict[SystemName, Connected] = Field(default={})
     # Of every client: how long it waits for the answer to one attempt.
     timeout: AnySeconds | None = None
     retries: Retries | None = None
+
+
+class Hours(Part):
+    """Hours of the busiest day that are simulated whole, drawn anew in each replication."""
+
+    from_: Annotated[TimeOfDay, Field(alias="from")]
+    to: TimeOfDay
+    replications: Annotated[int, Field(ge=2, le=100)] = 5
 
 
 class Objective(Part):
@@ -311,8 +369,16 @@ class Scenario(Document):
     slo: list[Objective] = Field(min_length=1)
     validity: Validity
     replay: Replay
+    hours: Hours | None = None
     # What is to go wrong with our own portal while it is replayed against.
     faults: dict[SystemName, Fault] = Field(default={})
+
+    def faults_between(self, from_s: float, to_s: float) -> Faults:
+        """What goes wrong with our own portal in a replay of these seconds of the day: `faults`, and which connected
+        systems fail all the time then.
+        """
+        failing = {name: each.failing(from_s, to_s) for name, each in self.portal.connected.items()}
+        return {name: fault for name, fault in failing.items() if fault is not None} | self.faults
 
     def contradictions(self) -> list[tuple[str, object, str]]:
         found: list[tuple[str, object, str]] = []
@@ -323,6 +389,7 @@ class Scenario(Document):
         for name, station in self.portal.stations.items():
             found += overlaps(f"portal.stations.{name}.outages", station.outages)
             found += overlaps(f"portal.stations.{name}.slowdowns", station.slowdowns)
+        found += _connected_contradictions(self.portal, self.hours)
         for group in Group:
             days = [point.on for point in self.adoption.points if point.group is group]
             if len(days) < 2 or days != sorted(set(days)):
@@ -341,6 +408,43 @@ class Scenario(Document):
         if len({f"{level:g}" for level in self.levels}) < len(self.levels):
             found.append(("levels", self.levels, "levels that differ in their first six digits"))
         return found
+
+
+def _connected_contradictions(portal: Portal, hours: Hours | None) -> list[tuple[str, object, str]]:
+    """The same of the systems that the portal asks, and of the hours in which they fail."""
+    found: list[tuple[str, object, str]] = []
+    spans: list[tuple[str, SystemOutage | SystemSlowdown]] = []
+    for name, each in portal.connected.items():
+        key = f"portal.connected.{name}"
+        found += overlaps(f"{key}.outages", each.outages) + overlaps(f"{key}.slowdowns", each.slowdowns)
+        if name in portal.stations:
+            found.append((key, name, "a system that is not one of portal.stations"))
+        if not each.visited_by(name):
+            found.append((f"{key}.operations", [], "one or more operations; the system has none of its own"))
+        spans += [(f"{key}.outages[{place}]", one) for place, one in enumerate(each.outages)]
+        spans += [(f"{key}.slowdowns[{place}]", one) for place, one in enumerate(each.slowdowns)]
+    if hours is None:
+        return found + [
+            (key, _clock(one), "hours = { from, to } that hold it, the part of the day to be simulated")
+            for key, one in spans
+        ]
+    from_s, to_s = hours.from_.value, hours.to.value
+    if from_s >= to_s:
+        found.append(("hours.to", to_s, f"more than hours.from, {from_s:g} seconds from midnight"))
+    for key, one in spans:
+        if not from_s <= one.from_.value < one.to.value < to_s:
+            found.append((key, _clock(one), f"a time within the hours, {_clock(hours)}, that ends before they do"))
+    for name, station in portal.stations.items():
+        if station.outages or station.slowdowns:
+            expected = "no outages or slow-downs beside hours: they count from the start of the replayed slice"
+            found.append((f"portal.stations.{name}", "outages or slow-downs", expected))
+    return found
+
+
+def _clock(span: SystemOutage | SystemSlowdown | Hours) -> str:
+    """A span of the day as a file writes it."""
+    shown = [f"{int(each.value) // 3600:02d}:{int(each.value) % 3600 // 60:02d}" for each in (span.from_, span.to)]
+    return " to ".join(shown)
 
 
 def _demand_contradictions(demand: Demand) -> list[tuple[str, object, str]]:

@@ -213,7 +213,8 @@ def replay(scenario: Scenario, into: run.Run, generator: Generator, bars: Bars) 
 def _replay_level(scenario: Scenario, level: run.Level, generator: Generator, bar: Any) -> ExitCode:
     from loadtests.replay import replay as replay_plan
 
-    length_s = plan.read_meta(level.plan).length_s
+    meta = plan.read_meta(level.plan)
+    length_s = meta.length_s
     options: dict[str, Any] = {
         **generator.options(scenario),
         "progress": lambda played_s: bar(played_s / length_s),
@@ -224,7 +225,8 @@ def _replay_level(scenario: Scenario, level: run.Level, generator: Generator, ba
         return ExitCode(replay_plan(level.plan, into, generator.host, os.environ.get(TOKEN_VARIABLE, ""), **options))
     from staging.service import running
 
-    with running(into.folder / "portal.log", faults=scenario.faults) as portal:
+    faults = scenario.faults_between(meta.clock_s, meta.clock_s + length_s * meta.speed)
+    with running(into.folder / "portal.log", faults=faults) as portal:
         return ExitCode(replay_plan(level.plan, into, portal.url, portal.admin_token, **options))
 
 

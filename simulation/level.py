@@ -1,10 +1,11 @@
 """One adoption level: from its online shares through the casework to the busiest hour and the plan.
 
-Writes casework.parquet, traffic.json, indicators.json, plan.parquet and, where asked for, sync.json into the level's
-folder.
+Writes casework.parquet, traffic.json, indicators.json, plan.parquet and, where asked for, sync.json and hours.json into
+the level's folder.
 """
 
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import date, datetime, time, timedelta
 from typing import Any
 
@@ -13,8 +14,8 @@ import numpy as np
 from caodiem import plan, run
 from caodiem.errors import UsageError
 from caodiem.files import write_table
-from caodiem.scenario import Scenario
-from simulation import casework, demand, indicators, network, office, sync_load, traffic
+from caodiem.scenario import Hours, Scenario
+from simulation import casework, demand, hours, indicators, network, office, sync_load, traffic
 from simulation.agencies import Agencies
 from simulation.demand import DAY_S
 from simulation.projection import level_shares
@@ -74,7 +75,17 @@ def draw(
         "dossiers_filed_online": _within(online_s, hour_s, _HOUR_S) / scale,
     }
     run.write_json(into.traffic, figures)
+    if scenario.hours is not None:
+        run.write_json(into.hours, hours.simulate(scenario, _plan_of_hours(scenario, scenario.hours, day, drawn.meta)))
     return drawn
+
+
+def _plan_of_hours(scenario: Scenario, asked: Hours, day: traffic.Journeys, meta: plan.PlanMeta) -> plan.Plan:
+    """The journeys of these hours of the busiest day as a plan."""
+    from_s, length_s = asked.from_.value, asked.to.value - asked.from_.value
+    midnight = datetime.combine(datetime.fromisoformat(meta.starts_at).date(), time())
+    starts_at = (midnight + timedelta(seconds=from_s)).isoformat()
+    return traffic.plan(scenario, day, from_s, length_s, replace(meta, starts_at=starts_at, length_s=length_s))
 
 
 def _figures(
@@ -101,7 +112,7 @@ def _figures(
             "arrivals": drawn.arrivals,
             "steps": drawn.steps,
             "plan_hash": drawn.meta.plan_hash,
-            "offered_load_erlangs": network.offered_load(network.of(scenario.portal), drawn),
+            "offered_load_erlangs": network.offered_load(network.of(scenario.portal, drawn.meta), drawn),
         },
     }
 

@@ -11,8 +11,9 @@ from dataclasses import dataclass, field
 
 from caodiem import behaviour
 from caodiem.behaviour import per_second, seconds
-from caodiem.plan import Plan
-from caodiem.scenario import Portal
+from caodiem.plan import Plan, PlanMeta
+from caodiem.quantity import Quantity
+from caodiem.scenario import Connected, Portal
 from simulation import distributions
 from simulation.distributions import Distribution, by_variation
 
@@ -197,9 +198,12 @@ class Network:
                 raise ValueError(f"{station.name} closes for ever: expected a calendar that opens again")
 
 
-def of(portal: Portal) -> Network:
-    """The network that a scenario's portal describes; its times count from the plan's second 0."""
-    index = {name: number for number, name in enumerate(portal.stations)}
+def of(portal: Portal, meta: PlanMeta | None = None) -> Network:
+    """The network that a scenario's portal describes; its times count from the second 0 of the plan of `meta`.
+
+    What fails by the time of day fails then; without `meta` the plan begins at midnight.
+    """
+    index = {name: number for number, name in enumerate((*portal.stations, *portal.connected))}
     visits: dict[str, list[Visit]] = {}
     for service in portal.services:
         times = by_variation(service.mean.value / 1000, service.variation.value)
@@ -218,9 +222,37 @@ def of(portal: Portal) -> Network:
         )
         for name, each in portal.stations.items()
     )
+    for name, asked in portal.connected.items():
+        patience = distributions.of(asked.patience) if asked.patience else None
+        for operation in asked.visited_by(name):
+            visits.setdefault(operation, []).append(Visit(index[name], distributions.of(asked.service), patience))
+        stations = (*stations, _connected(name, asked, meta))
     timeout_s = seconds(portal.timeout) if portal.timeout is not None else math.inf
     again = retries(portal.retries)
     return Network(stations, {name: Operation(tuple(each), 0, timeout_s, again) for name, each in visits.items()})
+
+
+def _connected(name: str, given: Connected, meta: PlanMeta | None) -> Station:
+    """A system that the portal asks; of what fails by the time of day, what is left at second 0 and later."""
+    starts_s, speed = (meta.clock_s, meta.speed) if meta else (0.0, 1.0)
+
+    def at(time_of_day: Quantity) -> float:
+        return max((seconds(time_of_day) - starts_s) / speed, 0.0)
+
+    return Station(
+        name,
+        int(given.servers.value),
+        int(given.queue.value) if given.queue is not None else None,
+        None,
+        tuple(
+            Outage(at(each.from_), at(each.to), int(each.servers.value), each.refuses)
+            for each in given.outages
+            if at(each.to) > 0
+        ),
+        tuple(Slowdown(at(each.from_), at(each.to), each.factor.value) for each in given.slowdowns if at(each.to) > 0),
+        breaker(given.breaker),
+        pace(given.pace),
+    )
 
 
 def outages(given: Sequence[behaviour.Outage]) -> tuple[Outage, ...]:

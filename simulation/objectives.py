@@ -88,9 +88,9 @@ class Judged:
         return share / allowed if allowed else (math.inf if share else 0.0)
 
 
-def count(objective: Objective, rows: Rows, from_s: float) -> Counted:
-    """The rows that are due from `from_s` on."""
-    chosen = rows.due_s >= from_s
+def count(objective: Objective, rows: Rows, from_s: float, to_s: float = math.inf) -> Counted:
+    """The rows that are due in [from_s, to_s)."""
+    chosen = (rows.due_s >= from_s) & (rows.due_s < to_s)
     if objective.of != ALL:
         chosen &= rows.of == (rows.names.index(objective.of) if objective.of in rows.names else -1)
     end = rows.end[chosen]

@@ -81,7 +81,7 @@ def _simulate_level(scenario: Scenario, agencies_file: Path, percent: float, sca
 
 def predict(scenario: Scenario, drawn: Plan, place: run.Level) -> None:
     """The compiled engine's observations of a plan, into the level's folder."""
-    rows, components = compiled.execute(network.of(scenario.portal), drawn)
+    rows, components = compiled.execute(network.of(scenario.portal, drawn.meta), drawn)
     into = place.executed("simulated")
     into.folder.mkdir(parents=True, exist_ok=True)
     observations.write(rows, into.observations)

@@ -28,7 +28,7 @@ from simulation.objectives import Kind, Objective, Rows
 from simulation.work import Work
 
 Sizes = tuple[int, ...]  # servers of each station, in the network's order
-_BINS = 20
+_BINS, _LONGEST_BIN_S = 20, 300.0
 _SYNCS = "agency_syncs"
 _REPLICATIONS, _MOST_REPLICATIONS, _CONFIDENCE = 10, 80, 0.95
 
@@ -183,7 +183,8 @@ class BusiestWindow:
     """The portal of a scenario under the plan of one level. A row is a step, as in the verdict.
 
     A replication draws the window anew: arrivals are Poisson, with the rate that the plan has in each twentieth of
-    the window, and each makes the journey of an arrival of the plan's that was due in that twentieth. A plan of a
+    the window (in each five minutes of one of hours), and each makes the journey of an arrival of the plan's that was
+    due in that time. A plan of a
     part of the country stands for the whole: its arrivals are as many more, but for syncs, which come by the clock
     (thinning made them smaller, not fewer).
     """
@@ -198,10 +199,11 @@ class BusiestWindow:
             for each in scenario.slo
         ]
         self.horizon_s = plan.meta.length_s
-        self._network = network.of(scenario.portal)
+        self._network = network.of(scenario.portal, plan.meta)
         self._names = plan.table["operation"].combine_chunks().dictionary.to_pylist()
         self._first = np.flatnonzero(plan.table["step"].to_numpy() == 0)
-        self._edges_s = np.linspace(0.0, self.horizon_s, _BINS + 1)
+        bins = max(_BINS, math.ceil(self.horizon_s / _LONGEST_BIN_S))
+        self._edges_s = np.linspace(0.0, self.horizon_s, bins + 1)
         # Arrivals of the country in order of due time: so many for each one of the plan, cumulated.
         by_the_clock = plan.table["journey"].cast(pa.string()).to_numpy(zero_copy_only=False)[self._first] == _SYNCS
         stands_for = np.where(by_the_clock, 1.0, 1 / plan.meta.scale)
@@ -222,16 +224,17 @@ class BusiestWindow:
         return replace(self._network, stations=tuple(replace(each, servers=servers) for each, servers in stations))
 
     def draw(self, factor: float, replication: int) -> Drawn:
-        redrawn = self._redrawn(factor, own.seed_of(self._plan.meta.seed, replication))
-        work = works.of_plan(self._network, redrawn)
+        work = works.of_plan(self._network, self.redrawn(factor, replication))
         return Drawn(work, work.kind)
 
-    def _redrawn(self, factor: float, seed: int) -> Plan:
+    def redrawn(self, factor: float, replication: int) -> Plan:
+        """The plan of one replication, of the whole country."""
+        seed = own.seed_of(self._plan.meta.seed, replication)
         rates = factor * np.diff(self._upto_edge) / np.diff(self._edges_s)
         spans = zip(itertools.pairwise(self._edges_s), rates, strict=True)
         points = [point for (a, b), rate in spans for point in ((a, rate), (b, rate))]
         due_s = arrivals.by_rate(points, math.inf, self.horizon_s, seed, "arrival")
-        place = np.minimum(np.searchsorted(self._edges_s, due_s, side="right") - 1, _BINS - 1)
+        place = np.minimum(np.searchsorted(self._edges_s, due_s, side="right") - 1, len(rates) - 1)
         chance = uniform(seed, "journey", np.arange(len(due_s)))
         low, high = self._upto_edge[place], self._upto_edge[place + 1]
         like = np.searchsorted(self._upto, low + chance * (high - low), side="right") - 1

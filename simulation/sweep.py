@@ -91,6 +91,7 @@ def _figures_of_levels(scenario: Scenario, point: Point, folder: Path) -> Figure
             "busiest_hour": {name: each for name, each in traffic["busiest_hour"].items() if not isinstance(each, str)},
             "offered_load_erlangs": traffic["plan"]["offered_load_erlangs"],
             **summary.summarise(rows),
+            **({"hours": run.read_json(place.hours)} if place.hours.is_file() else {}),
         }
     return {"levels": found}
 

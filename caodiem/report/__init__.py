@@ -19,7 +19,7 @@ from typing import Any
 import jinja2
 from markupsafe import Markup
 
-from caodiem.report import alternatives, figures, inputs, page, plots
+from caodiem.report import alternatives, figures, hours, inputs, page, plots
 from caodiem.report.answer import answer
 from caodiem.report.material import LevelMaterial, Material, gather
 from caodiem.report.words import LANGUAGE_NAMES, LANGUAGES, Words
@@ -30,7 +30,9 @@ SECTIONS = (
     "adoption",
     "dossiers",
     "requests",
+    "indicators",
     "sync",
+    "hours",
     "arrivals",
     "responses",
     "rules",
@@ -109,6 +111,8 @@ def _article(material: Material, findings: Findings, words: Words, environment: 
         sync_text=page.sync_text(levels, words),
         sync_tables=[table for level in levels if (table := page.sync(level, words))],
         sync_ceilings=page.sync_ceilings(levels, words),
+        hours_sentences=hours.sentences(levels, words),
+        hours_tables=hours.tables(levels, words),
         mix=page.mix(material.projection, words),
         uptake_text=page.uptake_text(material.projection, words),
         pictures=_pictures(material, findings, words),
@@ -151,6 +155,10 @@ def _pictures(material: Material, findings: Findings, words: Words) -> dict[str,
     if synced:
         panels = [_panel(level, level.sync, words) for level in synced]
         found["sync"] = partial(plots.sync, panels, words), alternatives.sync(synced, words)
+    failing = [level for level in material.levels if level.hours and "faults" in level.hours]
+    if failing:
+        panels = [_panel(level, level.hours, words) for level in failing]
+        found["hours"] = partial(plots.hours, panels, words), alternatives.hours(failing, words)
     if findings.rates:
         moving = [level for level in material.levels if level.percent in findings.rates]
         panels = [_arrivals_panel(level, findings, words) for level in moving]

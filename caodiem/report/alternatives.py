@@ -76,6 +76,15 @@ def sync(levels: list[LevelMaterial], words: Words) -> str:
     return words.text("sync_alt", levels=" ".join(said))
 
 
+def hours(levels: list[LevelMaterial], words: Words) -> str:
+    said = []
+    for level in levels:
+        goodput = (level.hours or {})["faults"]["goodput_per_s"]
+        rates = {phase: words.number(each["value"] or 0.0) for phase, each in goodput.items()}
+        said.append(words.text("hours_alt_level", percent=words.percent(level.percent), **rates))
+    return words.text("hours_alt", levels=" ".join(said))
+
+
 def arrivals(rates: Mapping[float, figures.ArrivalRates], words: Words) -> str:
     said = []
     for percent, each in rates.items():

@@ -10,8 +10,8 @@ from caodiem.report.material import Json, Material
 from caodiem.report.words import Words, catalogue, references_vi
 
 _INDEX = re.compile(r"\[(\d+)\]")
-# A station of the portal, by its name.
-_STATION = re.compile(r"(portal\.stations\.)(\w+)\.")
+# A station of the portal, or a system that it asks, by its name.
+_STATION = re.compile(r"(portal\.(?:stations|connected)\.)(\w+)\.")
 _STEP = re.compile(r"(\w+)(?:\[(\d+)\])?")
 _LONG_GROUP = 30
 _URL = re.compile(r"https?://[^\s;,)]+[^\s;,).]")
@@ -116,7 +116,7 @@ def _named(row: Json, words: Words) -> dict[str, str]:
         "name": words.text_or(f"name_{row.get('name')}", str(row.get("name", ""))),
         "day": words.day(date.fromisoformat(row["on"])) if "on" in row else "",
         "operation": words.operation(row.get("operation", "")),
-        "station": words.text_or(f"station_{row.get('station')}", str(row.get("station", ""))),
+        "station": words.text_or(f"station_{row.get('station')}", words.system(str(row.get("station", "")))),
     }
 
 

@@ -31,6 +31,7 @@ class LevelMaterial:
     traffic: Json | None
     sync: Json | None
     indicators: Json | None
+    hours: Json | None
     plan: plan.Plan | None
     simulated: Executed | None
     replayed: Executed | None
@@ -100,14 +101,14 @@ def gather(run: Run) -> Material:
 def _level(level: Level, verdict: Json | None, missing: list[Missing]) -> LevelMaterial:
     percent = level.percent
     traffic = _json(level.traffic, _of("missing_traffic", percent), missing)
-    sync, indicators = (_optional(path, missing) for path in (level.sync, level.indicators))
+    sync, indicators, hours = (_optional(path, missing) for path in (level.sync, level.indicators, level.hours))
     drawn = _plan(level, missing)
     simulated = _executed(level.executed("simulated"), _of("missing_simulated", percent), missing)
     replayed = _executed(level.executed("replayed"), _of("missing_replayed", percent), missing)
     reason = replayed.info.get("stopped_because") if replayed else None
     if reason:
         missing.append(Missing("missing_stopped", {"percent": percent, "reason": reason}))
-    return LevelMaterial(percent, traffic, sync, indicators, drawn, simulated, replayed, verdict)
+    return LevelMaterial(percent, traffic, sync, indicators, hours, drawn, simulated, replayed, verdict)
 
 
 def _of(key: str, percent: float) -> Missing:

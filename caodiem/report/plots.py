@@ -230,6 +230,36 @@ def sync(panels: Sequence[Panel], words: Words, shape: Shape) -> str:
         return _svg(figure)
 
 
+def hours(panels: Sequence[Panel], words: Words, shape: Shape) -> str:
+    """Each panel's data is hours.json: requests begun, attempts and right answers a second, the fault shaded."""
+    with mpl.rc_context(_STYLE):
+        figure, grid = _figure(shape, len(panels), 3.4)
+        for axes, panel in zip(grid, panels, strict=True):
+            _hours(axes, panel, words)
+        _share_scale(grid)
+        for axes in grid[:1] if shape.is_wide else grid:
+            axes.set_ylabel(words.text("hours_axis"))
+        _legend(figure, grid[0].get_legend_handles_labels()[0], shape)
+        return _svg(figure)
+
+
+def _hours(axes: Axes, panel: Panel, words: Words) -> None:
+    faults, series = panel.data["faults"], panel.data["faults"]["series"]
+    starts_at = datetime.fromisoformat(panel.data["starts_at"])
+    from_h = starts_at.hour + starts_at.minute / 60
+    hour = from_h + (np.array(series["from_s"]) + series["bin_s"] / 2) / 3600
+    lines = (("attempts", RED, ":"), ("requests", INK, "-"), ("goodput", BLUE, "--"))
+    for name, colour, dashes in lines:
+        axes.plot(
+            hour, series[f"{name}_per_s"]["value"], dashes, color=colour, lw=1.5, label=words.text(f"hours_{name}")
+        )
+    axes.axvspan(from_h + faults["from_s"] / 3600, from_h + faults["to_s"] / 3600, color=INK, alpha=0.16, lw=0)
+    axes.set(title=panel.title, xlim=(from_h, from_h + panel.data["horizon_s"] / 3600), ylim=(0, None))
+    axes.set_xlabel(words.text("hours_clock"))
+    axes.xaxis.set_major_formatter(FuncFormatter(lambda at, _: f"{int(at):02d}:{round(at % 1 * 60):02d}"))
+    axes.yaxis.set_major_formatter(_formatter(words))
+
+
 def indicators(panels: Sequence[Panel], words: Words, shape: Shape) -> str:
     """Each panel's data is indicators.json: a dot an agency on each criterion's line, a bar at the least share."""
     with mpl.rc_context(_STYLE):

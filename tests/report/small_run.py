@@ -81,6 +81,37 @@ def add_level(
         write_json(level.executed("replayed").info, info)
 
 
+def add_hours(run: Run, percent: float) -> None:
+    """hours.json of a level that does not recover from an hour's outage."""
+
+    def every_phase(value: float) -> dict[str, Any]:
+        return {phase: _interval(value) for phase in ("before", "during", "after", "last")}
+
+    rates = {name: _interval([10.0] * 4) for name in ("requests_per_s", "attempts_per_s", "goodput_per_s", "backlog")}
+    counts = ("requests_lost", "normal_backlog", "peak_backlog", "backlog_at_horizon")
+    faults = {
+        "from_s": 3600.0,
+        "to_s": 7200.0,
+        "statement": "It does not recover by itself",
+        "recovered_in": 0,
+        "recovers": "no",
+        "series": {"from_s": [0.0, 3600.0, 7200.0, 10800.0], "bin_s": 3600.0, **rates},
+        "drain_s": {"value": None, "low": None, "high": None},
+        **{name: every_phase(0.5) for name in ("good_share", "goodput_per_s", "amplification")},
+        **{name: _interval(7.0) for name in counts},
+    }
+    slo = {"of": "file_dossier", "kind": "response", "allowed": 0.05, "limit_s": 2.0, "name": "p95 within 2 s"}
+    judged = {phase: {"result": "missed", "bad_share": _interval(0.255)} for phase in ("before", "during", "after")}
+    head = {"starts_at": "2026-05-04T08:00:00", "horizon_s": 14400.0, "replications": 5, "confidence": 0.95}
+    write_json(run.level(percent).hours, {**head, "slo": [{**slo, **judged}], "faults": faults})
+
+
+def _interval(value: Any) -> dict[str, Any]:
+    if isinstance(value, list):
+        return {"value": value, "low": value, "high": value}
+    return {"value": value, "low": value - 0.015, "high": value + 0.015}
+
+
 def add_verdict(run: Run, results: dict[float, list[str]], result: str) -> None:
     """`results` has, for each level, the results of its two SLOs; the validity rules are met."""
     write_json(

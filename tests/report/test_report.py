@@ -8,7 +8,7 @@ import pytest
 
 from caodiem import report
 from caodiem.run import Run
-from tests.report.small_run import URL, add_level, add_verdict, make_run, make_whole, never, paused
+from tests.report.small_run import URL, add_hours, add_level, add_verdict, make_run, make_whole, never, paused
 
 VOID = {"meta", "link", "input", "img", "source", "br"}
 
@@ -131,6 +131,22 @@ def test_a_simulation_alone_says_what_is_missing(tmp_path: Path) -> None:
     ):
         assert missing in page.text[language] and badge in page.text[language]
     assert "caodiem simulate scenarios/small.toml --scale 0.25" in page.text["vi"]
+
+
+def test_hours_in_which_a_system_fails_are_told_in_both_languages(tmp_path: Path) -> None:
+    run = make_whole(tmp_path)
+    add_hours(run, 85.0)
+    page = page_of(run)
+    for language, told in (
+        ("en", ("08:00 to 12:00 of the busiest day", "from 09:00 to 10:00", "does not recover by itself",
+                "25.5% (24% to 27%)", "not answered rightly within 2 s, allowed 5%")),
+        ("vi", ("Từ 08:00 đến 12:00 của ngày cao điểm", "từ 09:00 đến 10:00", "không tự phục hồi",
+                "25,5% (24% đến 27%)", "không được trả lời đúng trong 2 giây, cho phép 5%")),
+    ):  # fmt: skip
+        assert all(each in page.text[language] for each in told)
+    assert page.open == []
+    assert len(list(run.plots.glob("hours.*.svg"))) == 4
+    assert "lets no connected system fail" in page_of(make_whole(tmp_path / "other")).text["en"]
 
 
 def test_an_interrupted_run_has_a_report(tmp_path: Path) -> None:
