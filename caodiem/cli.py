@@ -175,6 +175,9 @@ def sweep(
         ),
     ],
     scale: Scale = 1.0,
+    replications: Annotated[
+        int, typer.Option(min=1, max=1000, help="Simulate each point of a scenario so often, for intervals.")
+    ] = 1,
     scheduler: Annotated[
         str | None, typer.Option(metavar="ADDRESS", help="Run on the Dask cluster at tcp://HOST:PORT.")
     ] = None,
@@ -187,11 +190,11 @@ def sweep(
 
     Every finished point is kept at once: the same command goes on with a sweep that was killed.
     """
-    points = studies.plan_sweep(scenario, settings, scale)
+    points = studies.plan_sweep(scenario, settings, scale, replications)
     made = studies.sweep_folder(scenario, points, into)
     print(
-        f"{scenario}: {len(points)} points over {', '.join(key for key, _ in points[0].settings)}; "
-        f"random numbers are common to all of one seed\nsweep {made.folder}",
+        f"{scenario}: {len(points) // replications} points over {', '.join(key for key, _ in points[0].settings)}"
+        f"{f', {replications} replications of each' if replications > 1 else ''}; random numbers are common to all of one seed\nsweep {made.folder}",
         file=sys.stderr,
     )
     with bars() as shown:
@@ -202,7 +205,7 @@ def sweep(
     from caodiem.report.sweep import lines
 
     if found["known_before"]:
-        print(f"{found['known_before']} of {found['points']} points were finished before")
+        print(f"{found['known_before']} of {found['points']} simulations were finished before")
     print(*lines(found["rows"], found["keys"]), sep="\n")
     print(f"Table: {made.folder / 'sweep.csv'}, sweep.parquet")
     if found["picture"]:

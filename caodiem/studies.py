@@ -127,14 +127,18 @@ def _subjects(path: Path, scale: float, bars: Bars) -> "tuple[run.Run, Callable[
     return made, levels
 
 
-def plan_sweep(path: Path, texts: list[str], scale: float) -> "list[Point]":
-    """Every point of the grid that the settings span. One error tells every mistake of every point."""
-    from simulation.sweep import Point, code_hash
+def plan_sweep(path: Path, texts: list[str], scale: float, replications: int = 1) -> "list[Point]":
+    """Every point of the grid that the settings span, with its replications. One error tells every mistake of every
+    point.
+    """
+    from simulation.sweep import Point, code_hash, replicated
 
     settings = setting.parse(texts)
     if kinds.is_network(path):
         if scale != 1:
             raise UsageError(f"--scale {scale:g}: expected none; {path} is a network of its own")
+        if replications != 1:
+            raise UsageError(f"--replications {replications}: expected none; {path} says it itself, run.replications")
     else:
         stages.check_scale(scale)
     points, code = [], code_hash()
@@ -149,7 +153,7 @@ def plan_sweep(path: Path, texts: list[str], scale: float) -> "list[Point]":
         points.append(Point(setting.shown(chosen), scenario, known, scale, code))
     if problems:
         raise UsageError("\n".join(problems))
-    return points
+    return points if replications == 1 else replicated(points, replications)
 
 
 def sweep_folder(path: Path, points: "list[Point]", into: Path | None) -> run.Run:

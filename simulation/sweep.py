@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import as_completed
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import AbstractContextManager, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -19,10 +19,11 @@ from caodiem import observations, run, summary
 from caodiem.errors import InvalidRun, UsageError
 from caodiem.network import NetworkScenario
 from caodiem.scenario import Scenario
-from simulation import agencies, level, replications
+from simulation import agencies, level, own, replications
 from simulation.parallel import predict, processes
 
 _CONNECT_S = 15
+CONFIDENCE = 0.95
 Figures = dict[str, Any]
 
 
@@ -141,14 +142,54 @@ def _client(scheduler: str) -> AbstractContextManager[Any]:
         raise UsageError(f"--scheduler {scheduler}: {error or 'no answer'}; {expected}") from error
 
 
+def replicated(points: list[Point], replications: int) -> list[Point]:
+    """Each point so many times, with a seed of its own each time: the first with the scenario's, then the same seeds
+    for all points of one seed.
+    """
+    return [
+        replace(point, scenario=point.scenario.model_copy(update={"seed": seed}))
+        for point in points
+        if isinstance(point.scenario, Scenario)
+        for seed in (point.scenario.seed, *(own.seed_of(point.scenario.seed, n) for n in range(1, replications)))
+    ]
+
+
 def rows(points: list[Point], into: Path) -> list[Figures]:
-    """The table: of each finished point its settings, then its figures, flat; an interval is three columns."""
-    found = []
+    """The table: of each finished point its settings, then its figures, flat; an interval is three columns.
+
+    Points of the same settings are replications of one: each figure becomes the interval over them.
+    """
+    found: dict[str, list[Figures]] = {}
+    settings = {}
     for point in points:
-        path = into / f"{point.hash}.json"
+        path, key = into / f"{point.hash}.json", repr(point.settings)
         if path.is_file():
-            found.append(dict(point.settings) | _flat(run.read_json(path)["figures"]))
-    return found
+            settings[key] = dict(point.settings)
+            found.setdefault(key, []).append(run.read_json(path)["figures"])
+    return [settings[key] | (_flat(made[0]) if len(made) == 1 else _over(made)) for key, made in found.items()]
+
+
+def _over(replications_made: list[Figures]) -> Figures:
+    """The flat figures over replications, each with its interval; one that any replication lacks (or in which it was
+    infinite) has none.
+    """
+    flat = [_flat(_values(each)) for each in replications_made]
+    merged: Figures = {"replications": len(flat)}
+    for key in flat[0]:
+        values = [each.get(key) for each in flat]
+        if all(isinstance(value, int | float) for value in values):
+            found = replications.interval([float(value) for value in values if value is not None], CONFIDENCE)
+            merged |= {key: found["value"], f"{key}.low": found["low"], f"{key}.high": found["high"]}
+        else:
+            merged[key] = values[0] if all(value == values[0] for value in values) else None
+    return merged
+
+
+def _values(figures: Any) -> Any:
+    """The same figures, each interval within a replication replaced by its value."""
+    if not isinstance(figures, dict):
+        return figures
+    return figures["value"] if set(figures) == _INTERVAL else {name: _values(each) for name, each in figures.items()}
 
 
 _INTERVAL = {"value", "low", "high"}

@@ -229,6 +229,34 @@ def test_a_dask_worker_that_dies_loses_nothing(tmp_path: Path, monkeypatch: pyte
     assert rows[3] == {"arrivals.rate": 0.25} | sweep._flat(run.plain(sweep.figures_of(made[3])))
 
 
+def test_replications_share_their_seeds_and_differ_in_nothing_else() -> None:
+    made = studies.plan_sweep(MAIN, ["portal.stations.database.servers=1,8"], 0.1, replications=3)
+    seeds = [point.scenario.seed for point in made]  # type: ignore[union-attr]
+    assert len(made) == 6 and seeds[:3] == seeds[3:] and len(set(seeds)) == 3
+    assert made[0] == studies.plan_sweep(MAIN, ["portal.stations.database.servers=1,8"], 0.1)[0]
+    assert len({point.hash for point in made}) == 6
+    with pytest.raises(UsageError, match="--replications 2: expected none"):
+        studies.plan_sweep(ROOT / "scenarios" / "network-one-desk.toml", ["run.seed=1"], 1.0, replications=2)
+
+
+def test_figures_over_replications_have_student_s_interval(tmp_path: Path) -> None:
+    """Of 1, 2, 3: the mean 2 and t(0.975, 2) · 1 / √3 = 4.30265 / 1.73205 = 2.48414 on both sides."""
+    made = studies.plan_sweep(MAIN, ["portal.stations.database.servers=8"], 0.1, replications=3)
+    for number, point in enumerate(made, 1):
+        within = {"value": float(number), "low": -9.0, "high": 9.0}
+        infinite = None if number == 2 else 1.0
+        figures = {"a": {"b": number, "c": within}, "p95": infinite, "name": "x"}
+        run.write_json(tmp_path / f"{point.hash}.json", {"figures": figures})
+    (row,) = sweep.rows(made, tmp_path)
+    for key in ("a.b", "a.c"):
+        assert (row[key], row[f"{key}.low"], row[f"{key}.high"]) == pytest.approx(
+            (2, 2 - 2.48414, 2 + 2.48414), abs=1e-5
+        )
+    assert (row["p95"], row["name"], row["replications"]) == (None, "x", 3)
+    (tmp_path / f"{made[0].hash}.json").unlink()
+    assert sweep.rows(made, tmp_path)[0]["replications"] == 2
+
+
 @pytest.mark.slow
 def test_a_scenario_is_swept_over_its_levels(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     made = studies.plan_sweep(MAIN, ["portal.stations.database.servers=1,8", "levels=[43]"], 0.02)
