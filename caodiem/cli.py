@@ -193,9 +193,10 @@ def sweep(
     points = studies.plan_sweep(scenario, settings, scale, replications)
     made = studies.sweep_folder(scenario, points, into)
     each = f", {replications} replications of each" if replications > 1 else ""
+    keys = ", ".join(key for key, _ in points[0].settings)
     print(
-        f"{scenario}: {len(points) // replications} points over {', '.join(key for key, _ in points[0].settings)}{each}; "
-        f"random numbers are common to all of one seed\nsweep {made.folder}",
+        f"{scenario}: {len(points) // replications} points over {keys}{each}; random numbers are common to all of one seed\n"
+        f"sweep {made.folder}",
         file=sys.stderr,
     )
     with bars() as shown:
