@@ -195,8 +195,8 @@ def sweep(
     each = f", {replications} replications of each" if replications > 1 else ""
     keys = ", ".join(key for key, _ in points[0].settings)
     print(
-        f"{scenario}: {len(points) // replications} points over {keys}{each}; random numbers are common to all of one seed\n"
-        f"sweep {made.folder}",
+        f"{scenario}: {len(points) // replications} points over {keys}{each}; "
+        f"random numbers are common to all of one seed\nsweep {made.folder}",
         file=sys.stderr,
     )
     with bars() as shown:
