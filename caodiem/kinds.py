@@ -12,10 +12,16 @@ from caodiem.network import NetworkScenario
 from caodiem.scenario import Scenario
 from caodiem.scenario_file import Change, load_document, top_keys
 from caodiem.series import SeriesScenario
+from caodiem.shares import SharesScenario
 from caodiem.year import YearScenario
 
 # The key that makes a file a scenario of another kind than the main job's.
-_KINDS: dict[str, type[Document]] = {"arrivals": NetworkScenario, "year": YearScenario, "series": SeriesScenario}
+_KINDS: dict[str, type[Document]] = {
+    "arrivals": NetworkScenario,
+    "year": YearScenario,
+    "series": SeriesScenario,
+    "shares": SharesScenario,
+}
 
 
 def load_any(path: Path) -> Document:
@@ -48,8 +54,8 @@ def load_main(path: Path, changes: tuple[Change, ...] = ()) -> Scenario:
     from simulation import adoption
 
     kind = kind_of(path)
-    if kind is SeriesScenario:
-        raise UsageError(f"{path}: counts over time; expected `caodiem project {path}`")
+    if kind in (SeriesScenario, SharesScenario):
+        raise UsageError(f"{path}: counts or shares over time; expected `caodiem project {path}`")
     if kind is not Scenario:
         told = "a network of its own" if kind is NetworkScenario else "a national year"
         raise UsageError(f"{path}: {told}; expected `caodiem simulate {path}`")

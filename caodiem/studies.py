@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import date
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from caodiem import kinds, plan, run, setting, stages
 from caodiem.errors import ExitCode, UsageError
@@ -18,6 +18,7 @@ from caodiem.progress import Bars
 from caodiem.scenario import Scenario
 from caodiem.scenario_file import Problem, ScenarioError, load_document
 from caodiem.series import SeriesScenario
+from caodiem.shares import SharesScenario, from_csv
 from caodiem.year import YearScenario
 
 if TYPE_CHECKING:
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
     from simulation.sweep import Point
 
 SWEEPS = Path("results/sweeps")
+OverTime = TypeVar("OverTime", SeriesScenario, SharesScenario)
 
 
 def simulate_year(path: Path, scale: float, bars: Bars) -> tuple[run.Run, dict[str, Any]]:
@@ -188,24 +190,53 @@ def sweep(points: "list[Point]", made: run.Run, scheduler: str | None, bars: Bar
 
 
 def project(path: Path, fit_until: date | None, days: list[date]) -> "tuple[run.Run, list[Foretold]]":
-    """Fit every series of a series scenario and project it: backtest.json and a picture in a run's folder.
+    """Fit every series of counts or of shares and project it: backtest.json and a picture in a run's folder.
 
     `fit_until` and `days`, where given, stand for those of the file.
     """
+    is_csv = path.suffix == ".csv"
+    kind = SharesScenario if is_csv else kinds.kind_of(path)
+    if kind is SharesScenario:
+        shares = SharesScenario.model_validate(from_csv(path)) if is_csv else load_document(path, SharesScenario)
+        return _project_shares(path, _until(path, shares, fit_until, days))
+    if kind is not SeriesScenario:
+        expected = "expected published counts or observed shares over time, as in docs/scenarios.md"
+        raise UsageError(f"{path}: no series; {expected}")
+    return _project_counts(path, _until(path, load_document(path, SeriesScenario), fit_until, days))
+
+
+def _project_counts(path: Path, scenario: SeriesScenario) -> "tuple[run.Run, list[Foretold]]":
     from caodiem.report import growth
     from simulation import backtest
 
-    if kinds.kind_of(path) is not SeriesScenario:
-        raise UsageError(f"{path}: no series; expected published counts over time, as in docs/scenarios.md")
-    scenario = load_document(path, SeriesScenario)
+    known = backtest.fit(scenario)
+    rows = backtest.foretell(scenario, known)
+    made = run.create(path.stem, scenario.hash, {"fit_until": scenario.fit_until.isoformat()})
+    run.write_json(made.folder / "backtest.json", backtest.as_json(scenario, known, rows))
+    growth.draw(scenario, known, rows, made.plots / "growth.png")
+    run.finish(made, "finished", ExitCode.PASS)
+    return made, rows
+
+
+def _project_shares(path: Path, scenario: SharesScenario) -> "tuple[run.Run, list[Foretold]]":
+    from caodiem.report import growth
+    from simulation import share_growth
+
+    fits = share_growth.fit(scenario)
+    rows = share_growth.foretell(scenario, fits)
+    if not rows:
+        raise UsageError(f"{path}: project_to = []: expected one or more days, there or by --on")
+    made = run.create(path.stem, scenario.hash, {"fit_until": scenario.fit_until and scenario.fit_until.isoformat()})
+    run.write_json(made.folder / "backtest.json", share_growth.as_json(scenario, fits, rows))
+    growth.draw_shares(scenario, fits, rows, made.plots / "growth.png")
+    run.finish(made, "finished", ExitCode.PASS)
+    return made, rows
+
+
+def _until(path: Path, scenario: OverTime, fit_until: date | None, days: list[date]) -> OverTime:
+    """The scenario with what the command line says of it, checked again."""
     given = {"fit_until": fit_until, "project_to": [*scenario.project_to, *days]}
     changed = scenario.model_copy(update={key: value for key, value in given.items() if value})
     if problems := changed.contradictions():
         raise ScenarioError([Problem(path, key, value, expected) for key, value, expected in problems])
-    known = backtest.fit(changed)
-    rows = backtest.foretell(changed, known)
-    made = run.create(path.stem, changed.hash, {"fit_until": changed.fit_until.isoformat()})
-    run.write_json(made.folder / "backtest.json", backtest.as_json(changed, known, rows))
-    growth.draw(changed, known, rows, made.plots / "growth.png")
-    run.finish(made, "finished", ExitCode.PASS)
-    return made, rows
+    return changed

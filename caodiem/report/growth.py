@@ -1,4 +1,5 @@
-"""The picture of a back-test: each series, the curves fitted to it, its projections with their bands, what came."""
+"""The picture of a back-test: each series of counts or of shares, the curves fitted to it, its projections with their
+bands, and what came."""
 
 import math
 from datetime import date
@@ -14,7 +15,9 @@ from matplotlib.ticker import FuncFormatter
 
 from caodiem.report.plots import BLUE, GREEN, GREY, INK, ORANGE, PINK, RED, SKY
 from caodiem.series import SeriesScenario
+from caodiem.shares import SharesScenario
 from simulation.backtest import Foretold, Known
+from simulation.uptake import Uptake
 
 _COLOURS = (BLUE, GREEN, ORANGE, PINK, SKY, GREY)
 _COLUMNS = 2
@@ -22,18 +25,57 @@ _COLUMNS = 2
 
 def draw(scenario: SeriesScenario, known: dict[str, Known], rows: list[Foretold], path: Path) -> Path:
     """One panel a series, on a logarithmic scale, as a PNG; returns its path."""
-    high = math.ceil(len(known) / _COLUMNS)
-    wide = min(len(known), _COLUMNS)
-    figure = Figure(figsize=(5.2 * wide, 3.9 * high), layout="constrained")
-    FigureCanvasAgg(figure)
-    panels = np.ravel(figure.subplots(high, wide, squeeze=False))
+    figure, panels = _grid(len(known))
     for axes, (name, one) in zip(panels, known.items(), strict=False):
         _panel(axes, scenario, name, one, [row for row in rows if row.name == name and row.kind == "count"])
-    for axes in panels[len(known) :]:
+    return _saved(figure, path)
+
+
+def draw_shares(scenario: SharesScenario, fits: dict[str, Uptake], rows: list[Foretold], path: Path) -> Path:
+    """One panel a series, in percent, the 90% band shaded, as a PNG; returns its path."""
+    figure, panels = _grid(len(fits))
+    for axes, (name, fitted) in zip(panels, fits.items(), strict=False):
+        _shares(axes, scenario, name, fitted, [row for row in rows if row.name == name])
+    return _saved(figure, path)
+
+
+def _grid(count: int) -> tuple[Figure, list[Axes]]:
+    high, wide = math.ceil(count / _COLUMNS), min(count, _COLUMNS)
+    figure = Figure(figsize=(5.2 * wide, 3.9 * high), layout="constrained")
+    FigureCanvasAgg(figure)
+    panels = list(np.ravel(figure.subplots(high, wide, squeeze=False)))
+    for axes in panels[count:]:
         axes.set_axis_off()
+    return figure, panels
+
+
+def _saved(figure: Figure, path: Path) -> Path:
     path.parent.mkdir(parents=True, exist_ok=True)
     figure.savefig(path, dpi=130)
     return path
+
+
+def _shares(axes: Axes, scenario: SharesScenario, name: str, fitted: Uptake, rows: list[Foretold]) -> None:
+    start, points = _number(scenario.starts), scenario.known(name)
+    first, last = _number(points[0].on) - start, max(_number(row.on) for row in rows) - start
+    days = np.linspace(first, max(last, fitted.last_day), 200)
+    bands = 100 * np.array([fitted.band(float(day)) for day in days])
+    axes.xaxis_date()
+    axes.fill_between(start + days, bands[:, 0], bands[:, 1], color=GREY, alpha=0.2, lw=0, label="90% band of the mean")
+    for curve, colour in zip(fitted.curves, _COLOURS, strict=False):
+        shares = [100 * curve.share(float(day)) for day in days]
+        axes.plot(start + days, shares, color=colour, lw=1, label=f"{curve.name}, weight {curve.weight:.2f}")
+    axes.plot([_number(p.on) for p in points], [p.share.value for p in points], "o", color=INK, ms=4, label="fitted")
+    axes.plot([_number(r.on) for r in rows], [r.expected for r in rows], "D", color=RED, ms=4, label="projected")
+    later = [(_number(row.on), row.published) for row in rows if row.published is not None]
+    if later:
+        axes.plot(*zip(*later, strict=True), "o", mfc="white", mec=INK, ms=6, label="observed later")
+    axes.set(ylim=(0, 100), ylabel="percent")
+    axes.set_title(name, loc="left", fontsize=10)
+    axes.tick_params(axis="x", rotation=30, labelsize=8)
+    axes.tick_params(axis="y", labelsize=8)
+    axes.grid(color="#e5e5e5", lw=0.6)
+    axes.legend(fontsize=7, loc="upper left", framealpha=0.9)
 
 
 def _panel(axes: Axes, scenario: SeriesScenario, name: str, known: Known, rows: list[Foretold]) -> None:
