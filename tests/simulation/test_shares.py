@@ -86,7 +86,7 @@ localities = [{ on = 2023-12-31, share = 7.16 }, { on = 2024-07-31, share = 17 }
     assert found["ceiling_percent"] == 60
     assert max(each["projections"][0]["percent"] for each in found["series"]["localities"]["curves"]) <= 60
     assert isinstance(kinds.load_any(Path("localities.toml")), SharesScenario)
-    with pytest.raises(UsageError, match="expected `caodiem project localities.toml`"):
+    with pytest.raises(UsageError, match="expected `caodiem project"):
         kinds.load_main(Path("localities.toml"))
 
 
