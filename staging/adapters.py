@@ -15,8 +15,8 @@ from psycopg import AsyncConnection
 from caodiem.errors import UsageError
 
 if TYPE_CHECKING:
-    from staging.signatures import Verdict
     from staging.status_sync import Event
+    from staging.verdicts import Verdict
 
 SIGNATURES, STATUS_SYNC = "CAODIEM_SIGNATURES", "CAODIEM_STATUS_SYNC"
 _OURS = {SIGNATURES: "staging.signatures:Verifier", STATUS_SYNC: "staging.status_sync:Writer"}
@@ -27,7 +27,9 @@ class Signatures(Protocol):
     """Judges documents. The factory gets the root, the known authorities, and their revocation lists in DER."""
 
     def verify(self, content: bytes) -> "Verdict":
-        """The verdict on a PDF or an enveloping CAdES message, at this moment."""
+        """The verdict on a PDF or an enveloping CAdES message, at this moment. A valid one names the certificates that
+        it was signed with: where a signature must be an agency's, a verdict without them will not do.
+        """
         ...
 
     async def verify_all(self, documents: Sequence[bytes]) -> "list[Verdict]":

@@ -29,12 +29,13 @@ from pyhanko.sign.validation.status import SignatureCoverageLevel, SignatureStat
 from pyhanko_certvalidator import ValidationContext
 from pyhanko_certvalidator.policy_decl import DisallowWeakAlgorithmsPolicy
 
-from staging import reasons
+from staging import reasons, verdicts
 from staging.bounds import UNPACKED_BYTES_MAX
 from staging.chains import Issuers
 from staging.documents import to_asn1
 from staging.plain_message import time_faults
 from staging.policy import Policy
+from staging.verdicts import Verdict
 
 WEAK_HASHES = frozenset({"md2", "md5", "sha1", "sha224"})
 _REQUIRED = frozenset({"content_type", "message_digest", "signing_certificate_v2"})
@@ -49,51 +50,53 @@ logging.getLogger("pyhanko").setLevel(logging.CRITICAL)
 logging.getLogger("pyhanko_certvalidator").setLevel(logging.CRITICAL)
 
 
-def faults(pdf: bytes, issuers: Issuers, at: datetime) -> tuple[str, ...]:
-    """Why a signature of `pdf` is not valid at `at`; empty when all are."""
+def judge(pdf: bytes, issuers: Issuers, at: datetime) -> Verdict:
+    """The verdict on `pdf` at `at`: valid when all its signatures are."""
     try:
         signatures = PdfFileReader(BytesIO(pdf), decode_limits=_LIMITS).embedded_regular_signatures
         if not signatures:
-            return (reasons.UNSIGNED,)
+            return Verdict(False, (reasons.UNSIGNED,))
         found = [fault for signature in signatures for fault in _signature_faults(signature, issuers, at)]
         if signatures[-1].evaluate_signature_coverage() != SignatureCoverageLevel.ENTIRE_FILE:
             found.append(reasons.NOT_WHOLE_FILE)
+        certificates = [each.signer_cert.dump() for each in signatures]
     except PdfDecodeLimitError:
-        return (reasons.TOO_LARGE,)
+        return Verdict(False, (reasons.TOO_LARGE,))
     # pyHanko meets hostile input with whatever its parsers raise; none of that makes a document valid.
     except Exception as error:
         return _unreadable(error)
-    return tuple(dict.fromkeys(found))
+    return verdicts.of(tuple(dict.fromkeys(found)), *certificates)
 
 
-def message_faults(message: bytes, content: bytes | None, issuers: Issuers, at: datetime) -> tuple[str, ...]:
-    """Why a CAdES signature is not valid; `content`: what it is about, None when it stands in the message."""
+def judge_message(message: bytes, content: bytes | None, issuers: Issuers, at: datetime) -> Verdict:
+    """The verdict on a CAdES signature; `content`: what it is about, None when it stands in the message."""
     try:
         info = cms.ContentInfo.load(message, strict=True)
         if info["content_type"].native != "signed_data":
-            return (f"{reasons.UNREADABLE} (CMS of type {info['content_type'].native}, expected signed data)",)
+            found = f"{reasons.UNREADABLE} (CMS of type {info['content_type'].native}, expected signed data)"
+            return Verdict(False, (found,))
         data = info["content"]
         enveloped = data["encap_content_info"]["content"].native
         if (enveloped is None) == (content is None):
-            return (f"{reasons.UNREADABLE} (content in both places, or in neither)",)
-        return _message_faults(data, content, issuers, at)
+            return Verdict(False, (f"{reasons.UNREADABLE} (content in both places, or in neither)",))
+        return _judge_message(data, content, issuers, at)
     except Exception as error:  # as above
         return _unreadable(error)
 
 
-def _unreadable(error: Exception) -> tuple[str, ...]:
+def _unreadable(error: Exception) -> Verdict:
     if isinstance(error, CMSExtractionError) and "signer_infos" in str(error):
-        return (reasons.NOT_ONE_SIGNER,)
-    return (f"{reasons.UNREADABLE} ({type(error).__name__}: {error})",)
+        return Verdict(False, (reasons.NOT_ONE_SIGNER,))
+    return Verdict(False, (f"{reasons.UNREADABLE} ({type(error).__name__}: {error})",))
 
 
-def _message_faults(data: cms.SignedData, content: bytes | None, issuers: Issuers, at: datetime) -> tuple[str, ...]:
+def _judge_message(data: cms.SignedData, content: bytes | None, issuers: Issuers, at: datetime) -> Verdict:
     if len(data["signer_infos"]) != 1:
-        return (reasons.NOT_ONE_SIGNER,)
+        return Verdict(False, (reasons.NOT_ONE_SIGNER,))
     signer_info = data["signer_infos"][0]
     wrong = attribute_faults(signer_info, issuers.policy)
     if wrong:
-        return wrong
+        return Verdict(False, wrong)
     settings = context(issuers, at)
     if content is None:
         # pyHanko reads timestamps of detached signatures only; one in here would not be looked at, nor believed.
@@ -101,9 +104,9 @@ def _message_faults(data: cms.SignedData, content: bytes | None, issuers: Issuer
     else:
         judging = async_validate_detached_cms(content, data, settings, key_usage_settings=usage())
     status = asyncio.run(judging)
-    return _reasons(status) or _more(
-        status, extract_certs_for_validation(data), [_signing_time(signer_info)], issuers, at
-    )
+    certificates = extract_certs_for_validation(data)
+    found = _reasons(status) or _more(status, certificates, [_signing_time(signer_info)], issuers, at)
+    return verdicts.of(found, certificates.signer_cert.dump())
 
 
 def padding_faults(contents: bytes) -> tuple[str, ...]:

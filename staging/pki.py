@@ -16,6 +16,8 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
+from staging import signers
+
 PrivateKey = rsa.RSAPrivateKey | ec.EllipticCurvePrivateKey
 
 RSA_BITS = 2048
@@ -52,18 +54,29 @@ def window_from_now() -> Window:
 def make_authority(name: str, issuer: Issued | None, path_length: int, window: Window | None = None) -> Issued:
     """A certificate authority that allows `path_length` further ones below it; self-signed without an issuer."""
     key = new_key()
-    builder = _builder(name, issuer.certificate.subject if issuer else _name(name), key, window or window_from_now())
+    subject = _name(name)
+    builder = _builder(subject, issuer.certificate.subject if issuer else subject, key, window or window_from_now())
     builder = builder.add_extension(x509.BasicConstraints(ca=True, path_length=path_length), critical=True)
     builder = builder.add_extension(_usage(key_cert_sign=True, crl_sign=True), critical=True)
     return _sign(builder, key, issuer)
 
 
 def make_signer(
-    name: str, issuer: Issued, *, window: Window | None = None, key: PrivateKey | None = None, may_sign: bool = True
+    name: str,
+    issuer: Issued,
+    *,
+    number: str = "",
+    agency: str = "",
+    window: Window | None = None,
+    key: PrivateKey | None = None,
+    may_sign: bool = True,
 ) -> Issued:
-    """A citizen's signing certificate; without `may_sign` its key usage is for encipherment only."""
+    """A person's signing certificate: with a citizen's number, or with the code of the agency that an officer signs
+    for. Without `may_sign` its key usage is for encipherment only.
+    """
     key = key or new_key()
-    builder = _builder(name, issuer.certificate.subject, key, window or window_from_now())
+    subject = _name(name, number=number, agency=agency)
+    builder = _builder(subject, issuer.certificate.subject, key, window or window_from_now())
     builder = builder.add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
     usage = _usage(digital_signature=True, content_commitment=True) if may_sign else _usage(key_encipherment=True)
     return _sign(builder.add_extension(usage, critical=True), key, issuer)
@@ -73,7 +86,7 @@ def make_server(address: str, host: str, issuer: Issued) -> Issued:
     """A certificate for TLS, of an IP address and a host's name; its key usage is not for documents."""
     key = ec.generate_private_key(ec.SECP256R1())
     names = [x509.IPAddress(ipaddress.ip_address(address)), x509.DNSName(host)]
-    builder = _builder(host, issuer.certificate.subject, key, window_from_now())
+    builder = _builder(_name(host), issuer.certificate.subject, key, window_from_now())
     builder = builder.add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
     builder = builder.add_extension(_usage(digital_signature=True), critical=True)
     builder = builder.add_extension(x509.ExtendedKeyUsage([ExtendedKeyUsageOID.SERVER_AUTH]), critical=False)
@@ -148,20 +161,21 @@ def read_issued(folder: Path, name: str) -> Issued:
     return Issued(read_certificate(folder / f"{name}.pem"), key)
 
 
-def _name(common_name: str) -> x509.Name:
-    return x509.Name(
-        [
-            x509.NameAttribute(NameOID.COUNTRY_NAME, "VN"),
-            x509.NameAttribute(NameOID.ORGANIZATION_NAME, "Caodiem staging, not a real authority"),
-            x509.NameAttribute(NameOID.COMMON_NAME, common_name),
-        ]
-    )
+def _name(common_name: str, *, number: str = "", agency: str = "") -> x509.Name:
+    parts = [
+        (NameOID.COUNTRY_NAME, "VN"),
+        (NameOID.ORGANIZATION_NAME, "Caodiem staging, not a real authority"),
+        (signers.AGENCY_OID, agency),
+        (NameOID.COMMON_NAME, common_name),
+        (signers.NUMBER_OID, f"{signers.NUMBER_PREFIX}{number}" if number else ""),
+    ]
+    return x509.Name([x509.NameAttribute(kind, value) for kind, value in parts if value])
 
 
-def _builder(name: str, issuer: x509.Name, key: PrivateKey, window: Window) -> x509.CertificateBuilder:
+def _builder(subject: x509.Name, issuer: x509.Name, key: PrivateKey, window: Window) -> x509.CertificateBuilder:
     return (
         x509.CertificateBuilder()
-        .subject_name(_name(name))
+        .subject_name(subject)
         .issuer_name(issuer)
         .public_key(key.public_key())
         .serial_number(x509.random_serial_number())

@@ -7,31 +7,33 @@ is not of that plain form raises NotPlain, and the full validator judges it; a p
 
 from datetime import datetime
 
-from staging import plain_message, plain_pdf, reasons
+from staging import plain_message, plain_pdf, reasons, verdicts
 from staging.chains import Issuers
 from staging.plain import NotPlain
+from staging.verdicts import Verdict
 
 
-def faults(pdf: bytes, issuers: Issuers, at: datetime) -> tuple[str, ...]:
-    """Why the signature of `pdf` is not valid at `at`; empty when it is. NotPlain when it is not for us to judge."""
+def judge(pdf: bytes, issuers: Issuers, at: datetime) -> Verdict:
+    """The verdict on `pdf` at `at`. NotPlain when it is not for us to judge."""
     signed = plain_pdf.read(pdf)
     contents = signed.message
     end = _end(contents)
     if contents.count(0, end) != len(contents) - end:
-        return (reasons.HIDDEN_BYTES,)
+        return Verdict(False, (reasons.HIDDEN_BYTES,))
     message = plain_message.read(contents[:end])
     if message.content is not None:
         raise NotPlain("CMS: content inside the signature")
-    return plain_message.faults(message, signed.spans, signed.claimed, issuers, at)
+    faults = plain_message.faults(message, signed.spans, signed.claimed, issuers, at)
+    return verdicts.of(faults, message.certificate)
 
 
-def message_faults(message: bytes, content: bytes | None, issuers: Issuers, at: datetime) -> tuple[str, ...]:
-    """Why a CAdES signature is not valid; `content`: what it is about, None when it stands in the message."""
+def judge_message(message: bytes, content: bytes | None, issuers: Issuers, at: datetime) -> Verdict:
+    """The verdict on a CAdES signature; `content`: what it is about, None when it stands in the message."""
     read = plain_message.read(message)
     if (read.content is None) == (content is None):
         raise NotPlain("CMS: content in both places, or in neither")
     about = content if content is not None else read.content
-    return plain_message.faults(read, (about or b"",), None, issuers, at)
+    return verdicts.of(plain_message.faults(read, (about or b"",), None, issuers, at), read.certificate)
 
 
 def _end(contents: bytes) -> int:

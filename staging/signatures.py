@@ -1,7 +1,7 @@
-"""Whether a signed document is valid: one verdict type, the short way first, the full validator for the rest.
+"""Whether a signed document is valid, and by whom: the short way first, the full validator for the rest.
 
 Knows nothing of requests and dossiers. A portal's work runs in a thread of its own, so that the event loop stays free;
-a batch is spread over processes. No verdict is kept: each holds for the moment at which it was asked.
+a batch is spread over processes.
 """
 
 import asyncio
@@ -23,19 +23,12 @@ from staging.bounds import unpacks_too_far
 from staging.chains import Issuers
 from staging.plain import NotPlain
 from staging.policy import Policy
+from staging.verdicts import Verdict
 
 # Half of the work is Python and holds the interpreter's lock, so a second thread would only wait for the first.
 THREADS = 1
 _CHUNK = 16  # documents sent to a process at once
 _CHUNKS_AHEAD = 2  # chunks under way for each process: what bounds the memory of a batch
-
-
-@dataclass(frozen=True, slots=True)
-class Verdict:
-    """Valid, or the reasons why not."""
-
-    valid: bool
-    reasons: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,22 +71,20 @@ class Verifier:
             return Verdict(False, (reasons.TOO_LARGE,))
         try:
             if signature is not None:
-                faults = plain_signature.message_faults(signature, content, self._issuers, at)
-            elif _is_message(content):
-                faults = plain_signature.message_faults(content, None, self._issuers, at)
-            else:
-                faults = plain_signature.faults(content, self._issuers, at)
+                return plain_signature.judge_message(signature, content, self._issuers, at)
+            if _is_message(content):
+                return plain_signature.judge_message(content, None, self._issuers, at)
+            return plain_signature.judge(content, self._issuers, at)
         except NotPlain:
-            faults = self.faults_in_full(content, at, signature=signature)
-        return Verdict(not faults, faults)
+            return self.verify_in_full(content, at, signature=signature)
 
-    def faults_in_full(self, content: bytes, at: datetime, *, signature: bytes | None = None) -> tuple[str, ...]:
-        """What the full validator finds, whatever the short way says."""
+    def verify_in_full(self, content: bytes, at: datetime, *, signature: bytes | None = None) -> Verdict:
+        """The full validator's verdict, whatever the short way says."""
         if signature is not None:
-            return full_validation.message_faults(signature, content, self._issuers, at)
+            return full_validation.judge_message(signature, content, self._issuers, at)
         if _is_message(content):
-            return full_validation.message_faults(content, None, self._issuers, at)
-        return full_validation.faults(content, self._issuers, at)
+            return full_validation.judge_message(content, None, self._issuers, at)
+        return full_validation.judge(content, self._issuers, at)
 
     def verify_many(self, documents: Iterable[Document], processes: int | None = None) -> Iterator[Verdict]:
         """The verdicts on any number of documents, in their order, by `processes` (one for each core).

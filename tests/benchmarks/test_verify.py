@@ -31,7 +31,8 @@ from pytest_benchmark.fixture import BenchmarkFixture
 
 from staging import adapters, pki, revocation
 from staging.documents import make_pdf, sign, to_asn1
-from staging.signatures import Document, Verdict, Verifier
+from staging.signatures import Document, Verifier
+from staging.verdicts import Verdict
 
 pytestmark = [pytest.mark.slow, pytest.mark.benchmark(group="verify")]
 

@@ -7,7 +7,8 @@ from typing import Any
 from cryptography import x509
 
 from staging import status_sync
-from staging.signatures import Verdict, Verifier
+from staging.signatures import Verifier
+from staging.verdicts import Verdict
 
 REASON = "signature: judged by another implementation"
 

@@ -16,7 +16,8 @@ from hypothesis import strategies as st
 
 from staging import pki, reasons, status_sync
 from staging.documents import make_document
-from staging.signatures import Verdict, Verifier
+from staging.signatures import Verifier
+from staging.verdicts import Verdict
 from tests.staging.calls import Caller
 
 CPU_MAX_S = 1.0

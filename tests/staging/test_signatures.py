@@ -17,12 +17,14 @@ from staging.chains import Issuers
 from staging.documents import make_pdf, sign
 from staging.pki import Issued
 from staging.plain import NotPlain
+from staging.signers import Signer
 from tests.staging import forgeries, pyhanko_alone
 from tests.staging.hierarchy import (
     FUTURE,
     NOW,
     PAST,
     certified,
+    common_name,
     good,
     hierarchy,
     lists,
@@ -279,8 +281,25 @@ def test_valid_documents(name: str) -> None:
     pdf = VALID[name]()
     judge, at = verifier(), NOW + timedelta(minutes=30)
     assert judge.verify(pdf, at).reasons == ()
-    assert judge.faults_in_full(pdf, at) == ()
+    assert judge.verify_in_full(pdf, at) == judge.verify(pdf, at), "the same certificates, too"
     assert pyhanko_alone.takes(pdf, at)
+
+
+def test_a_valid_document_names_its_signers() -> None:
+    """The last one vouches for all of it: an officer of an agency, with a number or without."""
+    issuing = hierarchy().issuing
+    officer = pki.make_signer("Trần Thị Bình", issuing, number="099000000001", agency="H01")
+    first, second = signed_by(officer, [issuing]), sign(good(), officer, [issuing.certificate], "Second")
+    assert verifier().verify(first).signers == (Signer("Trần Thị Bình", "099000000001", "H01"),)
+    assert [each.agency for each in verifier().verify(second).signers] == ["", "H01"]
+    assert verifier().verify(good()).signers == (Signer("Công dân", "", ""),)
+
+
+def test_a_certificate_of_two_agencies_is_of_none() -> None:
+    agencies = [x509.NameAttribute(NameOID.ORGANIZATION_IDENTIFIER, agency) for agency in ("H01", "H02")]
+    name = x509.Name([*agencies, *common_name("Odd")])
+    odd = certified(name, hierarchy().issuing, *SIGNER, ca=False)
+    assert verifier().verify(signed_by(odd, [hierarchy().issuing])).signers == (Signer("Odd", "", ""),)
 
 
 @pytest.mark.parametrize("name", INVALID)
@@ -292,7 +311,8 @@ def test_invalid_documents_are_refused_with_their_reason_and_pyhanko_agrees(name
     assert not verdict.valid
     assert verdict.reasons
     assert reason in " ".join(verdict.reasons)
-    assert judge.faults_in_full(pdf, at)
+    assert not judge.verify_in_full(pdf, at).valid
+    assert verdict.signers == (), "nobody vouches for it"
     assert pyhanko_alone.takes(pdf, at) == (name in STRICTER)
 
 
@@ -302,12 +322,12 @@ def issuers() -> Issuers:
 
 def test_the_plain_case_needs_no_full_validator() -> None:
     at = NOW + timedelta(minutes=30)
-    assert plain_signature.faults(good(), issuers(), at) == ()
+    assert plain_signature.judge(good(), issuers(), at).valid
     for name in ("incremental saving: appended bytes", "incremental saving: later revision", "wrapping"):
         with pytest.raises(NotPlain):
-            plain_signature.faults(INVALID[name][0](), issuers(), at)
+            plain_signature.judge(INVALID[name][0](), issuers(), at)
     with pytest.raises(NotPlain):
-        plain_signature.faults(VALID["two signatures"](), issuers(), at)
+        plain_signature.judge(VALID["two signatures"](), issuers(), at)
 
 
 @pytest.mark.parametrize("name", [*VALID, *INVALID])
@@ -347,7 +367,7 @@ def test_random_damage_is_judged_alike_by_both_ways(seed: int) -> None:
         position, bit = where.randrange(len(message)), 1 << where.randrange(8)
         damaged = message[:position] + bytes([message[position] ^ bit]) + message[position + 1 :]
         for pdf in (forgeries.with_message(whole, damaged), forgeries.flip(whole, where.randrange(len(whole)))):
-            assert once.verify(pdf, at).valid == (not once.faults_in_full(pdf, at)), (seed, position, bit)
+            assert once.verify(pdf, at).valid == once.verify_in_full(pdf, at).valid, (seed, position, bit)
 
 
 def test_openssl_builds_the_same_path(tmp_path: Path) -> None:
