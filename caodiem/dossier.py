@@ -153,7 +153,7 @@ STATUS_BEFORE: dict[str, Status] = {
 }
 
 SERIALS_PER_DAY = 10_000_000
-_CODE = re.compile(r"^(?P<agency>[GH]\d{2})-(?P<day>\d{8})-(?P<serial>\d{7})$")
+_CODE = re.compile(r"(?P<agency>[GH]\d{2})-(?P<day>\d{8})-(?P<serial>\d{7})", re.ASCII)
 
 
 def dossier_number(filed_on: date, serial: int) -> int:
@@ -170,7 +170,7 @@ def dossier_code(agency: str, dossier: int) -> str:
 
 def parse_dossier_code(code: str) -> tuple[str, int]:
     """(agency, dossier) of a code; ValueError names the code and the form expected."""
-    match = _CODE.match(code)
+    match = _CODE.fullmatch(code)
     if match is None:
         raise ValueError(f"dossier code {code!r}: expected a form like H01-20260609-0092637")
     return match["agency"], int(match["day"]) * SERIALS_PER_DAY + int(match["serial"])

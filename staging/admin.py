@@ -19,7 +19,10 @@ from staging import population, procedures
 from staging.accounts import hash_secret, new_salt
 from staging.answers import Refusal, answer
 from staging.corpus import COUNT_MAX
+from staging.credentials import Credential
+from staging.documents import make_document
 from staging.dossiers import check_code
+from staging.parts import Parts
 from staging.routes import Call, Route
 from staging.tokens import ADMIN, AGENCY, CITIZEN, OFFICER
 
@@ -58,9 +61,10 @@ class Prepared(msgspec.Struct):
 
 
 class WantedDocuments(msgspec.Struct, forbid_unknown_fields=True):
-    """GET /admin/documents."""
+    """GET /admin/documents. `agency`: whose officer is to sign them; citizens sign where none is given."""
 
     count: Annotated[int, msgspec.Meta(ge=1, le=COUNT_MAX)] = 24
+    agency: str = ""
 
 
 class Document(msgspec.Struct):
@@ -179,9 +183,25 @@ def way_to(target: Status) -> tuple[Status, ...]:
 
 
 async def documents(call: Call[None]) -> Response:
-    """Signed documents to file."""
-    made = await asyncio.to_thread(call.parts.corpus.first, call.query.count)
+    """Signed documents to file: citizens' papers, or scans by an agency's officer."""
+    parts, count = call.parts, call.query.count
+    if call.query.agency:
+        credential = await _officer(parts, call.query.agency)
+        signer, chain = parts.credentials.issued(credential), parts.credentials.chain
+        made = await asyncio.to_thread(lambda: [make_document(number, signer, chain) for number in range(count)])
+    else:
+        made = await asyncio.to_thread(parts.corpus.first, count)
     return answer(Documents([Document(*each) for each in made]))
+
+
+async def _officer(parts: Parts, agency: str) -> Credential:
+    """The credential of an agency's officer; Refusal 400 when the agency has none."""
+    account = f"officer-{agency}"
+    async with parts.database.connection() as connection:
+        select = "SELECT 1 FROM accounts WHERE account = %s AND role = %s"
+        if await (await connection.execute(select, (account, OFFICER))).fetchone() is None:
+            raise Refusal(400, f"agency {agency!r}: has no officer; expected one of POST /admin/prepare")
+        return await parts.credentials.of(connection, account)
 
 
 async def counts(call: Call[None]) -> Response:

@@ -1,7 +1,8 @@
 """Signing credentials kept for their owners: a certificate each, made when it is first asked for, and the key.
 
-Knows the table `signing_credentials` and the part of the hierarchy that certifies at run time. Keys come from a small
-pool: making an RSA key costs a hundred times what a signature does, and would be load that no portal sees.
+Knows the table `signing_credentials` and the part of the hierarchy that certifies while the portal runs. Officers' ones
+name the agency, citizens' the number in the population database. Keys come from a small pool: making an RSA key costs
+a hundred times what a signature does, and would be load that no portal sees.
 """
 
 import hashlib
@@ -49,7 +50,7 @@ class Credentials:
             insert = """
                 INSERT INTO signing_credentials (credential, account, key, certificate) VALUES (%s, %s, %s, %s)
                 ON CONFLICT DO NOTHING"""
-            await connection.execute(insert, self._make(account))
+            await connection.execute(insert, self._make(account, *await _owner(connection, account)))
             row = await (await connection.execute(select, (account,))).fetchone()
         assert row is not None
         return _read(row)
@@ -68,11 +69,25 @@ class Credentials:
         """RSA with PKCS #1 v1.5 and SHA-256 over `content`."""
         return self.sign_digest(credential, hashlib.sha256(content).digest())
 
-    def _make(self, account: str) -> tuple[str, str, int, bytes]:
+    def issued(self, credential: Credential) -> pki.Issued:
+        """Certificate and key together, for signing without asking the owner: the documents that load tests file."""
+        return pki.Issued(credential.certificate, self._keys[credential.key])
+
+    def _make(self, account: str, agency: str, number: str) -> tuple[str, str, int, bytes]:
         name = hashlib.sha256(f"credential of {account}".encode()).hexdigest()[:32]
         key = int(name, 16) % len(self._keys)
-        issued = pki.make_signer(account, self._authority, key=self._keys[key])
+        issued = pki.make_signer(account, self._authority, number=number, agency=agency, key=self._keys[key])
         return name, account, key, issued.certificate.public_bytes(Encoding.DER)
+
+
+async def _owner(connection: AsyncConnection, account: str) -> tuple[str, str]:
+    """(agency, citizen's number) of an account, either of them empty."""
+    select = """
+        SELECT a.agency, coalesce(p.number, '') FROM accounts a LEFT JOIN population p USING (account)
+        WHERE a.account = %s"""
+    row = await (await connection.execute(select, (account,))).fetchone()
+    assert row is not None
+    return row[0], row[1]
 
 
 def _read(row: tuple[str, str, bytes, int]) -> Credential:

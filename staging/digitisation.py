@@ -1,7 +1,11 @@
-"""Digitisation: papers handed in at a counter, scanned and signed by the officer, kept in the store for reuse.
+"""Digitisation: papers handed in at a counter, scanned and signed by the agency, kept in the store for reuse.
 
-Knows the table `digitised`, the verifier and the document store. What is not validly signed is not kept.
+Knows the table `digitised`, the verifier and the document store. What nobody of the officer's agency has validly signed
+is not kept.
 """
+
+import hashlib
+from collections.abc import Sequence
 
 import msgspec
 from psycopg import AsyncConnection
@@ -10,9 +14,10 @@ from starlette.responses import Response
 from caodiem.dossier import TRANSITIONS
 from staging import document_store
 from staging.answers import Problem, Refusal, answer
-from staging.dossiers import Component, check_own, judge
+from staging.components import Component, NotTaken, judge
+from staging.dossiers import check_own
 from staging.routes import Call, Route
-from staging.tokens import OFFICER
+from staging.tokens import OFFICER, Identity
 
 # A dossier that no step can follow is closed.
 _OPEN = [int(status) for status, after in TRANSITIONS.items() if after]
@@ -29,13 +34,24 @@ async def digitise(call: Call[Component]) -> Response:
     """Add a signed scan to a dossier of the agency: 201, or 200 when it is there already."""
     code, officer = call.path["code"], call.identity
     check_own(code, officer)
-    await judge(call.parts, [call.body])
-    async with call.parts.database.connection() as connection, connection.transaction():
+    await judge(call.parts, [call.body], officer.agency)
+    async with call.parts.reach("document_store") as connection:
         citizen = await _citizen_of(connection, code)
-        digest = await document_store.keep(connection, citizen, call.body.name, call.body.content)
-        insert = "INSERT INTO digitised (code, digest, name, officer) VALUES (%s, %s, %s, %s) ON CONFLICT DO NOTHING"
-        cursor = await connection.execute(insert, (code, digest, call.body.name, officer.account))
-    return answer(Digitised(code, digest.hex()), 201 if cursor.rowcount else 200)
+        added = await keep(connection, code, citizen, [call.body], officer)
+    return answer(Digitised(code, hashlib.sha256(call.body.content).hexdigest()), 201 if added else 200)
+
+
+async def keep(
+    connection: AsyncConnection, code: str, citizen: str, scans: Sequence[Component], officer: Identity
+) -> int:
+    """Put scans into the citizen's store and the dossier; how many of them it did not have."""
+    insert = "INSERT INTO digitised (code, digest, name, officer) VALUES (%s, %s, %s, %s) ON CONFLICT DO NOTHING"
+    added = 0
+    for digest, scan in document_store.in_order(scans, lambda scan: scan.content):
+        await document_store.keep(connection, citizen, scan.name, scan.content)
+        cursor = await connection.execute(insert, (code, digest, scan.name, officer.account))
+        added += cursor.rowcount
+    return added
 
 
 async def _citizen_of(connection: AsyncConnection, code: str) -> str:
@@ -54,7 +70,7 @@ ROUTES = (
         "POST",
         "/cases/{code}/papers",
         digitise,
-        {201: Digitised, 200: Digitised, 400: Problem, 404: Problem, 409: Problem, 422: Problem},
+        {201: Digitised, 200: Digitised, 400: Problem, 404: Problem, 409: Problem, 422: NotTaken},
         system="digitisation",
         who=(OFFICER,),
         body=Component,

@@ -5,8 +5,9 @@ hexadecimal digits; the schema holds that it is.
 """
 
 import hashlib
+from collections.abc import Callable, Iterable
 from datetime import datetime
-from typing import Annotated
+from typing import Annotated, TypeVar
 
 import msgspec
 from psycopg import AsyncConnection
@@ -14,7 +15,8 @@ from starlette.responses import Response
 
 from caodiem.dossier import Status
 from staging.answers import Problem, Refusal, answer
-from staging.dossiers import Component, check_code, judge, not_found
+from staging.components import Component, NotTaken, judge
+from staging.dossiers import check_code, not_found
 from staging.routes import Call, Route
 from staging.tokens import CITIZEN
 
@@ -22,6 +24,7 @@ LISTED_MAX = 100
 # A dossier takes documents while its citizen may still change it.
 _OPEN = [int(Status.REGISTERED), int(Status.SUPPLEMENT_ASKED)]
 
+Paper = TypeVar("Paper")
 Digest = Annotated[str, msgspec.Meta(pattern=r"^[0-9a-f]{64}$")]
 
 
@@ -70,6 +73,13 @@ async def keep(connection: AsyncConnection, citizen: str, name: str, content: by
     values = {"digest": digest, "content": content, "citizen": citizen, "name": name}
     await connection.execute(statement, values)
     return digest
+
+
+def in_order(given: Iterable[Paper], content: Callable[[Paper], bytes]) -> list[tuple[bytes, Paper]]:
+    """(SHA-256 of its content, paper), in the order in which papers are put into the store: two transactions with the
+    same ones then wait for each other instead of locking each other out.
+    """
+    return sorted(((hashlib.sha256(content(each)).digest(), each) for each in given), key=lambda pair: pair[0])
 
 
 async def store(call: Call[Component]) -> Response:
@@ -147,7 +157,7 @@ ROUTES = (
         "POST",
         "/store/documents",
         store,
-        {201: Kept, 422: Problem},
+        {201: Kept, 422: NotTaken},
         system="document_store",
         who=(CITIZEN,),
         body=Component,

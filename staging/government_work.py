@@ -31,11 +31,7 @@ async def send(call: Call[WorkDocument]) -> Response:
     """Send a work document to agencies: 201, or 200 when it was sent before."""
     given, officer = call.body, call.identity
     insert = "INSERT INTO work_items (sender, document, matter, officer, due_at) VALUES (%s, %s, %s, %s, %s)"
-    async with (
-        call.parts.faults.reach("document_axis"),
-        call.parts.database.connection() as connection,
-        connection.transaction(),
-    ):
+    async with call.parts.reach("document_axis") as connection:
         is_new, sent = await document_axis.put(connection, officer.agency, "work", given)
         if is_new:
             values = (officer.agency, given.document, given.matter, officer.account, given.due_at)

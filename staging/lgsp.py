@@ -17,7 +17,7 @@ import msgspec
 from psycopg import AsyncConnection
 from starlette.responses import Response
 
-from staging import accounts, reports
+from staging import accounts, document_store, reports
 from staging.answers import Problem, Refusal, answer
 from staging.dossiers import check_code
 from staging.reports import VIET_NAM, Progress, Record
@@ -159,13 +159,12 @@ async def upload(call: Call[Upload]) -> Response:
         )
         INSERT INTO uploaded_files (agency, file, digest) VALUES (%(agency)s, %(file)s, %(digest)s)
         ON CONFLICT DO NOTHING"""
-    async with call.parts.database.connection() as connection, connection.transaction():
-        for file in sorted(call.body.files, key=lambda file: file.NoiDung):
-            digest = hashlib.sha256(file.NoiDung)
-            name = hashlib.sha256(f"{file.TenTepTin} {digest.hexdigest()}".encode()).hexdigest()[:32]
-            values = {"digest": digest.digest(), "content": file.NoiDung, "agency": agency, "file": name}
+    async with call.parts.reach("document_store") as connection:
+        for digest, file in document_store.in_order(call.body.files, lambda file: file.NoiDung):
+            name = hashlib.sha256(f"{file.TenTepTin} {digest.hex()}".encode()).hexdigest()[:32]
+            values = {"digest": digest, "content": file.NoiDung, "agency": agency, "file": name}
             await connection.execute(statement, values)
-            told.append(Uploaded(name, digest.hexdigest()))
+            told.append(Uploaded(name, digest.hex()))
     return answer(told)
 
 

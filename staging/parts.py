@@ -3,8 +3,12 @@
 Made once when a worker starts, handed to each handler with its request.
 """
 
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
+
+from psycopg import AsyncConnection
 
 from staging import adapters, keys, pki
 from staging.corpus import Corpus
@@ -26,6 +30,15 @@ class Parts:
     credentials: Credentials
     keys: keys.Keys
     faults: Faults
+
+    @asynccontextmanager
+    async def reach(self, system: str) -> AsyncIterator[AsyncConnection]:
+        """A transaction of a system that stands behind the one that was asked, and has faults of its own.
+
+        Reached before a connection is taken: a slow system must not keep those of the others.
+        """
+        async with self.faults.reach(system), self.database.connection() as connection, connection.transaction():
+            yield connection
 
 
 def make(folder: Path) -> Parts:

@@ -76,12 +76,25 @@ async def find(connection: AsyncConnection, agency: str, number: str) -> Person 
     return Person(*row) if row else None
 
 
+async def account_of(connection: AsyncConnection, agency: str, number: str) -> str | None:
+    """The account of who has a number; Refusal 429 when `agency` asks too often."""
+    await take(connection, f"population {agency}", LOOK_UPS_PER_S, LOOK_UPS_BURST)
+    cursor = await connection.execute("SELECT account FROM population WHERE number = %s", (number,))
+    row = await cursor.fetchone()
+    return row[0] if row else None
+
+
+def unknown(number: str) -> Refusal:
+    """Nobody has this number."""
+    return Refusal(404, f"citizen {number}: not in the population database")
+
+
 async def look_up(call: Call[LookUp]) -> Response:
     """Who a citizen number belongs to."""
     async with call.parts.database.connection() as connection:
         person = await find(connection, call.identity.agency, call.body.number)
     if person is None:
-        raise Refusal(404, f"citizen {call.body.number}: not in the population database")
+        raise unknown(call.body.number)
     return answer(person)
 
 

@@ -15,6 +15,7 @@ BAD_ATTRIBUTES = "signature: signed attributes missing, repeated or wrong"
 WRONG_CERTIFICATE = "signature: signing-certificate attribute names another certificate"
 WEAK_DIGEST = "signature: digest algorithm other than SHA-256, SHA-384, SHA-512"
 BAD_TIMESTAMP = "signature: its timestamp is not valid"
+OTHER_AGENCY = "signature: not by the agency whose officer hands it in"
 WRONG_TIME = "signature: claims a signing time outside its certificate's validity, or in the future"
 
 NO_PATH = "certificate: no path to the portal's trusted root"

@@ -2,6 +2,7 @@
 
 Knows the table `results`, CAdES and the document store, where the citizen finds the result for reuse. It is kept in
 the transaction that returns the dossier: an officer returns none without its result, and no result is there before.
+What the portal's own check does not find validly signed for the officer's agency is not returned.
 """
 
 import asyncio
@@ -14,7 +15,7 @@ from starlette.responses import Response
 from caodiem.dossier import STATUS_AFTER, STATUS_BEFORE
 from staging import cades, document_store, timing
 from staging.answers import Problem, Refusal, answer
-from staging.credentials import Credential
+from staging.components import Component, NotTaken, judge
 from staging.dossiers import check_own, not_found
 from staging.moves import Moved, move
 from staging.parts import Parts
@@ -47,19 +48,24 @@ async def return_result(call: Call[None]) -> Response:
         if row is None or row[2] != _BEFORE:
             await move(connection, code, STATUS_AFTER["return_result"])  # a repeat; anything else it refuses
             return answer(Moved(code, _RETURNED))
-        credential = await parts.credentials.of(connection, officer.account)
     procedure, citizen, _ = row
     result = Result(code, procedure, officer.agency, officer.account, datetime.now(UTC))
-    message = await _sign(parts, credential, msgspec.json.encode(result))
-    async with parts.database.connection() as connection, connection.transaction():
+    async with parts.faults.reach("signing"):
+        message = await _sign(parts, officer.account, msgspec.json.encode(result))
+    await judge(parts, [Component(NAME, message)], officer.agency)
+    async with parts.reach("document_store") as connection:
         if await move(connection, code, STATUS_AFTER["return_result"]):
             digest = await document_store.keep(connection, citizen, f"{code} {NAME}", message)
             await connection.execute(insert, (code, digest, officer.account))
     return answer(Moved(code, _RETURNED))
 
 
-async def _sign(parts: Parts, credential: Credential, content: bytes) -> bytes:
-    """The signed message; in a thread, because half of the work lets go of the interpreter's lock."""
+async def _sign(parts: Parts, account: str, content: bytes) -> bytes:
+    """The message signed with an account's key; in a thread, because half of the work lets go of the interpreter's
+    lock.
+    """
+    async with parts.database.connection() as connection:
+        credential = await parts.credentials.of(connection, account)
     started_s = time.perf_counter()
 
     def work() -> bytes:
@@ -83,7 +89,7 @@ async def fetch(call: Call[None]) -> Response:
         SELECT d.status, s.content FROM dossiers d
             LEFT JOIN results r USING (code) LEFT JOIN stored_documents s ON s.digest = r.digest
         WHERE d.code = %s AND d.citizen = %s"""
-    async with call.parts.database.connection() as connection:
+    async with call.parts.reach("document_store") as connection:
         row = await (await connection.execute(select, (code, citizen))).fetchone()
     if row is None:
         raise not_found(code, citizen)
@@ -97,7 +103,7 @@ ROUTES = (
         "POST",
         "/cases/{code}/return",
         return_result,
-        {200: Moved, 400: Problem, 404: Problem, 409: Problem},
+        {200: Moved, 400: Problem, 404: Problem, 409: Problem, 422: NotTaken},
         system="case_system",
         who=(OFFICER,),
     ),

@@ -1,18 +1,21 @@
 """Support: a citizen's questions, complaints and feedback to an agency, and the answers.
 
-Knows the table `questions`. A question is open until an officer of the agency answers or refuses it; then the citizen
-says whether the answer satisfies, which closes it, or asks again, which opens it anew.
+Knows the table `questions`. A question may be about a dossier: the asker's own, of the agency that is asked. It is open
+until an officer of the agency answers or refuses it; then the citizen says whether the answer satisfies, which closes
+it, or asks again, which opens it anew.
 """
 
 from datetime import datetime
 from typing import Annotated, Literal
 
 import msgspec
+from psycopg import AsyncConnection
 from psycopg.errors import CheckViolation
 from starlette.responses import Response
 
 from staging import procedures
 from staging.answers import Problem, Refusal, answer
+from staging.dossiers import check_code, not_found
 from staging.routes import Call, Route
 from staging.tokens import CITIZEN, OFFICER
 
@@ -23,7 +26,9 @@ State = Literal["open", "answered", "refused", "closed"]
 
 
 class Question(msgspec.Struct, forbid_unknown_fields=True):
-    """POST /support/questions. `question`: the asker's own name for it, which makes a repeat harmless."""
+    """POST /support/questions. `question`: the asker's own name for it, which makes a repeat harmless. `code`: the
+    dossier that it is about, if it is about one.
+    """
 
     question: Name
     agency: str
@@ -84,6 +89,8 @@ async def ask(call: Call[Question]) -> Response:
     async with call.parts.database.connection() as connection:
         if await procedures.without(connection, [given.agency]):
             raise Refusal(400, f"agency {given.agency!r}: not in the catalogue; expected one like H01 or G09")
+        if given.code is not None:
+            await _check_dossier(connection, given.code, citizen, given.agency)
         cursor = await connection.execute(insert, (citizen, given.question, *words))
         if cursor.rowcount:
             return answer(Asked(given.question, "open"), 201)
@@ -92,6 +99,15 @@ async def ask(call: Call[Question]) -> Response:
     if not row[3]:
         raise Refusal(409, f"question {given.question!r}: the name was used for another; expected a new one")
     return answer(Asked(given.question, *row[:3]))
+
+
+async def _check_dossier(connection: AsyncConnection, code: str, citizen: str, agency: str) -> None:
+    """Refusal unless the dossier is the citizen's own, and of the agency that is to read of it."""
+    if check_code(code) != agency:
+        raise Refusal(400, f"dossier {code}: expected one of {agency}, which is asked")
+    select = "SELECT 1 FROM dossiers WHERE code = %s AND citizen = %s"
+    if await (await connection.execute(select, (code, citizen))).fetchone() is None:
+        raise not_found(code, citizen)
 
 
 async def read(call: Call[None]) -> Response:
@@ -163,7 +179,7 @@ ROUTES = (
         "POST",
         "/support/questions",
         ask,
-        {201: Asked, 200: Asked, 400: Problem, 409: Problem},
+        {201: Asked, 200: Asked, 400: Problem, 404: Problem, 409: Problem},
         system="support",
         who=(CITIZEN,),
         body=Question,

@@ -97,10 +97,11 @@ class ReferencePortal:
                 "stored": _STORED,
             }
             secret = _ask(send, "POST", "/admin/prepare", wanted, self._admin_token)["secret"]
-        documents = _ask(send, "GET", f"/admin/documents?count={_DOCUMENTS}", None, self._admin_token)["documents"]
         return {
             "secret": secret,
-            "documents": [json.dumps({"name": d["name"], "content": d["content"]}) for d in documents],
+            "documents": self._signed(send, _DOCUMENTS),
+            # A paper that is digitised is signed by the agency that has it.
+            "scans": {agency: self._signed(send, 1, agency)[0] for agency in _digitising(plan)},
             "procedures": {agency: _procedures(send, agency) for agency in agencies},
             "officers": {agency: _token(send, f"officer-{agency}", secret) for agency in agencies},
             "systems": {agency: _token(send, f"agency-{agency}", secret) for agency in agencies},
@@ -109,10 +110,17 @@ class ReferencePortal:
             "starts_at": plan.meta.starts_at,
         }
 
+    def _signed(self, send: Send, count: int, agency: str = "") -> list[str]:
+        """Components as JSON, signed by citizens or by an agency's officer."""
+        path = f"/admin/documents?count={count}&agency={agency}"
+        documents = _ask(send, "GET", path, None, self._admin_token)["documents"]
+        return [json.dumps({"name": each["name"], "content": each["content"]}) for each in documents]
+
     def use(self, prepared: dict[str, Any]) -> None:
         """Encode what does not change from request to request."""
         self._secret: str = prepared["secret"]
         self._documents = [document.encode() for document in prepared["documents"]]
+        self._scans = {agency: scan.encode() for agency, scan in prepared["scans"].items()}
         contents = [b64decode(json.loads(document)["content"]) for document in prepared["documents"][:_STORED]]
         self._stored = [sha256(content).hexdigest() for content in contents]
         self._procedures: dict[str, list[list[Any]]] = prepared["procedures"]
@@ -237,9 +245,8 @@ class ReferencePortal:
         return _post(path, {"digest": digest}, _check_digest(), self._citizen_bearer(journey))
 
     def _digitise_paper(self, journey: Journey) -> Request:
-        body = self._documents[journey.dossier % len(self._documents)]
         path = f"/cases/{_code(journey)}/papers"
-        return Request("POST", path, _check_digest(), body, self._officers[journey.agency])
+        return Request("POST", path, _check_digest(), self._scans[journey.agency], self._officers[journey.agency])
 
     def _send_document(self, journey: Journey) -> Request:
         document = self._document(journey) | {"kind": "letter"}
@@ -344,6 +351,12 @@ def opening_statuses(plan: Plan) -> Iterator[dict[str, Any]]:
     for number, operation, agency in zip(dossier[rows].tolist(), operations, agencies, strict=True):
         status = int(STATUS_BEFORE.get(operation, 0))
         yield {"code": dossier_code(agency, number), "status": status, "citizen": _citizen(number)}
+
+
+def _digitising(plan: Plan) -> list[str]:
+    """The agencies whose officers digitise papers."""
+    rows = plan.table.filter(pc.equal(plan.table["operation"].cast(pa.string()), "digitise_paper"))
+    return sorted(rows["agency"].cast(pa.string()).unique().to_pylist())
 
 
 def never_signed_in(plan: Plan) -> list[str]:

@@ -16,6 +16,7 @@ from tests.loadtests import replay_plans
 PREPARED = {
     "secret": "s",
     "documents": [json.dumps({"name": f"{n}.pdf", "content": "QUJD"}) for n in range(24)],
+    "scans": {"H01": json.dumps({"name": "scan.pdf", "content": "QUJD"})},
     "procedures": {"H01": [["1.000001", "Đăng ký khai sinh", 8000]]},
     "officers": {"H01": "officer"},
     "systems": {"H01": "system"},

@@ -64,6 +64,12 @@ def documents(admin: Caller) -> list[dict[str, str]]:
     return list(reply.body["documents"])
 
 
+@pytest.fixture(scope="session")
+def scans(admin: Caller, secret: str) -> list[dict[str, str]]:
+    """Two documents signed by the officer of H01."""
+    return list(admin.get("/admin/documents?count=2&agency=H01").body["documents"])
+
+
 @pytest.fixture
 def prepared(admin: Caller, secret: str) -> Callable[[int], str]:
     """Makes a dossier of H01 and citizen-000001 in a status; returns its code."""

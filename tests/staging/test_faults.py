@@ -17,6 +17,8 @@ from tests.staging.calls import Caller, Reply
 
 SignedIn = Callable[[str], Caller]
 Switch = Callable[..., None]
+Documents = list[dict[str, str]]
+_serials = iter(range(10**7))
 ASKS = {
     "identity": ("citizen-000000", "POST", "/accounts/sign-in", {"account": "citizen-000000", "secret": "guess"}, 401),
     "national_portal": ("citizen-000000", "GET", "/catalogue?q=khai", None, 200),
@@ -159,6 +161,57 @@ def test_a_file_is_read(tmp_path: Path) -> None:
     path = tmp_path / "faults.toml"
     path.write_text("[faults.payment]\nlatency_s_median = 0.2\nlatency_s_p95 = 1\n[faults.identity]\noutage = true\n")
     assert faults.read(path) == {"payment": Fault(0.2, 1), "identity": Fault(outage=True)}
+
+
+def filed_at_counter(serial: int, scans: Documents) -> dict[str, object]:
+    code = f"H01-20260705-{serial:07d}"
+    return {"code": code, "procedure": "1.000001.H01", "citizen": "099000000001", "components": scans}
+
+
+@pytest.mark.parametrize(
+    ("system", "action"),
+    [
+        ("document_store", "digitise"),
+        ("document_store", "file"),
+        ("document_store", "return"),
+        ("document_store", "fetch"),
+        ("document_store", "upload"),
+        ("signing", "return"),
+        ("signature_verification", "return"),
+        ("signature_verification", "digitise"),
+        ("signature_verification", "file"),
+        ("population_db", "file"),
+    ],
+)
+def test_papers_and_results_need_what_keeps_signs_and_checks_them(
+    signed_in: SignedIn, switch: Switch, prepared: Callable[[int], str], scans: Documents, system: str, action: str
+) -> None:
+    """Nothing is half done while a system behind is away, and all of it can be done again when it is back."""
+    officer, citizen, agency = (signed_in(each) for each in ("officer-H01", "citizen-000001", "agency-H01"))
+    code = prepared(9)
+    returned = prepared(9)
+    assert officer.post(f"/cases/{returned}/return").status == 200
+    counter = filed_at_counter(next(_serials), scans)
+    file = {"TenTepTin": "a", "NoiDung": f"{next(_serials):08d}"}
+    ask_: Callable[[], Reply] = {
+        "digitise": lambda: officer.post(f"/cases/{code}/papers", scans[0]),
+        "file": lambda: officer.post("/cases", counter),
+        "return": lambda: officer.post(f"/cases/{code}/return"),
+        "fetch": lambda: citizen.get(f"/dossiers/{returned}/result"),
+        "upload": lambda: agency.post("/lgsp/TepTin", {"files": [file]}),
+    }[action]
+    switch(system, outage=True)
+    assert ask_().status == 503
+    switch(system, error_share=1)
+    failed = ask_()
+    assert (failed.status, served_ms(failed, system) >= 0) == (502, True)
+    switch("payment")
+    assert citizen.get(f"/dossiers/{code}").body["status"] == 9
+    assert citizen.get(f"/dossiers/{counter['code']}").status == 404
+    switch(system, latency_s_median=0.03)
+    slow = ask_()
+    assert slow.status in (200, 201)
+    assert served_ms(slow, system) >= 30
 
 
 @pytest.mark.parametrize("fault", [{"outage": True}, {"error_share": 1}], ids=["away", "failing"])

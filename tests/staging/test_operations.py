@@ -16,6 +16,7 @@ SignedIn = Callable[[str], Caller]
 Prepared = Callable[[int], str]
 Documents = list[dict[str, str]]
 PROCEDURE = "1.000001.H01"
+_CODE = "H01-20260701-0000001"
 _ENTRY = re.compile(r"[a-z_]+(-wait)?;dur=\d+\.\d+")
 
 
@@ -41,6 +42,15 @@ def test_body_of_another_shape_is_named(portal: Portal, content: object) -> None
     reply = Caller(portal.url).post("/accounts/sign-in", content)
     assert reply.status == 400
     assert "/accounts/sign-in" in reply.body["error"]
+
+
+@pytest.mark.parametrize(
+    "code", ["", "H01", "H01-20260701-0000001\n", "H01-20260701-000000\u0661", "X01-20260701-0000001"]
+)
+def test_a_code_of_another_form_is_named(signed_in: SignedIn, documents: Documents, code: str) -> None:
+    reply = signed_in("citizen-000000").post("/dossiers", filing(code, documents))
+    assert reply.status == 400
+    assert repr(code) in reply.body["error"]
 
 
 def test_tokens_are_needed_and_cannot_be_made_up(portal: Portal, signed_in: SignedIn) -> None:

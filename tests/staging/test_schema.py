@@ -13,6 +13,10 @@ from staging.admin import way_to
 CODE = "H01-20260701-0000001"
 _DOSSIER = "INSERT INTO dossiers VALUES (%s, '1.000001.H01', 'citizen-000000', %s, 1, '')"
 
+_QUESTION = """
+    INSERT INTO questions (citizen, question, agency, kind, text, code)
+    VALUES ('{}', 'q', '{}', 'question', '', 'H01-20260701-0000001')"""
+
 
 @pytest.fixture
 def connection(conninfo: str) -> Iterator[psycopg.Connection]:
@@ -21,6 +25,8 @@ def connection(conninfo: str) -> Iterator[psycopg.Connection]:
         connection.execute("INSERT INTO accounts VALUES ('citizen-000000', 'citizen', '', '', '')")
         connection.execute("INSERT INTO procedures VALUES ('1.000001.H01', 'H01', 'Cấp', 'cap', 'full', 0)")
         connection.execute(_DOSSIER, (CODE, 1))
+        connection.execute("INSERT INTO accounts VALUES ('officer-H02', 'officer', 'H02', '', '')")
+        connection.execute("INSERT INTO procedures VALUES ('1.000001.H02', 'H02', 'Cấp', 'cap', 'full', 0)")
         yield connection
         connection.rollback()
 
@@ -99,11 +105,25 @@ def test_a_dossier_begins_as_registered(connection: psycopg.Connection) -> None:
         "TRUNCATE dossier_history",
         "INSERT INTO payments VALUES ('H01-20260701-0000009', 'a', 1)",
         "INSERT INTO components VALUES ('H01-20260701-0000009', 1, 1, '', '')",
+        "UPDATE dossiers SET procedure = '1.000001.H02'",
+        "UPDATE dossiers SET channel = 'counter'",
+        "UPDATE dossiers SET channel = 'counter', filed_by = 'citizen-000000'",
+        "UPDATE dossiers SET channel = 'counter', filed_by = 'officer-H02'",
+        "UPDATE dossiers SET filed_by = 'officer-H02'",
+        _QUESTION.format("citizen-000000", "H02"),
+        _QUESTION.format("officer-H02", "H01"),
     ],
 )
 def test_other_wrong_states(connection: psycopg.Connection, statement: str) -> None:
     with pytest.raises(errors.IntegrityError):
         connection.execute(statement)
+
+
+def test_who_filed_at_a_counter_stands_with_the_dossier(connection: psycopg.Connection) -> None:
+    """What the statements above refuse is refused for what is wrong in it, and not for what they leave out."""
+    connection.execute("INSERT INTO accounts VALUES ('officer-H01', 'officer', 'H01', '', '')")
+    connection.execute("UPDATE dossiers SET channel = 'counter', filed_by = 'officer-H01'")
+    connection.execute(_QUESTION.format("citizen-000000", "H01"))
 
 
 def test_many_at_once_after_many_one_by_one(connection: psycopg.Connection) -> None:

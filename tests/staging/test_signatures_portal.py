@@ -6,18 +6,23 @@ from base64 import b64encode
 from collections.abc import Iterator
 from datetime import timedelta
 from pathlib import Path
+from typing import Any
 
+import psycopg
 import pytest
+from cryptography.hazmat.primitives.serialization import Encoding
 
 from staging import keys, pki, reasons
 from staging.documents import make_pdf, sign
 from staging.policy import Policy
-from staging.service import running
+from staging.service import Portal, running
 from staging.signatures import Document, Verifier
 from tests.staging import forgeries
 from tests.staging.calls import Caller
 from tests.staging.hierarchy import good, hierarchy, lists, verifier
 from tests.staging.test_signatures_others import CONTENT, signed
+
+_serials = itertools.count()
 
 
 @pytest.mark.parametrize("processes", [1, 2])
@@ -60,29 +65,64 @@ def test_a_hierarchy_on_disk_names_its_revoked_signer(tmp_path: Path) -> None:
         assert (reasons.REVOKED in " ".join(verdict.reasons)) != valid
 
 
-def reachable(tmp_path: Path, data: str) -> Path:
-    """The log, after opening the folder to PostgreSQL, which may run as another user."""
-    Path(data).chmod(0o755)
-    return tmp_path / "log.txt"
-
-
-def test_the_portal_refuses_a_revoked_signers_document(tmp_path: Path) -> None:
+@pytest.fixture(scope="module")
+def guarded(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Portal, Path]]:
+    """A portal with an officer and a citizen, and the folder of its hierarchy."""
     # Not under pytest's folders: a socket's path must be short.
-    with tempfile.TemporaryDirectory() as data, running(reachable(tmp_path, data), data=Path(data)) as portal:
-        (folder,) = Path(data).glob(f"*/{keys.PKI_FOLDER}")
-        admin = Caller(portal.url, portal.admin_token)
-        secret = admin.post("/admin/prepare", {"agencies": ["H01"], "citizens": 1, "dossiers": []}).body["secret"]
-        token = Caller(portal.url).post("/accounts/sign-in", {"account": "citizen-000000", "secret": secret}).body
-        citizen = Caller(portal.url, token["token"])
-        procedure = citizen.get("/catalogue").body["procedures"][0]["code"]
-        issuing = pki.read_certificate(folder / "issuing.pem")
-        for number, signer, status in (("0000001", 0, 201), ("0000002", "revoked", 422)):
-            pdf = sign(make_pdf("Đơn", 1), pki.read_signer(folder, signer), [issuing])
-            component = {"name": "Đơn.pdf", "content": b64encode(pdf).decode()}
-            filing = {"code": f"H01-20260701-{number}", "procedure": procedure, "components": [component]}
-            reply = citizen.post("/dossiers", filing)
-            assert reply.status == status, reply
-        assert reasons.REVOKED in reply.body["components"][0]["reasons"][0]
+    with tempfile.TemporaryDirectory() as data:
+        Path(data).chmod(0o755)  # open to PostgreSQL, which may run as another user
+        with running(tmp_path_factory.mktemp("guarded") / "log.txt", data=Path(data)) as portal:
+            (folder,) = Path(data).glob(f"*/{keys.PKI_FOLDER}")
+            wanted = {"agencies": ["H01"], "citizens": 1, "dossiers": []}
+            assert Caller(portal.url, portal.admin_token).post("/admin/prepare", wanted).status == 200
+            yield portal, folder
+
+
+def signed_in(portal: Portal, account: str, secret: str) -> Caller:
+    given = {"account": account, "secret": secret}
+    return Caller(portal.url, Caller(portal.url).post("/accounts/sign-in", given).body["token"])
+
+
+def test_the_portal_refuses_a_revoked_signers_document(guarded: tuple[Portal, Path]) -> None:
+    portal, folder = guarded
+    citizen = signed_in(portal, "citizen-000000", keys.read(folder.parent).account_secret)
+    procedure = citizen.get("/catalogue?agency=H01").body["procedures"][0]["code"]
+    issuing = pki.read_certificate(folder / "issuing.pem")
+    for number, signer, status in (("0000001", 0, 201), ("0000002", "revoked", 422)):
+        pdf = sign(make_pdf("Đơn", 1), pki.read_signer(folder, signer), [issuing])
+        component = {"name": "Đơn.pdf", "content": b64encode(pdf).decode()}
+        filing = {"code": f"H01-20260701-{number}", "procedure": procedure, "components": [component]}
+        reply = citizen.post("/dossiers", filing)
+        assert reply.status == status, reply
+    assert reasons.REVOKED in reply.body["components"][0]["reasons"][0]
+
+
+@pytest.mark.parametrize(
+    ("made", "reason"),
+    [({}, reasons.OTHER_AGENCY), ({"agency": "H02"}, reasons.OTHER_AGENCY), ({"may_sign": False}, reasons.WRONG_USAGE)],
+)
+def test_a_result_that_no_officer_of_the_agency_signed_is_not_returned(
+    guarded: tuple[Portal, Path], made: dict[str, Any], reason: str
+) -> None:
+    """Whatever certificate stands in the tables for the officer."""
+    portal, folder = guarded
+    admin, code = Caller(portal.url, portal.admin_token), f"H01-20260702-{next(_serials):07d}"
+    dossier = {"code": code, "status": 9, "citizen": "citizen-000000"}
+    secret = admin.post("/admin/prepare", {"agencies": [], "citizens": 0, "dossiers": [dossier]}).body["secret"]
+    officer, citizen = (signed_in(portal, account, secret) for account in ("officer-H01", "citizen-000000"))
+    officer.post("/csc/v1/credentials/list")
+    with psycopg.connect(keys.read(folder.parent).conninfo) as database:
+        select = "SELECT key FROM signing_credentials WHERE account = 'officer-H01'"
+        row = database.execute(select).fetchone()
+        assert row is not None
+        own = pki.read_signer(folder, row[0]).key
+        issued = pki.make_signer("officer-H01", pki.read_issued(folder, "remote"), key=own, **made)
+        update = "UPDATE signing_credentials SET certificate = %s WHERE account = 'officer-H01'"
+        database.execute(update, (issued.certificate.public_bytes(Encoding.DER),))
+    reply = officer.post(f"/cases/{code}/return")
+    assert (reply.status, reason in reply.body["components"][0]["reasons"][0]) == (422, True), reply
+    assert citizen.get(f"/dossiers/{code}").body["status"] == 9
+    assert citizen.get("/store/documents").body["documents"] == []
 
 
 def test_a_policy_without_lists_takes_documents_where_none_is_at_hand() -> None:

@@ -256,9 +256,9 @@ def test_who_asks_too_often_is_refused(conninfo: str) -> None:
 # --- papers ---
 
 
-def test_a_paper_is_provided_once(signed_in: SignedIn, prepared: Prepared, documents: Documents) -> None:
+def test_a_paper_is_provided_once(signed_in: SignedIn, prepared: Prepared, scans: Documents) -> None:
     citizen, other, code = signed_in("citizen-000001"), signed_in("citizen-000002"), prepared(1)
-    paper = documents[2]
+    paper = scans[1]
     digest = hashlib.sha256(base64.b64decode(paper["content"])).hexdigest()
     assert citizen.post(f"/dossiers/{code}/reused", {"digest": "0" * 64}).status == 404
     scanned = signed_in("officer-H01").post(f"/cases/{code}/papers", paper)
@@ -277,12 +277,12 @@ def test_a_paper_is_provided_once(signed_in: SignedIn, prepared: Prepared, docum
 # --- support, withdrawal, indicators ---
 
 
-def test_a_question_is_answered_and_closed(signed_in: SignedIn) -> None:
+def test_a_question_is_answered_and_closed(signed_in: SignedIn, prepared: Prepared) -> None:
     citizen, officer, name = signed_in("citizen-000001"), signed_in("officer-H01"), next(_names)
     question = {"question": name, "agency": "H01", "kind": "complaint", "text": "Chậm"}
     assert citizen.post("/support/questions", question).status == 201
     assert citizen.post("/support/questions", question).status == 200
-    assert citizen.post("/support/questions", {**question, "code": "H01-20260701-0000001"}).status == 409
+    assert citizen.post("/support/questions", {**question, "code": prepared(4)}).status == 409
     path = f"/support/questions/{name}"
     assert citizen.post(f"{path}/close", {"satisfied": True}).status == 409
     assert name in [each["question"] for each in officer.get("/support/open").body["questions"]]

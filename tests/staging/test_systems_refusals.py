@@ -48,12 +48,12 @@ def test_a_return_needs_a_finished_dossier(signed_in: SignedIn, prepared: Prepar
     assert signed_in("officer-H01").post(f"/cases/{prepared(4)}/return").status == 409
 
 
-def test_papers_go_to_dossiers_that_are_open(signed_in: SignedIn, prepared: Prepared, documents: Documents) -> None:
+def test_papers_go_to_dossiers_that_are_open(signed_in: SignedIn, prepared: Prepared, scans: Documents) -> None:
     officer, code = signed_in("officer-H01"), prepared(2)
-    replies = [officer.post(f"/cases/{code}/papers", documents[0]).status for _ in range(2)]
+    replies = [officer.post(f"/cases/{code}/papers", scans[0]).status for _ in range(2)]
     assert replies == [201, 200]
-    assert officer.post(f"/cases/{prepared(10)}/papers", documents[0]).status == 409
-    assert officer.post(f"/cases/{NOWHERE}/papers", documents[0]).status == 404
+    assert officer.post(f"/cases/{prepared(10)}/papers", scans[0]).status == 409
+    assert officer.post(f"/cases/{NOWHERE}/papers", scans[0]).status == 404
 
 
 def test_a_wrong_secret_opens_no_signing_service(portal: Portal) -> None:
@@ -93,6 +93,21 @@ def test_a_question_has_one_name_and_steps_in_order(signed_in: SignedIn) -> None
     assert citizen.post(f"{path}/again").status == 409
     assert officer.post(answered, {"state": "answered", "answer": "Rồi"}).status == 409
     assert citizen.get(path).body["answer"] == "Hôm nay"
+
+
+def test_a_question_is_about_ones_own_dossier(signed_in: SignedIn, prepared: Prepared) -> None:
+    """Else a citizen could learn which codes there are, and have an officer tell what another's dossier is about."""
+    code, other, citizen = prepared(4), signed_in("citizen-000002"), signed_in("citizen-000001")
+    about = {**QUESTION, "question": "about", "code": code}
+    refused = other.post("/support/questions", about)
+    unknown = other.post("/support/questions", {**about, "code": NOWHERE})
+    assert (refused.status, unknown.status) == (404, 404)
+    assert refused.body["error"].replace(code, "") == unknown.body["error"].replace(NOWHERE, "")
+    assert other.get("/support/questions/about").status == 404, "nothing is kept"
+    for wrong in ("nonsense", code.replace("H01", "H02")):
+        assert citizen.post("/support/questions", {**about, "code": wrong}).status == 400
+    assert citizen.post("/support/questions", {**about, "agency": "H02"}).status == 400
+    assert [citizen.post("/support/questions", about).status for _ in range(2)] == [201, 200]
 
 
 def test_a_work_document_travels_once(signed_in: SignedIn) -> None:
