@@ -41,7 +41,7 @@ class Signatures(Protocol):
 
 @runtime_checkable
 class StatusSync(Protocol):
-    """Takes batches of status events. The factory gets nothing."""
+    """Takes batches of status events, whatever way they came, and tells the statuses. The factory gets nothing."""
 
     def check(self, agency: str, events: "list[Event]") -> Any:
         """Whatever `apply` wants, made without a connection."""
@@ -51,8 +51,13 @@ class StatusSync(Protocol):
         self, connection: AsyncConnection, agency: str, batch: str, checked: Any
     ) -> dict[str, object] | None:
         """{accepted, stale, rejected} as staging.status_sync.Taken; None when the key `batch` was used for another
-        batch. The tables are those of the migrations, or one's own; the connection commits each statement.
+        batch. The tables are those of the migrations, or one's own; the connection commits each statement, or belongs
+        to a transaction that may yet be given up.
         """
+        ...
+
+    async def statuses(self, connection: AsyncConnection, codes: Sequence[str]) -> dict[str, int]:
+        """The newest status of each of the dossiers that has one."""
         ...
 
 

@@ -8,8 +8,6 @@ One wrong entry has the whole call refused, with nothing taken, so the same call
 
 import hashlib
 import time
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from datetime import datetime
 from typing import Annotated, Any
 
@@ -176,58 +174,54 @@ async def create(call: Call[Create]) -> Response:
     files = [paper for part in given.ThanhPhanHoSo for paper in _papers(part)]
     select = "SELECT encode(digest, 'hex') FROM uploaded_files WHERE agency = %s AND encode(digest, 'hex') = ANY (%s)"
     record = Record(given.MaHoSo, given.MaTTHC, msgspec.to_builtins(given))
-    async with _reach_sync(call) as connection:
+    async with call.parts.reach("status_sync") as connection:
         there = {row[0] for row in await (await connection.execute(select, (agency, files))).fetchall()}
         if set(files) - there:
             raise Refusal(400, f"HashTepTin {min(set(files) - there)!r}: expected that of an uploaded file")
         await reports.keep_records(connection, [record])
         registered = Progress(given.MaHoSo, filed_at, 1, given.ChuHoSo, "Nộp hồ sơ")
-        await reports.keep_progress(connection, agency, [registered])
+        await _keep(call, connection, [registered])
     return answer(Created(_id_of(given.MaHoSo), given.MaHoSo))
 
 
 async def report_progress(call: Call[Entries]) -> Response:
     """Report steps of handling; a repeat changes nothing."""
-    agency, entries = call.identity.agency, call.body
+    entries = call.body
     steps = [
         Progress(each.MaHoSo, _aware(each.ThoiDiemXuLy), each.TrangThai, each.NguoiXuLy, each.NoiDungXuLy)
         for each in entries
     ]
-    async with _reach_sync(call) as connection:
-        await _known(connection, agency, [(each.IDHoSo, each.MaHoSo) for each in entries])
-        await reports.keep_progress(connection, agency, steps)
+    async with call.parts.reach("status_sync") as connection:
+        await _known(call, connection, [(each.IDHoSo, each.MaHoSo) for each in entries])
+        await _keep(call, connection, steps)
     return answer(Taken(len(steps)))
 
 
 async def report_status(call: Call[Statuses]) -> Response:
     """Report the status that dossiers have now; one that a dossier has already is no news."""
     agency, entries, now = call.identity.agency, call.body, datetime.now(VIET_NAM)
-    async with _reach_sync(call) as connection:
-        known = await _known(connection, agency, [(each.IdHoSo, each.MaHoSo) for each in entries])
+    async with call.parts.reach("status_sync") as connection:
+        known = await _known(call, connection, [(each.IdHoSo, each.MaHoSo) for each in entries])
         news = [each for each in entries if known[each.MaHoSo] != each.TrangThai]
         steps = [Progress(each.MaHoSo, now, each.TrangThai, agency, "CapNhatTrangThai") for each in news]
-        await reports.keep_progress(connection, agency, steps)
+        await _keep(call, connection, steps)
     return answer(Taken(len(entries)))
 
 
-@asynccontextmanager
-async def _reach_sync(call: Call[Any]) -> AsyncIterator[AsyncConnection]:
-    """A transaction of the status sync, which stands behind the LGSP and has faults of its own."""
-    async with (
-        call.parts.faults.reach("status_sync"),
-        call.parts.database.connection() as connection,
-        connection.transaction(),
-    ):
-        yield connection
+async def _keep(call: Call[Any], connection: AsyncConnection, steps: list[Progress]) -> None:
+    """Refusal, which gives up the transaction, when the status sync rejects one of the steps."""
+    rejected = await reports.keep_progress(connection, call.parts.status_sync, call.identity.agency, steps)
+    for step, reason in rejected.items():
+        raise Refusal(400, f"MaHoSo {step.code}: {reason}")
 
 
-async def _known(connection: AsyncConnection, agency: str, named: list[tuple[str, str]]) -> dict[str, int | None]:
+async def _known(call: Call[Any], connection: AsyncConnection, named: list[tuple[str, str]]) -> dict[str, int | None]:
     """The statuses of dossiers; Refusal unless each is the agency's own, was created, and has this name here."""
     for name, code in named:
-        _check_owner(code, agency)
+        _check_owner(code, call.identity.agency)
         if name != _id_of(code):
             raise Refusal(400, f"IdHoSo {name!r}: expected {_id_of(code)}, as {code} was given when it was created")
-    known = await reports.known(connection, [code for _, code in named])
+    known = await reports.known(connection, call.parts.status_sync, [code for _, code in named])
     unknown = next((code for _, code in named if code not in known), None)
     if unknown is not None:
         raise Refusal(400, f"MaHoSo {unknown}: not created yet")

@@ -1,8 +1,8 @@
 """Where the only signature of a plain PDF stands: read from the file's last revision alone, or else with pikepdf.
 
-Knows PDF syntax; knows nothing of signatures' contents. The short reading follows the last cross-reference table from
-the catalogue over the form to the signature's dictionary, and takes only what it can read without doubt: every object
-on the way in that table, no key twice, no escaped names, no encryption. In doubt pikepdf reads the whole file.
+Knows PDF by pdf_syntax.py; knows nothing of signatures' contents. The short reading follows the last cross-reference
+table from the catalogue over the form to the signature's dictionary, and takes only what it can read without doubt:
+every object on the way in that table, no encryption. In doubt pikepdf reads the file, if that unpacks within bounds.
 """
 
 import binascii
@@ -11,55 +11,20 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from io import BytesIO
-from typing import Any, NamedTuple
+from typing import Any
 
 import pikepdf
 
+from staging.bounds import is_bounded
+from staging.pdf_syntax import Digits, Doubt, Reference, Text, indirect, last_section, table
 from staging.plain import NotPlain
 
 _SUBFILTERS = ("/ETSI.CAdES.detached", "/adbe.pkcs7.detached")
 _TABLE_BYTES_MAX = 20_000
-_TOKENS_MAX = 1_000  # of one object
 _FIELDS_MAX = 50
-_END = re.compile(rb"startxref[\r\n]+(\d{1,10})[\r\n]+%%EOF[\r\n]*\Z")
-_SECTION = re.compile(rb"(\d{1,8}) (\d{1,4}) ?(?:\r\n|\n|\r)((?:\d{10} \d{5} [nf](?: \r| \n|\r\n))*)")
-_OBJECT = re.compile(rb"(\d{1,8}) (\d{1,5}) obj\b")
 _ENDOBJ = re.compile(rb"[\0\t\n\f\r ]*endobj\b")
-_TOKEN = re.compile(
-    rb"""[\0\t\n\f\r ]*(?:
-        (?P<name>/[A-Za-z0-9_.+:*-]*(?=[\0\t\n\f\r /<>\[\]()]))
-      | (?P<open><<) | (?P<close>>>) | (?P<begin>\[) | (?P<end>\])
-      | (?P<number>\d{1,8})\ (?P<generation>\d{1,5})\ R(?=[\0\t\n\f\r /<>\[\]()])
-      | (?P<integer>[+-]?\d{1,15}(?=[\0\t\n\f\r /<>\[\]()])) | (?P<real>[+-]?\d+\.\d*(?=[\0\t\n\f\r /<>\[\]()]))
-      | (?P<hex><[0-9A-Fa-f]*>) | \((?P<text>(?:[^()\\]|\\[^()])*)\)
-      | (?P<word>true|false|null)(?=[\0\t\n\f\r /<>\[\]()])
-    )""",
-    re.VERBOSE | re.DOTALL,
-)
 _WHEN = re.compile(r"D:(\d{14})(?:Z|([+-])(\d\d)'(\d\d)'?)?(?:00'00'?)?\Z")
-_SLASH = ord("/")
-_PAIRED = {("open", "close"), ("begin", "end")}
 _ESCAPED = re.compile(rb"\\([0-7]{3})")
-
-
-class Reference(NamedTuple):
-    """An indirect object."""
-
-    number: int
-    generation: int
-
-
-class Text(NamedTuple):
-    """A literal string, escapes as they stand."""
-
-    raw: bytes
-
-
-class Digits(NamedTuple):
-    """Where a hexadecimal string stands, brackets included."""
-
-    start: int
-    end: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,10 +43,6 @@ def read(pdf: bytes) -> Signed:
     except Doubt:
         return read_whole(pdf)
     return signed(pdf, signature)
-
-
-class Doubt(Exception):
-    """The short reading cannot tell."""
 
 
 def signed(pdf: bytes, signature: dict[bytes, Any]) -> Signed:
@@ -125,18 +86,22 @@ class _Reader:
 
     def __init__(self, pdf: bytes) -> None:
         self._pdf = pdf
-        self._offsets: dict[Reference, int] = {}
-        self.trailer = self._read_table()
+        at, ending = last_section(pdf)
+        if ending - at > _TABLE_BYTES_MAX:
+            raise Doubt
+        self._offsets, self.trailer = table(pdf, at)
+        if b"/Encrypt" in self.trailer or b"/XRefStm" in self.trailer:
+            raise Doubt
+        before = self.trailer.get(b"/Prev", at)
+        if not isinstance(before, int) or not 0 <= before <= at or not pdf.startswith(b"xref", before):
+            raise Doubt
 
     def resolved(self, value: Any) -> Any:
         """The object itself where `value` refers to one."""
         if not isinstance(value, Reference):
             return value
-        found = _OBJECT.match(self._pdf, self._offsets.get(value, len(self._pdf)))
-        if found is None or Reference(int(found[1]), int(found[2])) != value:
-            raise Doubt
-        inner, end = self._value(found.end())
-        if not _ENDOBJ.match(self._pdf, end):
+        name, inner, end = indirect(self._pdf, self._offsets.get(value, len(self._pdf)))
+        if name != value or not _ENDOBJ.match(self._pdf, end):
             raise Doubt
         return inner
 
@@ -145,94 +110,6 @@ class _Reader:
         if not isinstance(found, dict):
             raise Doubt
         return found
-
-    def _read_table(self) -> dict[bytes, Any]:
-        """Fill the offsets; the trailer's dictionary."""
-        pdf = self._pdf
-        ending = _END.search(pdf, max(0, len(pdf) - 64))
-        if not pdf.startswith(b"%PDF-") or ending is None:
-            raise Doubt
-        at = int(ending[1])
-        if not pdf.startswith(b"xref", at) or ending.start() - at > _TABLE_BYTES_MAX:
-            raise Doubt
-        at_table, at = at, self._read_sections(at + 4)
-        if not pdf.startswith(b"trailer", at):
-            raise Doubt
-        trailer, _ = self._value(at + 7)
-        if not isinstance(trailer, dict) or b"/Encrypt" in trailer or b"/XRefStm" in trailer:
-            raise Doubt
-        before = trailer.get(b"/Prev", at_table)
-        if not isinstance(before, int) or not 0 <= before <= at_table or not pdf.startswith(b"xref", before):
-            raise Doubt
-        return trailer
-
-    def _read_sections(self, at: int) -> int:
-        """Fill the offsets from the table's sections; where they end."""
-        while self._pdf[at : at + 1] in (b"\r", b"\n", b" "):
-            at += 1
-        numbers: set[int] = set()
-        while (section := _SECTION.match(self._pdf, at)) is not None:
-            first, count, entries = int(section[1]), int(section[2]), section[3]
-            if len(entries) != 20 * count or not numbers.isdisjoint(range(first, first + count)):
-                raise Doubt
-            numbers.update(range(first, first + count))
-            for place in range(count):
-                entry = entries[20 * place : 20 * place + 18]
-                if entry[17:] == b"n":
-                    self._offsets[Reference(first + place, int(entry[11:16]))] = int(entry[:10])
-            at = section.end()
-        return at
-
-    def _value(self, at: int) -> tuple[Any, int]:
-        """The value that begins at `at`, and where it ends."""
-        opened: list[tuple[str, list[Any]]] = []  # the containers around the place, innermost last
-        pdf, match = self._pdf, _TOKEN.match
-        for _ in range(_TOKENS_MAX):
-            found = match(pdf, at)
-            if found is None:
-                raise Doubt
-            kind, at = found.lastgroup, found.end()
-            if kind == "name":
-                value: Any = found[1]
-            elif kind == "open" or kind == "begin":
-                opened.append((kind, []))
-                continue
-            elif kind == "close" or kind == "end":
-                began, items = opened.pop() if opened else ("", [])
-                if (began, kind) not in _PAIRED:
-                    raise Doubt
-                value = _dictionary(items) if kind == "close" else items
-            else:
-                value = _simple(found, kind)
-            if not opened:
-                return value, at
-            opened[-1][1].append(value)
-        raise Doubt
-
-
-def _simple(found: re.Match[bytes], kind: str | None) -> Any:
-    """A token that is a value by itself."""
-    if kind == "integer":
-        return int(found["integer"])
-    if kind == "generation":
-        return Reference(int(found["number"]), int(found["generation"]))
-    if kind == "hex":
-        return Digits(found.start(kind), found.end())
-    if kind == "text":
-        return Text(found["text"])
-    return float(found["real"]) if kind == "real" else found["word"]
-
-
-def _dictionary(items: list[Any]) -> dict[bytes, Any]:
-    """From names and values in turn; Doubt for a name twice."""
-    names = items[::2]
-    for name in names:
-        if type(name) is not bytes or name[0] != _SLASH:
-            raise Doubt
-    made = dict(zip(names, items[1::2], strict=False))
-    if 2 * len(made) != len(items):
-        raise Doubt
-    return made
 
 
 def last_revision_signature(pdf: bytes) -> dict[bytes, Any]:
@@ -260,7 +137,9 @@ def last_revision_signature(pdf: bytes) -> dict[bytes, Any]:
 
 
 def read_whole(pdf: bytes) -> Signed:
-    """As `read`, with pikepdf."""
+    """As `read`, with pikepdf, which unpacks whatever it needs to the end."""
+    if not is_bounded(pdf):
+        raise NotPlain("PDF: streams that may unpack to more than the portal reads")
     try:
         with pikepdf.open(BytesIO(pdf), attempt_recovery=False, suppress_warnings=True) as opened:
             signatures = list(_signatures(opened))

@@ -1,8 +1,8 @@
 """What agencies report of their own dossiers, whichever wire format it came in: records, progress, statuses.
 
-Knows the tables `reported_dossiers`, `reported_records`, `reported_progress`, and the status sync, to which each status
-goes as an event. The formats have no key that makes a repeat harmless, so it is made of what is said: an event's
-sequence is its time and status, a record is known by its digest.
+Knows the tables `reported_dossiers`, `reported_records`, `reported_progress`, and the status sync, ours or another
+(adapters.py), to which each status goes as an event. The formats have no key that makes a repeat harmless, so it is
+made of what is said: an event's sequence is its time and status, a record is known by its digest.
 """
 
 import hashlib
@@ -15,8 +15,8 @@ import msgspec
 from psycopg import AsyncConnection
 from psycopg.types.json import Jsonb
 
-from staging import status_sync
-from staging.status_sync import Event
+from staging.adapters import StatusSync
+from staging.status_sync import Event, Taken
 
 VIET_NAM = timezone(timedelta(hours=7))  # since 1975 without summer time
 _COMPACT = "%Y%m%d%H%M%S"
@@ -61,15 +61,12 @@ def in_range(at: datetime) -> datetime:
     return at
 
 
-async def known(connection: AsyncConnection, codes: Sequence[str]) -> dict[str, int | None]:
+async def known(connection: AsyncConnection, sync: StatusSync, codes: Sequence[str]) -> dict[str, int | None]:
     """The status of each dossier that was reported before; None where no status was."""
-    select = """
-        SELECT r.code, s.status FROM reported_dossiers r LEFT JOIN LATERAL (
-            SELECT (e.detail & 15)::smallint AS status
-            FROM sync_dossiers d CROSS JOIN LATERAL sync_unpack(substr(d.events, octet_length(d.events) - 15)) e
-            WHERE d.key = sync_key(r.code)
-        ) s ON true WHERE r.code = ANY (%s)"""
-    return dict(await (await connection.execute(select, (list(codes),))).fetchall())
+    select = "SELECT code FROM reported_dossiers WHERE code = ANY (%s)"
+    reported = [code for (code,) in await (await connection.execute(select, (list(codes),))).fetchall()]
+    statuses = await sync.statuses(connection, reported)
+    return {code: statuses.get(code) for code in reported}
 
 
 async def keep_records(connection: AsyncConnection, records: Sequence[Record]) -> None:
@@ -96,29 +93,32 @@ async def keep_records(connection: AsyncConnection, records: Sequence[Record]) -
         await cursor.executemany(statement, values)
 
 
-async def keep_progress(connection: AsyncConnection, agency: str, steps: Sequence[Progress]) -> None:
-    """Keep steps of dossiers that were reported, and give their statuses to the sync."""
+async def keep_progress(
+    connection: AsyncConnection, sync: StatusSync, agency: str, steps: Sequence[Progress]
+) -> dict[Progress, str]:
+    """Give the statuses of dossiers that were reported to the sync, and keep the steps; those that the sync rejects,
+    and why, are not kept.
+    """
     if not steps:
-        return
+        return {}
     steps = sorted(set(steps), key=lambda step: (step.code, step.at, step.status, step.officer, step.done))
     insert = """
         INSERT INTO reported_progress (code, at, status, officer, done)
         SELECT * FROM unnest(%s::text[], %s::timestamptz[], %s::smallint[], %s::text[], %s::text[])
         ON CONFLICT DO NOTHING"""
-    columns = [
-        [step.code for step in steps],
-        [step.at for step in steps],
-        [step.status for step in steps],
-        [step.officer for step in steps],
-        [step.done for step in steps],
-    ]
-    checked = status_sync.check(agency, [event_of(step) for step in steps])
-    assert not checked.rejected, checked.rejected
+    events = [event_of(step) for step in steps]
+    # The batch's name is its content: the same steps again are the same batch. It is longer than any that an agency may
+    # give to a batch of its own (status_sync.Batch), so that none is taken.
+    batch = f"report {hashlib.sha512(msgspec.json.encode(events)).hexdigest()}"
     async with connection.transaction():
-        # The batch's name is its content: the same steps again are the same batch.
-        told = await status_sync.apply(connection, agency, f"report {checked.digest.hex()}", checked)
+        told = await sync.apply(connection, agency, batch, sync.check(agency, events))
         assert told is not None
+        taken = msgspec.convert(told, Taken)
+        rejected = {steps[each.index]: each.reason for each in taken.rejected}
+        kept = [step for step in steps if step not in rejected]
+        columns = [[getattr(step, name) for step in kept] for name in ("code", "at", "status", "officer", "done")]
         await connection.execute(insert, columns)
+    return rejected
 
 
 def event_of(step: Progress) -> Event:

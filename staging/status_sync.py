@@ -7,6 +7,7 @@ what it costs one by one; a bad one is named and does not sink its batch.
 
 import hashlib
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
 from typing import Annotated, Any
@@ -300,11 +301,21 @@ def _byte_strings(words: Integers, start: Integers) -> _Array:
     return _array(_BYTEA_OID, _BYTEAS_OID, len(start), np.insert(halves, start * 4, lengths).tobytes())
 
 
+async def statuses(connection: AsyncConnection, codes: Sequence[str]) -> dict[str, int]:
+    """The newest status of each of the dossiers that was reported; codes must have the form of one."""
+    select = """
+        SELECT code, (e.detail & 15)::smallint
+        FROM unnest(%s::text[]) AS code JOIN sync_dossiers d ON d.key = sync_key(code)
+            CROSS JOIN LATERAL sync_unpack(substr(d.events, octet_length(d.events) - 15)) e"""
+    return dict(await (await connection.execute(select, (list(codes),))).fetchall())
+
+
 class Writer:
     """This module as an adapter (staging.adapters.StatusSync)."""
 
     check = staticmethod(check)
     apply = staticmethod(apply)
+    statuses = staticmethod(statuses)
 
 
 ROUTES = (Route("POST", "/sync", push, {200: Taken, 409: Problem}, system="status_sync", who=(AGENCY,), body=Batch),)

@@ -8,7 +8,7 @@ address tells: /adapter/00, /adapter/0 and /adapter/number. What can be read as 
 import time
 from collections.abc import Awaitable, Callable
 from datetime import datetime
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 import msgspec
 from psycopg import AsyncConnection
@@ -16,6 +16,7 @@ from starlette.responses import Response
 
 from caodiem.dossier import Status, parse_dossier_code
 from staging import reports
+from staging.adapters import StatusSync
 from staging.answers import Problem, Refusal, answer
 from staging.procedures import FIELDS
 from staging.reports import Progress, Record, read_time
@@ -43,6 +44,9 @@ _RECORD_NEEDS = (
 )
 _PROGRESS_NEEDS = ("MaHoSo", "NguoiXuLy", "ThoiDiemXuLy", "NoiDungXuLy", "TrangThai")
 _RECORD_TIMES = ("NgayTiepNhan", "NgayHenTra", "NgayTra", "NgayKetThucXuLy")
+
+
+Item = TypeVar("Item")
 
 
 class Envelope(msgspec.Struct):
@@ -74,11 +78,12 @@ class Problems(Exception):
 
 
 class Turn(NamedTuple):
-    """One call: the agency that makes it, its envelope, a connection."""
+    """One call: the agency that makes it, its envelope, a connection, and the sync that the statuses go to."""
 
     agency: str
     envelope: Envelope
     connection: AsyncConnection
+    sync: StatusSync
 
 
 async def serve_dossiers(call: Call[Envelope]) -> Response:
@@ -101,7 +106,7 @@ async def _serve(call: Call[Envelope], services: dict[str, "_Service"]) -> Respo
         if service is None:
             raise Problems(f"service {envelope.service!r}: expected one of {', '.join(services)}")
         async with call.parts.database.connection() as connection:
-            result = await service(Turn(agency, envelope, connection))
+            result = await service(Turn(agency, envelope, connection, call.parts.status_sync))
     except Problems as problems:
         return answer(Answered(form[1], str(problems), problems.rejected))
     return answer(Answered(form[0], "", result))
@@ -119,7 +124,7 @@ def _agency_of(call: Call[Envelope], envelope: Envelope) -> str:
 
 async def _look_up(turn: Turn) -> list[dict[str, Any]]:
     code = _own_code(turn.agency, turn.envelope.mahoso)
-    found = await reports.known(turn.connection, [code])
+    found = await reports.known(turn.connection, turn.sync, [code])
     select = "SELECT record ->> 'TrichYeuHoSo' FROM reported_dossiers WHERE code = %s"
     row = await (await turn.connection.execute(select, (code,))).fetchone()
     return [{"MaHoSo": code, "TrangThai": str(found.get(code) or ""), "TrichYeuHoSo": row[0]}] if row else []
@@ -138,33 +143,34 @@ async def _sync(turn: Turn) -> list[dict[str, Any]]:
     """Take the records, good ones also when others are bad. Whether one is new, the database knows better than the
     client, whose look-up may have timed out: `isUpdating` is not relied on."""
     good, bad = _sort(turn, _record)
-    await reports.keep_records(turn.connection, good)
+    await reports.keep_records(turn.connection, [record for _, record in good])
     return _told(turn, bad)
 
 
 async def _progress(turn: Turn) -> list[dict[str, Any]]:
     good, bad = _sort(turn, _step)
-    found = await reports.known(turn.connection, [step.code for step in good])
-    unknown = {step.code for step in good} - set(found)
-    bad += [
-        {"index": index, "MaHoSo": item["MaHoSo"], "reason": "not reported yet; expected DongBoHoSoMC first"}
-        for index, item in enumerate(turn.envelope.data)
-        if item.get("MaHoSo") in unknown
-    ]
-    await reports.keep_progress(turn.connection, turn.agency, [step for step in good if step.code in found])
+    found = await reports.known(turn.connection, turn.sync, [step.code for _, step in good])
+    known = [step for _, step in good if step.code in found]
+    rejected = await reports.keep_progress(turn.connection, turn.sync, turn.agency, known)
+    for index, step in good:
+        reason = rejected.get(step) if step.code in found else "not reported yet; expected DongBoHoSoMC first"
+        if reason is not None:
+            bad.append({"index": index, "MaHoSo": step.code, "reason": reason})
     return _told(turn, bad)
 
 
-def _sort(turn: Turn, read: Callable[[str, dict[str, Any]], Any]) -> tuple[list[Any], list[dict[str, Any]]]:
-    """(what could be read, {index, MaHoSo, reason} of the rest)."""
+def _sort(
+    turn: Turn, read: Callable[[str, dict[str, Any]], Item]
+) -> tuple[list[tuple[int, Item]], list[dict[str, Any]]]:
+    """(place and content of what could be read, {index, MaHoSo, reason} of the rest)."""
     items = turn.envelope.data
     if not 1 <= len(items) <= ITEMS_MAX:
         raise Problems(f"data: {len(items)} items; expected 1 to {ITEMS_MAX}")
-    good: list[Any] = []
+    good: list[tuple[int, Item]] = []
     bad: list[dict[str, Any]] = []
     for index, item in enumerate(items):
         try:
-            good.append(read(turn.agency, item))
+            good.append((index, read(turn.agency, item)))
         except Problems as problems:
             bad.append({"index": index, "MaHoSo": item.get("MaHoSo"), "reason": str(problems)})
     return good, bad

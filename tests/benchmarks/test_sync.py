@@ -197,7 +197,7 @@ def test_ours(agencies: Agencies) -> None:
 
 @pytest.mark.skipif(not os.environ.get(adapters.STATUS_SYNC), reason=f"{adapters.STATUS_SYNC} names no implementation")
 def test_yours(agencies: Agencies) -> None:
-    """The implementation that the environment names, as docs/portal.md says; it answers for its tables itself."""
+    """The implementation that the environment names, as docs/staging.md says; it answers for its tables itself."""
     _sync(agencies, adapters.status_sync())
 
 

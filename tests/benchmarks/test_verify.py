@@ -105,7 +105,7 @@ def test_ours(benchmark: BenchmarkFixture, corpus: Corpus) -> None:
 
 @pytest.mark.skipif(not os.environ.get(adapters.SIGNATURES), reason=f"{adapters.SIGNATURES} names no implementation")
 def test_yours(benchmark: BenchmarkFixture, corpus: Corpus) -> None:
-    """The implementation that the environment names, as docs/portal.md says."""
+    """The implementation that the environment names, as docs/staging.md says."""
     yours = adapters.signatures(corpus.root, (corpus.issuing,), corpus.crls)
 
     def judge_all(documents: list[bytes]) -> list[bool]:

@@ -10,7 +10,8 @@ from staging import status_sync
 from staging.signatures import Verifier
 from staging.verdicts import Verdict
 
-REASON = "signature: judged by another implementation"
+REASON = "judged by another implementation"
+REFUSED, TOLD = 8, 7  # statuses
 
 
 class Strict:
@@ -30,10 +31,14 @@ class Strict:
 
 
 class Forgetful:
-    """Takes everything and keeps nothing."""
+    """Takes everything but what REFUSED says, keeps nothing, and tells everybody the same status."""
 
-    def check(self, agency: str, events: list[status_sync.Event]) -> int:
-        return len(events)
+    def check(self, agency: str, events: list[status_sync.Event]) -> list[int]:
+        return [event.status for event in events]
 
-    async def apply(self, connection: Any, agency: str, batch: str, checked: int) -> dict[str, object]:
-        return {"accepted": checked, "stale": 0, "rejected": []}
+    async def apply(self, connection: Any, agency: str, batch: str, checked: list[int]) -> dict[str, object]:
+        rejected = [{"index": index, "reason": REASON} for index, each in enumerate(checked) if each == REFUSED]
+        return {"accepted": len(checked) - len(rejected), "stale": 0, "rejected": rejected}
+
+    async def statuses(self, connection: Any, codes: Sequence[str]) -> dict[str, int]:
+        return dict.fromkeys(codes, TOLD)

@@ -10,7 +10,9 @@ from staging.service import running
 from staging.signatures import Verifier
 from staging.status_sync import Writer
 from tests.staging.calls import Caller
-from tests.staging.others import REASON
+from tests.staging.others import REASON, REFUSED, TOLD
+from tests.staging.test_lgsp import created
+from tests.staging.test_sync_adapter import STEP, ask, look_up, new_code, report
 
 
 def test_ours_are_found_without_a_name(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -38,7 +40,25 @@ def test_the_portal_uses_what_is_named(tmp_path: Path, monkeypatch: pytest.Monke
         event = {"code": "H01-20260701-0000001", "status": 2, "sequence": 1, "at": "20260609083000"}
         reply = signed_in("agency-H01").post("/sync", {"batch": "a", "events": [event]})
         assert reply.body == {"accepted": 1, "stale": 0, "rejected": []}
+        check_wire_formats(signed_in("agency-H01"))
         assert admin.get("/admin/counts").body["sync_events"] == 0
+
+
+def check_wire_formats(agency: Caller) -> None:
+    """What comes in the published formats goes to the implementation named, and its answers come back in them."""
+    code = new_code()
+    assert report(agency, code)["error_code"] == 0
+    steps = [{**STEP, "MaHoSo": code, "TrangThai": str(status)} for status in (2, REFUSED)]
+    told = ask(agency, "CapNhatTienDoHoSoMC", data=steps)
+    assert told["result"] == [{"index": 1, "MaHoSo": code, "reason": REASON}]
+    assert look_up(agency, code) == (str(TOLD), "Khai sinh")
+    given = agency.post("/lgsp/MaHoSo", {"code": "H01"}).body["value"]
+    dossier = created(agency, given, "")
+    dossier["ThanhPhanHoSo"] = []
+    named = {"IdHoSo": agency.post("/lgsp/NoiHoSo", dossier).body["idHoSo"], "MaHoSo": given}
+    assert agency.post("/lgsp/CapNhatTrangThai", [{**named, "TrangThai": 2}]).body == {"taken": 1}
+    refused = agency.post("/lgsp/CapNhatTrangThai", [{**named, "TrangThai": REFUSED}])
+    assert (refused.status, REASON in refused.body["error"]) == (400, True)
 
 
 @pytest.mark.parametrize(

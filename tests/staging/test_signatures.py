@@ -4,15 +4,17 @@ import itertools
 import random
 from collections.abc import Callable
 from datetime import timedelta
+from io import BytesIO
 from pathlib import Path
 
+import pikepdf
 import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
-from staging import pki, plain_pdf, plain_signature, reasons
+from staging import bounds, pdf_syntax, pki, plain_pdf, plain_signature, reasons
 from staging.chains import Issuers
 from staging.documents import make_pdf, sign
 from staging.pki import Issued
@@ -336,10 +338,36 @@ def test_the_short_reading_of_a_file_finds_what_pikepdf_finds(name: str) -> None
     try:
         signature = plain_pdf.last_revision_signature(pdf)
         short = plain_pdf.signed(pdf, signature)
-    except (plain_pdf.Doubt, NotPlain):
+    except (pdf_syntax.Doubt, NotPlain):
         assert name != "plain"
         return
     assert plain_pdf.read_whole(pdf) == short
+
+
+@pytest.mark.parametrize("pages", [1, 300])
+@pytest.mark.parametrize("streams", ["preserve", "disable", "generate"])
+@pytest.mark.parametrize("linear", [False, True])
+def test_whatever_way_a_file_is_laid_out_the_short_way_judges_it(pages: int, streams: str, linear: bool) -> None:
+    """Tables or streams of references, objects in streams, first page first: bounded for certain, and then valid."""
+    written = BytesIO()
+    with pikepdf.open(BytesIO(make_pdf("Đơn", 1))) as pdf:
+        for _ in range(pages - 1):
+            pdf.add_blank_page()
+        pdf.save(written, object_stream_mode=pikepdf.ObjectStreamMode[streams], linearize=linear)
+    signed = sign(written.getvalue(), hierarchy().signer, [hierarchy().issuing.certificate])
+    assert bounds.is_bounded(written.getvalue())
+    assert bounds.is_bounded(signed)
+    at = NOW + timedelta(minutes=30)
+    verdict = plain_signature.judge(signed, issuers(), at)
+    assert verdict.valid
+    assert verifier().verify_in_full(signed, at) == verdict
+
+
+@pytest.mark.parametrize("name", VALID)
+def test_what_is_valid_is_bounded(name: str) -> None:
+    pdf = VALID[name]()
+    assert not bounds.unpacks_too_far(pdf)
+    assert bounds.is_bounded(pdf)
 
 
 def test_a_document_expires_while_the_path_is_remembered() -> None:
