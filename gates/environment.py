@@ -3,6 +3,7 @@
 Reads what a checkout demands (lock files, requirements, the dependency tables of pyproject.toml) and nothing else.
 """
 
+import fcntl
 import hashlib
 import json
 import os
@@ -49,10 +50,13 @@ def _environment(checkout: Path) -> Path:
     cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "caodiem" / "gate"
     folder = cache / demands(checkout)[:16]
     python, ready = folder / "bin" / "python", folder / ".ready"
-    if not ready.is_file():
-        _run([sys.executable, "-m", "venv", "--clear", str(folder)], checkout)
-        _run([str(python), "-m", "pip", "install", "--quiet", *_wanted(checkout)], checkout)
-        ready.touch()
+    cache.mkdir(parents=True, exist_ok=True)
+    with folder.with_suffix(".lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)  # of two gates the second takes what the first has made
+        if not ready.is_file():
+            _run([sys.executable, "-m", "venv", "--clear", str(folder)], checkout)
+            _run([str(python), "-m", "pip", "install", "--quiet", *_wanted(checkout)], checkout)
+            ready.touch()
     return python
 
 

@@ -97,3 +97,22 @@ def test_ctrl_c_leaves_no_process_and_no_checkout(repository: Repository) -> Non
     assert running.returncode == 3
     assert "interrupted" in told
     repository.check_clean()
+
+
+@pytest.mark.slow
+def test_sides_that_want_other_packages_get_an_environment_each(
+    repository: Repository, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cache = tmp_path / "cache"
+    monkeypatch.setenv("XDG_CACHE_HOME", str(cache))
+    repository.write(".gitignore", "/cache\n")
+    repository.commit()
+    repository.write("pyproject.toml", '[project]\nname = "work"\nversion = "1"\ndependencies = ["cowsay"]\n')
+    repository.write("work/__init__.py", "import cowsay")
+    repository.commit()
+    code, found = repository.gate("--budget", "2m")
+    assert (code, found["problem"]) in [(0, ""), (3, "")]
+    assert {each["outcome"] for each in found["benchmarks"]} <= {"same", "inconclusive"}
+    assert all(each["base_s"] > 0 and each["head_s"] > 0 for each in found["benchmarks"])
+    with_it = [bool(list(each.glob("lib/*/site-packages/cowsay"))) for each in (cache / "caodiem/gate").glob("*/")]
+    assert sorted(with_it) == [False, True]
