@@ -6,6 +6,7 @@ locust --headless --plan RUN --host URL
 
 import signal
 import sys
+from functools import partial
 from typing import Any
 
 import gevent
@@ -28,54 +29,21 @@ _share: Share | None = None
 @events.init_command_line_parser.add_listener
 def add_arguments(parser: LocustArgumentParser, **_: Any) -> None:
     """Primitives only: they travel to workers. None can be changed in the web UI, where nothing is checked."""
-    parser.add_argument(
-        "--plan", default="", include_in_web_ui=False, help="plan.parquet, or a run's folder (its highest level)"
-    )
-    parser.add_argument(
-        "--window",
-        default="",
-        metavar="START+LENGTH",
-        include_in_web_ui=False,
-        help="replay this part of the plan, like 600+60 or 10min+90s (default: all of it)",
-    )
-    parser.add_argument(
-        "--scale", type=float, default=1.0, include_in_web_ui=False, help="replay this share of the plan's dossiers"
-    )
-    parser.add_argument(
-        "--speed", type=float, default=1.0, include_in_web_ui=False, help="divide due and think times by this"
-    )
-    parser.add_argument(
-        "--journeys", default="", metavar="A,B", include_in_web_ui=False, help="replay these journeys alone"
-    )
-    parser.add_argument(
-        "--portal",
-        default=portals.REFERENCE,
-        metavar="MODULE:CLASS",
-        include_in_web_ui=False,
-        help="the class that knows the portal's requests (default: that of our staging portal)",
-    )
-    parser.add_argument(
-        "--ca", default="", metavar="FILE", include_in_web_ui=False, help="trust these authorities (PEM) over TLS"
-    )
-    parser.add_argument(
-        "--greatest-lateness",
-        type=float,
-        default=1.0,
-        metavar="S",
-        include_in_web_ui=False,
-        help="drop a step, and count it, that could not be sent within S seconds of its due time",
-    )
-    parser.add_argument(
-        "--abort",
-        action="append",
-        default=[],
-        metavar="RULE",
-        include_in_web_ui=False,
-        help=f"stop when this happens, as in {abort.ACCEPTED}; may be given again".replace("%", "%%"),
-    )
-    parser.add_argument(
-        "--observations", default="", metavar="DIR", include_in_web_ui=False, help="where the observations go"
-    )
+    add = partial(parser.add_argument, include_in_web_ui=False)
+    add("--plan", default="", help="plan.parquet, or a run's folder (its highest level)")
+    part = "replay this part of the plan, like 600+60 or 10min+90s (default: all of it)"
+    add("--window", default="", metavar="START+LENGTH", help=part)
+    add("--scale", type=float, default=1.0, help="replay this share of the plan's dossiers")
+    add("--speed", type=float, default=1.0, help="divide due and think times by this")
+    add("--journeys", default="", metavar="A,B", help="replay these journeys alone")
+    portal = "the class that knows the portal's requests (default: that of our staging portal)"
+    add("--portal", default=portals.REFERENCE, metavar="MODULE:CLASS", help=portal)
+    add("--ca", default="", metavar="FILE", help="trust these authorities (PEM) over TLS")
+    lateness = "drop a step, and count it, that could not be sent within S seconds of its due time"
+    add("--greatest-lateness", type=float, default=1.0, metavar="S", help=lateness)
+    rule = f"stop when this happens, as in {abort.ACCEPTED}; may be given again".replace("%", "%%")
+    add("--abort", action="append", default=[], metavar="RULE", help=rule)
+    add("--observations", default="", metavar="DIR", help="where the observations go")
 
 
 @events.init.add_listener

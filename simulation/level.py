@@ -57,27 +57,32 @@ def draw(
 
     day = traffic.journeys(scenario, events, day_s)
     hour_s = traffic.busiest_hour(day)
-    sampled = _within(filed.filed_s - day_s, hour_s, _HOUR_S)
+    filed_in_hour = _filed_in_hour(filed, day_s, hour_s, scale)
+    length_s = scenario.replay.window.value
+    start_s = traffic.busiest_window(day, hour_s, hour_s + _HOUR_S, length_s)
+    drawn = traffic.plan(scenario, day, start_s, length_s, _meta(scenario, percent, scale, busiest, start_s, length_s))
+    plan.write(drawn, into.plan)
+    figures = _figures(scenario, day, busiest, hour_s, drawn, scale)
+    figures["busiest_hour"] |= filed_in_hour
+    run.write_json(into.traffic, figures)
+    if scenario.hours is not None:
+        run.write_json(into.hours, hours.simulate(scenario, _plan_of_hours(scenario, scenario.hours, day, drawn.meta)))
+    return drawn
+
+
+def _filed_in_hour(filed: demand.Filings, day_s: float, hour_s: float, scale: float) -> dict[str, float]:
+    """Dossiers of the whole country that are filed in this hour of the day; UsageError where the sample has too few."""
+    in_hour = _within(filed.filed_s - day_s, hour_s, _HOUR_S)
+    sampled = int(in_hour.sum())
     if sampled < _LEAST_SAMPLED:
         raise UsageError(
             f"--scale {scale:g}: {sampled} dossiers of the sample are filed in the busiest hour, which says nothing of "
             f"the country; expected at least {_LEAST_SAMPLED}, so a larger scale"
         )
-    length_s = scenario.replay.window.value
-    start_s = traffic.busiest_window(day, hour_s, hour_s + _HOUR_S, length_s)
-    drawn = traffic.plan(scenario, day, start_s, length_s, _meta(scenario, percent, scale, busiest, start_s, length_s))
-    plan.write(drawn, into.plan)
-    filed_s = filed.filed_s[filed.filed_s >= day_s] - day_s
-    online_s = filed.filed_s[(filed.filed_s >= day_s) & filed.online] - day_s
-    figures = _figures(scenario, day, busiest, hour_s, drawn, scale)
-    figures["busiest_hour"] |= {
-        "dossiers_filed": _within(filed_s, hour_s, _HOUR_S) / scale,
-        "dossiers_filed_online": _within(online_s, hour_s, _HOUR_S) / scale,
+    return {
+        "dossiers_filed": sampled / scale,
+        "dossiers_filed_online": int((in_hour & filed.online).sum()) / scale,
     }
-    run.write_json(into.traffic, figures)
-    if scenario.hours is not None:
-        run.write_json(into.hours, hours.simulate(scenario, _plan_of_hours(scenario, scenario.hours, day, drawn.meta)))
-    return drawn
 
 
 def _plan_of_hours(scenario: Scenario, asked: Hours, day: traffic.Journeys, meta: plan.PlanMeta) -> plan.Plan:
@@ -138,5 +143,5 @@ def _warm_up_from(scenario: Scenario, calendar: demand.Calendar, busiest: date) 
     return calendar.days[int(working[max(place - int(scenario.casework.warm_up.value), 0)])]
 
 
-def _within(times_s: np.ndarray, from_s: float, length_s: float) -> int:
-    return int(np.sum((times_s >= from_s) & (times_s < from_s + length_s)))
+def _within(times_s: np.ndarray, from_s: float, length_s: float) -> np.ndarray:
+    return (times_s >= from_s) & (times_s < from_s + length_s)

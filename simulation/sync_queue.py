@@ -15,6 +15,7 @@ import numba
 import numpy as np
 
 Floats = np.ndarray
+_function = numba.njit(cache=True)
 # Attempts that an entry could fail by chance and still count.
 _MOST_FAILURES = 10_000
 
@@ -58,15 +59,12 @@ def run(
     with np.errstate(divide="ignore"):
         failures = np.floor(np.log(chance) / np.log(adapter.failing)) if adapter.failing else np.zeros(len(chance))
     failures = np.minimum(failures, _MOST_FAILURES).astype(np.int64)
-    costs = np.array([adapter.entry_s, adapter.pass_s, adapter.entry_down_s, adapter.pass_down_s])
+    costs = np.array([[adapter.pass_s, adapter.entry_s], [adapter.pass_down_s, adapter.entry_down_s]])
     down_s = down or (math.inf, math.inf)
-    left_s, failed = _passes(
-        at_s, failures, costs, adapter.period_s, adapter.entries, adapter.retries, end_s, down_s[0], down_s[1]
-    )
-    return Synced(left_s, failed)
+    return Synced(*_passes(at_s, failures, costs, adapter.period_s, adapter.entries, adapter.retries, end_s, down_s))
 
 
-@numba.njit(cache=True)  # type: ignore[untyped-decorator]
+@_function
 def _passes(
     at_s: Floats,
     failures: np.ndarray,
@@ -75,47 +73,62 @@ def _passes(
     entries: int,
     retries: int,
     end_s: float,
-    down_from_s: float,
-    down_to_s: float,
+    down_s: tuple[float, float],
 ) -> tuple[Floats, np.ndarray]:
-    """The recursion. `held` are the entries that failed and keep the head of the queue, at most one pass full."""
-    left_s, attempts = np.full(len(at_s), np.inf), np.zeros(len(at_s), np.int64)
-    failed = np.zeros(len(at_s), np.bool_)
-    held, size, following, tick = np.zeros(entries, np.int64), 0, 0, 0
+    """When each entry left the queue, and whether it was given up.
+
+    `head` are the entries of a pass; those that failed keep the head of the queue. `costs` has a row while the portal
+    is up and a row while it is down: of a pass, of an entry.
+    """
+    left_s, failed = np.full(len(at_s), np.inf), np.zeros(len(at_s), np.bool_)
+    attempts = np.zeros(len(at_s), np.int64)
+    head, size, following, tick = np.zeros(entries, np.int64), 0, 0, 0
     while size or following < len(at_s):
         if not size:
             tick = max(tick, int(np.ceil(at_s[following] / period_s)))
         now_s = tick * period_s
         if now_s >= end_s:
             break
-        begun_s, still, taken, place = now_s, 0, 0, 0
-        now_s += costs[3] if down_from_s <= now_s < down_to_s else costs[1]
-        while taken < entries:
-            if place < size:
-                entry = held[place]
-                place += 1
-            elif following < len(at_s) and at_s[following] <= begun_s:
-                entry = following
-                following += 1
-            else:
-                break
-            taken += 1
-            is_down = down_from_s <= now_s < down_to_s
-            now_s += costs[2] if is_down else costs[0]
-            attempts[entry] += 1
-            if is_down:
-                # The portal's failure is not the entry's own, but uses up a retry all the same.
-                failures[entry] += 1
-            if attempts[entry] > failures[entry]:
-                left_s[entry] = now_s
-            elif attempts[entry] > retries:
-                left_s[entry], failed[entry] = now_s, True
-            else:
-                held[still] = entry
-                still += 1
-        size = still
+        while size < entries and following < len(at_s) and at_s[following] <= now_s:
+            head[size] = following
+            size += 1
+            following += 1
+        size, now_s = _pass(head, size, now_s, costs, down_s, retries, attempts, failures, left_s, failed)
         tick = max(tick + 1, int(np.ceil(now_s / period_s)))
     return left_s, failed
+
+
+@_function
+def _pass(
+    head: np.ndarray,
+    size: int,
+    now_s: float,
+    costs: Floats,
+    down_s: tuple[float, float],
+    retries: int,
+    attempts: np.ndarray,
+    failures: np.ndarray,
+    left_s: Floats,
+    failed: np.ndarray,
+) -> tuple[int, float]:
+    """Try the `size` entries at the head one after the other: (how many of them stay, when the pass ends)."""
+    stay = 0
+    now_s += costs[int(down_s[0] <= now_s < down_s[1]), 0]
+    for entry in head[:size]:
+        is_down = down_s[0] <= now_s < down_s[1]
+        now_s += costs[int(is_down), 1]
+        attempts[entry] += 1
+        if is_down:
+            # The portal's failure is not the entry's own, but uses up a retry all the same.
+            failures[entry] += 1
+        if attempts[entry] > failures[entry]:
+            left_s[entry] = now_s
+        elif attempts[entry] > retries:
+            left_s[entry], failed[entry] = now_s, True
+        else:
+            head[stay] = entry
+            stay += 1
+    return stay, now_s
 
 
 def backlog(at_s: Floats, left_s: Floats, moments_s: Floats) -> np.ndarray:

@@ -7,7 +7,7 @@ overheard cannot be played back later.
 
 import hmac
 import secrets
-from datetime import date, datetime, timedelta, timezone
+from datetime import date, datetime, timedelta
 from typing import Annotated, Literal
 from urllib.parse import quote
 
@@ -20,11 +20,11 @@ from starlette.responses import Response
 from staging import bank
 from staging.answers import Problem, Refusal, answer
 from staging.dossiers import check_code, not_found
+from staging.reports import VIET_NAM
 from staging.routes import Call, Route
 from staging.tokens import AGENCY, CITIZEN
 
 CALL_BACK_AGE_MAX = timedelta(minutes=15)
-VIET_NAM = timezone(timedelta(hours=7))
 DIFFERENCES_MAX = 1000
 
 

@@ -122,24 +122,10 @@ def running(
     What it prints goes to `log`. UsageError for bad options, InvalidRun when it does not come up; both with the log's
     last lines.
     """
-    ready_read, ready_write = os.pipe()
-    command = [sys.executable, "-m", "staging", "--port", str(port), "--workers", str(workers)]
-    command += ["--ready-fd", str(ready_write), *(["--data", str(data)] if data else []), *["--tls"] * tls]
-    command += ["--keep", str(keep)] if keep else []
-    paths = [str(Path(__file__).parents[1]), os.environ.get("PYTHONPATH", "")]
-    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, paths))}
-    with log.open("ab") as output:
-        # A session of its own: Ctrl-C is for the caller, which stops the portal after its clients have drained.
-        supervisor = subprocess.Popen(
-            command,
-            stdin=subprocess.PIPE,  # held open by us; its end tells the supervisor that we are gone
-            stdout=output,
-            stderr=subprocess.STDOUT,
-            env=environment,
-            pass_fds=(ready_write,),
-            start_new_session=True,
-        )
-    os.close(ready_write)
+    words = ["--port", str(port), "--workers", str(workers), *["--tls"] * tls]
+    words += ["--data", str(data)] if data else []
+    words += ["--keep", str(keep)] if keep else []
+    supervisor, ready_read = _start_supervisor(words, log)
     folder: Path | None = None
     try:
         try:
@@ -277,6 +263,25 @@ def _print_for_person(portal: Portal, _folder: Path) -> None:
     print(f"admin token  {portal.admin_token}")
     print(f"accounts     citizen-000000, officer-H01, agency-H01; secret {secret}")
     print("Ctrl-C stops it; what it made is thrown away, unless --keep named a folder.", flush=True)
+
+
+def _start_supervisor(words: list[str], log: Path) -> tuple[subprocess.Popen[bytes], int]:
+    """`python -m staging` with these words, and the end of the pipe that it writes to when the portal answers."""
+    ready_read, ready_write = os.pipe()
+    paths = [str(Path(__file__).parents[1]), os.environ.get("PYTHONPATH", "")]
+    with log.open("ab") as output:
+        # A session of its own: Ctrl-C is for the caller, which stops the portal after its clients have drained.
+        supervisor = subprocess.Popen(
+            [sys.executable, "-m", "staging", "--ready-fd", str(ready_write), *words],
+            stdin=subprocess.PIPE,  # held open by us; its end tells the supervisor that we are gone
+            stdout=output,
+            stderr=subprocess.STDOUT,
+            env={**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, paths))},
+            pass_fds=(ready_write,),
+            start_new_session=True,
+        )
+    os.close(ready_write)
+    return supervisor, ready_read
 
 
 def _admin(portal: Portal, method: str, path: str, content: object) -> dict[str, Any]:

@@ -138,8 +138,7 @@ def uptake(projection: dict[str, Any], words: Words, shape: Shape) -> str:
             axes.set(title=words.text(group), ylim=(0, 100), xlim=(days[0], days[-1] + 12))
             axes.yaxis.set_major_formatter(_formatter(words))
             _date_axis(axes, days, shape)
-        for axes in grid[:1] if shape.is_wide else grid:
-            axes.set_ylabel(words.text("adoption_axis"))
+        _name_heights(grid, words.text("adoption_axis"), shape)
         _legend(figure, grid[0].get_legend_handles_labels()[0], shape)
         return _svg(figure)
 
@@ -170,9 +169,7 @@ def requests(panels: Sequence[Panel], words: Words, shape: Shape) -> str:
         for axes, panel in zip(grid, panels, strict=True):
             _requests(axes, panel, order, words)
         _share_scale(grid)
-        grid[0].set_ylabel(words.text("requests_axis"))
-        for axes in grid[1:] if not shape.is_wide else []:
-            axes.set_ylabel(words.text("requests_axis"))
+        _name_heights(grid, words.text("requests_axis"), shape)
         _legend(figure, grid[0].get_legend_handles_labels()[0], shape)
         return _svg(figure)
 
@@ -184,8 +181,7 @@ def arrivals(panels: Sequence[Panel], words: Words, shape: Shape) -> str:
         for axes, panel in zip(grid, panels, strict=True):
             _arrivals(axes, panel, words)
         _share_scale(grid)
-        for axes in grid[:1] if shape.is_wide else grid:
-            axes.set_ylabel(words.text("arrivals_axis"))
+        _name_heights(grid, words.text("arrivals_axis"), shape)
         handles = {str(line.get_label()): line for axes in grid for line in axes.get_legend_handles_labels()[0]}
         _legend(figure, list(handles.values()), shape)
         return _svg(figure)
@@ -224,8 +220,7 @@ def sync(panels: Sequence[Panel], words: Words, shape: Shape) -> str:
             axes.set(title=panel.title, xlim=(0, panel.data["days"]), xlabel=words.text("sync_days", first=first))
             axes.yaxis.set_major_formatter(_formatter(words))
         _share_scale(grid)
-        for axes in grid[:1] if shape.is_wide else grid:
-            axes.set_ylabel(words.text("sync_axis"))
+        _name_heights(grid, words.text("sync_axis"), shape)
         _legend(figure, grid[0].get_legend_handles_labels()[0], shape)
         return _svg(figure)
 
@@ -237,8 +232,7 @@ def hours(panels: Sequence[Panel], words: Words, shape: Shape) -> str:
         for axes, panel in zip(grid, panels, strict=True):
             _hours(axes, panel, words)
         _share_scale(grid)
-        for axes in grid[:1] if shape.is_wide else grid:
-            axes.set_ylabel(words.text("hours_axis"))
+        _name_heights(grid, words.text("hours_axis"), shape)
         _legend(figure, grid[0].get_legend_handles_labels()[0], shape)
         return _svg(figure)
 
@@ -432,6 +426,12 @@ def _figure(shape: Shape, panels: int, height_in: float) -> tuple[Figure, list[A
     height = height_in if shape.is_wide else rows * (height_in * 0.84) + 0.7
     figure = Figure(figsize=(shape.width_in, height), layout="constrained")
     return figure, list(figure.subplots(rows, columns, squeeze=False).flat)
+
+
+def _name_heights(grid: list[Axes], name: str, shape: Shape) -> None:
+    """What the vertical axes show, once beside panels that stand side by side."""
+    for axes in grid[:1] if shape.is_wide else grid:
+        axes.set_ylabel(name)
 
 
 def _share_scale(grid: list[Axes]) -> None:
