@@ -21,7 +21,7 @@ def announce(inputs: Scenario, made: run.Run, scale: float, *options: str) -> No
     """The seed and the options first, so that a run that dies can still be repeated."""
     print(
         f"{inputs.title}\nscenario {inputs.hash[:7]}, seed {inputs.seed}, scale {scale:g}, "
-        f"levels {', '.join(f'{percent:g}%' for percent in inputs.levels)}",
+        f"levels {', '.join(_level(percent) for percent in inputs.levels)}",
         *options,
         f"run {made.folder}",
         sep="\n",
@@ -94,21 +94,25 @@ def _print_result(made: run.Run, result: Result | None, code: ExitCode, as_json:
     print(made.folder)
 
 
+def _level(percent: float) -> str:
+    """A plan that stands alone has no level, which it says as 0%."""
+    return f"{percent:g}%" if percent else "the plan's own"
+
+
 def _not_met(made: run.Run) -> list[str]:
     """Every rule that a level did not meet, in a line; and why a replay was stopped."""
     lines = []
     for level in run.read_json(made.verdict)["levels"]:
+        name = _level(level["percent"])
         for rule in level["rules"]:
             if rule["result"] != Result.PASS.value:
                 quantile = f" p{rule['quantile_percent']:g}" if rule["quantile_percent"] is not None else ""
                 found = "never" if rule["found"] is None else f"{rule['found']:g}"
                 limit = f"limit {rule['limit']:g} {rule['unit']}, found {found}"
-                lines.append(
-                    f"{level['percent']:g}%: {rule['name']} {rule['operation']}{quantile}: {limit}: {rule['result']}"
-                )
+                lines.append(f"{name}: {rule['name']} {rule['operation']}{quantile}: {limit}: {rule['result']}")
         info = made.level(level["percent"]).executed("replayed").info
         if info.is_file() and (why := run.read_json(info).get("stopped_because")):
-            lines.append(f"{level['percent']:g}%: {why}")
+            lines.append(f"{name}: {why}")
     return lines
 
 

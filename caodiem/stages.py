@@ -97,7 +97,14 @@ def of_plan(given: Path, part: Part, path: Path) -> tuple[Scenario, run.Run]:
     slo = [each for each in scenario.slo if each.operation in asked or each.operation == "all"]
     if not slo:
         raise UsageError(f"{path}: slo: none for {', '.join(sorted(asked))}; expected one for an operation of {given}")
-    said = {"levels": [percent], "title": given.name, "title_vi": given.name, "slo": slo}
+    said = {
+        "levels": [percent],
+        "title": given.name,
+        "title_vi": given.name,
+        "question": f"Does the portal hold the traffic of {given.name}?",
+        "question_vi": f"Cổng có chịu được lưu lượng của {given.name} không?",
+        "slo": slo,
+    }
     scenario = scenario.model_copy(update=said)
     options = {"plan": str(given), "slo_from": str(path), "seed": drawn.meta.seed, **asdict(part)}
     created = run.create(given.stem, scenario.hash, options)
@@ -202,7 +209,7 @@ def replay(scenario: Scenario, into: run.Run, generator: Generator, bars: Bars) 
     generator.check()
     worst = ExitCode.PASS
     for level in into.levels:
-        bar = bars.bar(f"Replay at {level.percent:g}%")
+        bar = bars.bar(f"Replay at {level.percent:g}%" if level.percent else "Replay")
         worst = max(worst, _replay_level(scenario, level, generator, bar))
         bar(1.0)
         if worst is ExitCode.SAFETY:

@@ -116,7 +116,7 @@ def _article(material: Material, findings: Findings, words: Words, environment: 
         mix=page.mix(material.projection, words),
         uptake_text=page.uptake_text(material.projection, words),
         pictures=_pictures(material, findings, words),
-        simulated_only=words.listed([words.percent(level.percent) for level in simulated_only]),
+        simulated_only=words.listed([words.level(level.percent) for level in simulated_only]),
         waits=[line for level in levels for line in page.waits(level, words)],
         response_tables=[
             page.responses(level, findings.times[level.percent], words)
@@ -171,7 +171,7 @@ def _pictures(material: Material, findings: Findings, words: Words) -> dict[str,
 
 
 def _panel(level: LevelMaterial, data: Any, words: Words) -> plots.Panel:
-    return plots.Panel(words.text("level_is", percent=words.percent(level.percent)), data)
+    return plots.Panel(words.level_name(level.percent), data)
 
 
 def _arrivals_panel(level: LevelMaterial, findings: Findings, words: Words) -> plots.Panel:

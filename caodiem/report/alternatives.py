@@ -49,7 +49,7 @@ def requests(levels: list[LevelMaterial], words: Words) -> str:
     said = [
         words.text(
             "requests_alt_level",
-            percent=words.percent(level.percent),
+            percent=words.level(level.percent),
             mean=hour(level, "requests_per_s_mean", words),
             hour=starts_at(level, words),
         )
@@ -63,7 +63,7 @@ def indicators(levels: list[LevelMaterial], words: Words) -> str:
     for level in levels:
         found = level.indicators or {}
         counts = {"all": str(found["agencies_meeting_all"]), "judged": str(found["agencies_judged"])}
-        said.append(words.text("indicators_alt_level", percent=words.percent(level.percent), **counts))
+        said.append(words.text("indicators_alt_level", percent=words.level(level.percent), **counts))
     return words.text("indicators_alt", levels=" ".join(said))
 
 
@@ -72,7 +72,7 @@ def sync(levels: list[LevelMaterial], words: Words) -> str:
     for level in levels:
         drawn = (level.sync or {})["backlog"]["agencies"]
         ends = words.listed([f"{agency(each, words)} {words.number(each['waiting'][-1])}" for each in drawn])
-        said.append(words.text("sync_alt_level", percent=words.percent(level.percent), agencies=ends))
+        said.append(words.text("sync_alt_level", percent=words.level(level.percent), agencies=ends))
     return words.text("sync_alt", levels=" ".join(said))
 
 
@@ -81,7 +81,7 @@ def hours(levels: list[LevelMaterial], words: Words) -> str:
     for level in levels:
         goodput = (level.hours or {})["faults"]["goodput_per_s"]
         rates = {phase: words.number(each["value"] or 0.0) for phase, each in goodput.items()}
-        said.append(words.text("hours_alt_level", percent=words.percent(level.percent), **rates))
+        said.append(words.text("hours_alt_level", percent=words.level(level.percent), **rates))
     return words.text("hours_alt", levels=" ".join(said))
 
 
@@ -92,7 +92,7 @@ def arrivals(rates: Mapping[float, figures.ArrivalRates], words: Words) -> str:
             name: words.number(float(series.sum()) * each.bin_s)
             for name, series in (("planned", each.planned), ("released", each.released), ("finished", each.finished))
         }
-        said.append(words.text("arrivals_alt_level", percent=words.percent(percent), **counts))
+        said.append(words.text("arrivals_alt_level", percent=words.level(percent), **counts))
     return words.text("arrivals_alt", levels=" ".join(said))
 
 
@@ -103,7 +103,7 @@ def responses(times: Mapping[float, list[figures.OperationTimes]], words: Words)
     said = [
         words.text(
             "responses_alt_level",
-            percent=words.percent(percent),
+            percent=words.level(percent),
             measured=p95(rows[0].measured),
             predicted=p95(rows[0].predicted),
         )

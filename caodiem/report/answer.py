@@ -20,6 +20,8 @@ def sentence(material: Material, words: Words) -> str:
     """What the lowest and the highest level ask for, then what the replays say of the staging portal."""
     known = [level for level in material.levels if level.traffic]
     portal = _portal(material, words)
+    if material.stands_alone:
+        return words.text("answer_plan_alone", portal=portal)
     if not known:
         return words.text("answer_no_traffic", portal=portal)
     low, high = known[0], known[-1]
@@ -37,7 +39,9 @@ def limits(material: Material, words: Words) -> str:
     if not lengths or material.scale is None:
         return words.text("limits_no_replay", **counts)
     scale, length = words.percent(100 * material.scale), words.time(max(lengths))
-    return words.text("limits_replay", scale=scale, length=length, **counts)
+    return words.text(
+        "limits_plan_alone" if material.stands_alone else "limits_replay", scale=scale, length=length, **counts
+    )
 
 
 def result(material: Material) -> str:
@@ -66,7 +70,7 @@ def _figures(level: LevelMaterial) -> tuple[float, float]:
 def _asked(level: LevelMaterial, name: str, words: Words) -> dict[str, str]:
     dossiers, requests = _figures(level)
     return {
-        name: words.percent(level.percent),
+        name: words.level(level.percent),
         f"dossiers_{name}": words.number(dossiers),
         f"requests_{name}": words.number(requests, digits=2),
     }
@@ -98,7 +102,7 @@ def _results(levels: list[LevelMaterial], words: Words) -> list[str]:
     missed = [_missed(level, words) for level in by_result["fail"]]
     clauses = [("pass", "portal_held"), ("invalid", "portal_invalid"), ("untested", "portal_untested")]
     held, invalid, untested = (
-        [words.text(key, levels=words.listed([words.percent(level.percent) for level in by_result[name]]))]
+        [words.text(key, levels=words.listed([words.level(level.percent) for level in by_result[name]]))]
         if by_result[name]
         else []
         for name, key in clauses
@@ -109,4 +113,4 @@ def _results(levels: list[LevelMaterial], words: Words) -> list[str]:
 def _missed(level: LevelMaterial, words: Words) -> str:
     targets = [rule for rule in (level.verdict or {})["rules"] if rule["name"] == "slo"]
     missed = sum(rule["result"] == "fail" for rule in targets)
-    return words.text("portal_missed", missed=missed, asked=len(targets), level=words.percent(level.percent))
+    return words.text("portal_missed", missed=missed, asked=len(targets), level=words.level(level.percent))

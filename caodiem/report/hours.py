@@ -63,7 +63,7 @@ def clock(found: Figures, second: float) -> str:
 def _recovery(percent: float, found: Figures, words: Words) -> str:
     faults = found["faults"]
     values = {
-        "percent": words.percent(percent),
+        "percent": words.level(percent),
         "lost": words.number(faults["requests_lost"]["value"]),
         "peak": words.number(faults["peak_backlog"]["value"]),
         "left": words.number(faults["backlog_at_horizon"]["value"]),
@@ -86,7 +86,7 @@ def _table(found: Figures, words: Words, percent: float | None = None) -> Table:
         cells = [Cell(_interval(slo[phase]["bad_share"], True, words), "number") for phase in phases]
         body.append([Cell(label, "label"), *cells])
     heads = [Cell(words.text(f"hours_{phase}"), "number") for phase in phases]
-    title = "" if percent is None else words.text("hours_table", percent=words.percent(percent))
+    title = "" if percent is None else words.text("hours_table", percent=words.level(percent))
     return Table(title, [Cell(""), *heads], body)
 
 

@@ -64,6 +64,11 @@ class Material:
     missing: list[Missing]
 
     @property
+    def stands_alone(self) -> bool:
+        """Whether the plan was given, such as one from an access log: it comes from no scenario's country."""
+        return stands_alone(self.manifest)
+
+    @property
     def inputs(self) -> list[Json]:
         return list((self.scenario or {}).get("inputs", []))
 
@@ -87,20 +92,26 @@ def gather(run: Run) -> Material:
     if manifest.get("state") in ("interrupted", "failed"):
         missing.append(Missing(f"missing_state_{manifest['state']}"))
     scenario = _json(run.scenario, Missing("missing_scenario"), missing)
-    projection = _json(run.projection, Missing("missing_projection"), missing)
+    alone = stands_alone(manifest)
+    projection = None if alone else _json(run.projection, Missing("missing_projection"), missing)
     verdict = _json(run.verdict, Missing("missing_verdict"), missing)
     judged = {each["percent"]: each for each in (verdict or {}).get("levels", [])}
-    levels = [_level(level, judged.get(level.percent), missing) for level in run.levels]
+    levels = [_level(level, judged.get(level.percent), missing, alone) for level in run.levels]
     found = {level.percent for level in levels}
-    missing += [_of("missing_level", asked) for asked in (scenario or {}).get("levels", []) if asked not in found]
+    asked = [] if alone else (scenario or {}).get("levels", [])
+    missing += [_of("missing_level", each) for each in asked if each not in found]
     if not levels:
         missing.append(Missing("missing_levels"))
     return Material(run, manifest, scenario, projection, verdict, levels, missing)
 
 
-def _level(level: Level, verdict: Json | None, missing: list[Missing]) -> LevelMaterial:
+def stands_alone(manifest: Json) -> bool:
+    return "plan" in manifest.get("options", {})
+
+
+def _level(level: Level, verdict: Json | None, missing: list[Missing], alone: bool) -> LevelMaterial:
     percent = level.percent
-    traffic = _json(level.traffic, _of("missing_traffic", percent), missing)
+    traffic = None if alone else _json(level.traffic, _of("missing_traffic", percent), missing)
     sync, indicators, hours = (_optional(path, missing) for path in (level.sync, level.indicators, level.hours))
     drawn = _plan(level, missing)
     simulated = _executed(level.executed("simulated"), _of("missing_simulated", percent), missing)

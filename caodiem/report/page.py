@@ -87,7 +87,7 @@ def responses(level: LevelMaterial, rows: list[figures.OperationTimes], words: W
         if has_locust:
             cells.append(Cell(words.milliseconds(row.locust_p95_s), "number"))
         body.append([Cell(words.operation(row.operation), "label"), Cell(words.number(row.steps), "number"), *cells])
-    title = words.text("responses_table", percent=words.percent(level.percent))
+    title = words.text("responses_table", percent=words.level(level.percent))
     return Table(title, [*heads, *(Cell(name, "number") for name in columns)], body, groups)
 
 
@@ -97,7 +97,7 @@ def waits(level: LevelMaterial, words: Words) -> list[str]:
         return []
     length_s = level.plan.meta.length_s if level.plan else _last_due_s(level.replayed)
     found = figures.waiting(level.replayed.rows, length_s)
-    percent = words.percent(level.percent)
+    percent = words.level(level.percent)
     if found.never == found.steps:
         return [words.text("nothing_answered", percent=percent, arrivals=words.number(found.arrivals))]
     times = {"response": words.time(found.longest_response_s), "service": words.time(found.longest_service_s)}
@@ -123,7 +123,7 @@ def rules(level: LevelMaterial, words: Words) -> Table | None:
     names = ("column_rule", "column_limit", "column_found", "column_result")
     heads = [Cell(words.text(name), "number" if name in ("column_limit", "column_found") else "text") for name in names]
     body = [_rule(rule, words) for rule in level.verdict["rules"]]
-    return Table(words.text("rules_table", percent=words.percent(level.percent)), heads, body)
+    return Table(words.text("rules_table", percent=words.level(level.percent)), heads, body)
 
 
 def indicators(levels: list[LevelMaterial], words: Words) -> Table | None:
@@ -140,7 +140,7 @@ def indicators(levels: list[LevelMaterial], words: Words) -> Table | None:
     for key in ("agencies_meeting_all", "agencies_judged"):
         counts = [Cell(str(each[key]), "number") for each in found.values()]
         body.append([Cell(words.text(f"indicators_{key}"), "label"), *counts])
-    heads = [Cell(words.text("level_is", percent=words.percent(each)), "number") for each in found]
+    heads = [Cell(words.level_name(each), "number") for each in found]
     return Table(words.text("indicators_table"), [Cell(""), *heads], body)
 
 
@@ -154,7 +154,7 @@ def indicator_readings(levels: list[LevelMaterial], words: Words) -> Table | Non
         values = [figures.median_of(each["agencies"], name) for each in found.values()]
         shown = [words.number(value) if name == "points" else words.percent(value) for value in values]
         body.append([Cell(words.text(f"indicator_{name}"), "label"), *(Cell(each, "number") for each in shown)])
-    heads = [Cell(words.text("level_is", percent=words.percent(each)), "number") for each in found]
+    heads = [Cell(words.level_name(each), "number") for each in found]
     return Table(words.text("indicators_readings"), [Cell(""), *heads], body)
 
 
@@ -175,7 +175,7 @@ def sync(level: LevelMaterial, words: Words) -> Table | None:
             _delay(other["delay_s_p95"], words), words.number(other["failed"]),
         ]  # fmt: skip
         body.append([Cell(agency(row, words), "label"), *(Cell(each, "number") for each in shown)])
-    return Table(words.text("sync_table", percent=words.percent(level.percent)), heads, body)
+    return Table(words.text("sync_table", percent=words.level(level.percent)), heads, body)
 
 
 def sync_ceilings(levels: list[LevelMaterial], words: Words) -> Table | None:
@@ -219,7 +219,7 @@ def accounts(found: list[figures.Account], words: Words) -> Table:
     """Outcomes down, levels and executors across, so that it fits a phone."""
     heads = [Cell(""), *(Cell(words.text(f"executor_{each.executor}"), "number") for each in found)]
     spans = Counter(each.percent for each in found)
-    groups = [Cell(words.text("level_is", percent=words.percent(each)), "group", span) for each, span in spans.items()]
+    groups = [Cell(words.level_name(each), "group", span) for each, span in spans.items()]
     body = [_account_row("column_planned", [each.planned for each in found], words)]
     for outcome in figures.outcome_names():
         body.append(_account_row(f"outcome_{outcome}", [each.outcomes[outcome] for each in found], words))
@@ -256,6 +256,8 @@ def repeat(material: Material) -> list[str]:
     again = f"caodiem {command} scenarios/{manifest.get('scenario', 'SCENARIO')}.toml --scale {options.get('scale', 1)}"
     if "plans_from" in options:
         again = f"caodiem replay results/runs/{options['plans_from']}"
+    if "plan" in options:
+        again = f"caodiem replay {options['plan']} --scenario {options.get('slo_from', 'SCENARIO')}"
     commit = manifest.get("commit")
     return [f"git checkout {commit}", again] if commit else [again]
 
@@ -293,7 +295,7 @@ def mix(projection: Json | None, words: Words) -> Table | None:
     """A column a level: the day on which the country reaches it, by the ministries' share of all dossiers."""
     if projection is None or "mix" not in projection:
         return None
-    levels = [Cell(words.text("level_is", percent=words.percent(each["percent"])), "number")
+    levels = [Cell(words.level_name(each["percent"]), "number")
               for each in projection["levels"]]  # fmt: skip
     rows = []
     for row in projection["mix"]:
@@ -307,12 +309,12 @@ def mix(projection: Json | None, words: Words) -> Table | None:
 
 
 def _missing(key: str, values: dict[str, Any], words: Words) -> str:
-    shown = {name: words.percent(value) if name == "percent" else value for name, value in values.items()}
+    shown = {name: words.level(value) if name == "percent" else value for name, value in values.items()}
     return words.text(key, **shown)
 
 
 def _level_heads(levels: list[LevelMaterial], words: Words) -> list[Cell]:
-    return [Cell(words.text("level_is", percent=words.percent(level.percent)), "number") for level in levels]
+    return [Cell(words.level_name(level.percent), "number") for level in levels]
 
 
 def hour(level: LevelMaterial, key: str, words: Words) -> str:
@@ -403,7 +405,7 @@ def _machine(manifest: Json) -> dict[str, Any]:
 
 def _of_levels(levels: list[LevelMaterial], words: Words) -> Iterator[tuple[str, str]]:
     for level in levels:
-        percent = words.percent(level.percent)
+        percent = words.level(level.percent)
         if level.plan is not None:
             yield words.text("provenance_plan", percent=percent), level.plan.meta.plan_hash
         info = level.replayed.info if level.replayed else {}

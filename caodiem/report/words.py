@@ -81,6 +81,14 @@ class Words:
         """`value` counts hundredths: 43 gives 43%."""
         return self.number(value) + "%"
 
+    def level(self, percent: float) -> str:
+        """A level in a sentence; a plan that stands alone has none, which it says as 0%."""
+        return self.percent(percent) if percent else self.text("level_of_plan")
+
+    def level_name(self, percent: float) -> str:
+        """A level as a title."""
+        return self.text("level_is", percent=self.percent(percent)) if percent else self.text("level_alone")
+
     def time(self, seconds: float) -> str:
         """Milliseconds below one second, else seconds; words for a time that never came."""
         if not math.isfinite(seconds):

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from caodiem import report
-from caodiem.run import Run
+from caodiem.run import Run, read_json, write_json
 from tests.report.small_run import URL, add_hours, add_level, add_verdict, make_run, make_whole, never, paused
 
 VOID = {"meta", "link", "input", "img", "source", "br"}
@@ -126,7 +126,7 @@ def test_a_simulation_alone_says_what_is_missing(tmp_path: Path) -> None:
         add_level(run, percent, replayed=None)
     page = page_of(run)
     for language, missing, badge in (
-        ("en", "Level 43%: the replay against the staging portal.", "Nothing proven"),
+        ("en", "At 43%: the replay against the staging portal.", "Nothing proven"),
         ("vi", "Mức 43%: lượt phát lại với cổng thử nghiệm.", "Chưa chứng minh được gì"),
     ):
         assert missing in page.text[language] and badge in page.text[language]
@@ -147,6 +147,25 @@ def test_hours_in_which_a_system_fails_are_told_in_both_languages(tmp_path: Path
     assert page.open == []
     assert len(list(run.plots.glob("hours.*.svg"))) == 4
     assert "lets no connected system fail" in page_of(make_whole(tmp_path / "other")).text["en"]
+
+
+def test_a_plan_that_stands_alone_has_no_level_and_lacks_no_country(tmp_path: Path) -> None:
+    run = make_run(tmp_path)
+    add_level(run, 0.0, info={"target": "http://127.0.0.1:8080", "pool": 20, "workers": 1, "wall_s": 21.5})
+    add_verdict(run, {0.0: ["pass", "fail"]}, "fail")
+    for made_of_a_country in (run.projection, run.level(0.0).traffic):
+        made_of_a_country.unlink()
+    manifest = read_json(run.manifest)
+    write_json(run.manifest, {**manifest, "options": {"scale": 1, "plan": "yesterday.parquet", "slo_from": "slo.toml"}})
+    text = page_of(run).text
+    assert "A plan that stands alone says nothing of the country" in text["en"]
+    assert "missed 1 of 2 targets at the plan's own level" in text["en"]
+    assert "không đạt 1 trong 2 mục tiêu ở mức của kế hoạch" in text["vi"]
+    assert "100% of the plan's traffic" in text["en"] and "100% lưu lượng của kế hoạch" in text["vi"]
+    for language, wrong in (("en", "incomplete"), ("vi", "chưa đầy đủ")):
+        assert wrong not in text[language]
+        assert not re.search(r"(?<![\d.,])0%", text[language])
+    assert "caodiem replay yesterday.parquet --scenario slo.toml" in text["en"]
 
 
 def test_an_interrupted_run_has_a_report(tmp_path: Path) -> None:
