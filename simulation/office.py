@@ -91,8 +91,9 @@ def clock(scenario: Scenario, calendar: Calendar, first: date) -> OfficeClock:
     midnights = DAY_S * (np.flatnonzero(calendar.working) - start)
     periods = (midnights[:, None, None] + 3600 * hours[None, :, :]).reshape(-1, 2)
     periods = periods[(periods[:, 0] >= 0) & (periods[:, 1] > periods[:, 0])]
-    lengths = periods[:, 1] - periods[:, 0]
-    return OfficeClock(periods[:, 0], periods[:, 1], np.concatenate([[0.0], np.cumsum(lengths)[:-1]]))
+    # Each on its own, not as the column of a matrix, for which Numba would compile everything once more.
+    opens_s, closes_s = np.ascontiguousarray(periods.T)
+    return OfficeClock(opens_s, closes_s, np.concatenate([[0.0], np.cumsum(closes_s - opens_s)[:-1]]))
 
 
 def working_s_per_year(scenario: Scenario, calendar: Calendar) -> float:

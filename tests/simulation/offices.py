@@ -27,7 +27,7 @@ def changed(scenario: Scenario, values: dict[str, Any]) -> Scenario:
 def clocks(draw: st.DrawFn) -> OfficeClock:
     """Desks that open and close; the last opening is long enough for everybody."""
     edges = np.cumsum([draw(st.sampled_from([0.0, 1.0, 2.5])), *draw(st.lists(st.sampled_from([1.0, 2.0, 4.5])))])
-    opens_s = edges[::2]
+    opens_s = edges[::2].copy()
     closes_s = np.append(edges[1::2], np.inf)[: len(opens_s)]
     closes_s[-1] = opens_s[-1] + 1e6
     return OfficeClock(opens_s, closes_s, np.concatenate([[0.0], np.cumsum(closes_s - opens_s)[:-1]]))

@@ -21,7 +21,7 @@ def work_at(network: Network, operations: tuple[Operation, ...], due_s: list[flo
         network,
         operations,
         works.Steps(
-            np.array(due_s),
+            np.array(due_s, dtype=float),
             np.arange(count + 1) * steps,
             np.repeat(np.arange(count), steps),
             np.tile(np.arange(steps), count),
