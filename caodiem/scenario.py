@@ -330,6 +330,9 @@ class Indicators(Part):
     digitised: q.Percent
     # Of dossiers filed or returned at a counter: those whose papers and result are scanned.
     scanned_at_counter: q.Percent
+    # What was published of such a count: how many agencies there were, and how many met all criteria of their portals.
+    published_agencies: q.Agencies
+    published_meeting_all: q.Agencies
 
 
 class Validity(Part):

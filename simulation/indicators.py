@@ -17,6 +17,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
+from caodiem.dossier import Group
 from caodiem.scenario import Indicators, Scenario
 from simulation.agencies import Agencies
 from simulation.cases import Event, texts
@@ -36,7 +37,8 @@ def of_level(
     """indicators.json: a row an agency, and how many agencies meet each criterion and all of them.
 
     `synced` has each agency's synchronised share (0 to 1) by code; None where no sync was simulated, and then no
-    agency is judged by it. Shares are in percent.
+    agency is judged by it. Shares are in percent. `agencies_listed` counts the scenario's list; `published` is what was
+    published of the country's number of agencies, and of those whose portals met all criteria of that time.
     """
     times = _times(casework)
     on_time = _on_time(times, clock, 3600 * scenario.casework.promise.value)
@@ -52,9 +54,18 @@ def of_level(
         row["meets_all"] = len(row["meets"]) == len(asked)
     return {
         "criteria": {name: getattr(scenario.indicators, name).value for name in asked},
+        "agencies_listed": {group.value: agencies.group.count(group) for group in Group},
         "agencies_judged": len(judged),
         "agencies_meeting": {name: sum(name in row["meets"] for row in judged) for name in asked},
         "agencies_meeting_all": sum(row["meets_all"] for row in judged),
+        "published": {
+            "agencies": int(scenario.indicators.published_agencies.value),
+            "agencies_meeting_all": int(scenario.indicators.published_meeting_all.value),
+            "sources": [
+                scenario.indicators.published_agencies.source,
+                scenario.indicators.published_meeting_all.source,
+            ],
+        },
         "points_of": sum(_POINTS.values()),
         "agencies": rows,
     }

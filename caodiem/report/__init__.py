@@ -108,6 +108,7 @@ def _article(material: Material, findings: Findings, words: Words, environment: 
         indicator_tables=[
             table for make in (page.indicators, page.indicator_readings) if (table := make(levels, words))
         ],
+        indicators_published=page.indicators_published(levels, words),
         sync_text=page.sync_text(levels, words),
         sync_tables=[table for level in levels if (table := page.sync(level, words))],
         sync_ceilings=page.sync_ceilings(levels, words),

@@ -140,8 +140,24 @@ def indicators(levels: list[LevelMaterial], words: Words) -> Table | None:
     for key in ("agencies_meeting_all", "agencies_judged"):
         counts = [Cell(str(each[key]), "number") for each in found.values()]
         body.append([Cell(words.text(f"indicators_{key}"), "label"), *counts])
+    if all("agencies_listed" in each for each in found.values()):
+        listed = [Cell(_listed(each["agencies_listed"], words), "number") for each in found.values()]
+        body.append([Cell(words.text("indicators_agencies_listed"), "label"), *listed])
     heads = [Cell(words.level_name(each), "number") for each in found]
     return Table(words.text("indicators_table"), [Cell(""), *heads], body)
+
+
+def indicators_published(levels: list[LevelMaterial], words: Words) -> str:
+    """What was published of the same count, and why its number of agencies is another; empty where nothing was."""
+    found = next((level.indicators for level in levels if level.indicators), {}).get("published")
+    if found is None:
+        return ""
+    counts = {"met": str(found["agencies_meeting_all"]), "published": str(found["agencies"])}
+    return words.text("indicators_published", sources=words.listed(found["sources"]), **counts)
+
+
+def _listed(counts: dict[str, int], words: Words) -> str:
+    return words.text("indicators_listed_value", all=sum(counts.values()), **counts)
 
 
 def indicator_readings(levels: list[LevelMaterial], words: Words) -> Table | None:

@@ -149,6 +149,26 @@ def test_hours_in_which_a_system_fails_are_told_in_both_languages(tmp_path: Path
     assert "lets no connected system fail" in page_of(make_whole(tmp_path / "other")).text["en"]
 
 
+def test_the_published_count_of_agencies_stands_beside_that_of_the_list(tmp_path: Path) -> None:
+    run = make_whole(tmp_path)
+    shares = dict.fromkeys(("on_time", "on_time_pauses_counted", "online", "online_by_formula", "paid_online",
+                            "digitised", "points"), 60.0)  # fmt: skip
+    found = {
+        "criteria": {"online": 50.0},
+        "agencies_listed": {"ministries": 22, "localities": 63},
+        "agencies_judged": 84,
+        "agencies_meeting": {"online": 80},
+        "agencies_meeting_all": 80,
+        "published": {"agencies": 83, "agencies_meeting_all": 17, "sources": ["agencies-total", "criteria-met"]},
+        "agencies": [{"group": "ministries", "name_en": "A", "name_vi": "B", **shares}],
+    }
+    write_json(run.level(43.0).indicators, found)
+    text = page_of(run).text
+    assert "85 (22 and 63)" in text["en"] and "85 (22 và 63)" in text["vi"]
+    assert "17 of 83 agencies met all criteria (sources agencies-total and criteria-met)" in text["en"]
+    assert "17 trong 83 cơ quan" in text["vi"]
+
+
 def test_a_plan_that_stands_alone_has_no_level_and_lacks_no_country(tmp_path: Path) -> None:
     run = make_run(tmp_path)
     add_level(run, 0.0, info={"target": "http://127.0.0.1:8080", "pool": 20, "workers": 1, "wall_s": 21.5})

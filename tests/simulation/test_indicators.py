@@ -70,6 +70,17 @@ def test_each_share_is_the_one_worked_out_by_hand(scenario: Scenario, known: age
     assert row["points"] == pytest.approx(20 * 5 / 7 + 22 + 22)
 
 
+def test_it_says_which_agencies_are_counted_and_what_was_published(
+    scenario: Scenario, known: agencies.Agencies
+) -> None:
+    told = found(scenario, known)
+    assert told["agencies_listed"] == {"ministries": 22, "localities": 63}
+    assert sum(told["agencies_listed"].values()) == len(told["agencies"]) == 85
+    assert (told["published"]["agencies_meeting_all"], told["published"]["agencies"]) == (17, 83)
+    assert told["published"]["sources"] == ["adoption-agencies-total", "adoption-criteria-met-agencies"]
+    assert pytest.approx(20.48, abs=0.005) == 100 * 17 / 83  # adoption-criteria-met-share, published beside it
+
+
 def test_the_two_readings_differ_on_a_long_answer(scenario: Scenario, known: agencies.Agencies) -> None:
     """Dossier 2 alone: in time only if the citizen's two weeks are taken off."""
     row = found(scenario, known, story=[each for each in STORY if each[0] == 2])["agencies"][0]
