@@ -86,6 +86,8 @@ class ServiceGroup(Part):
     share: q.Percent
     # How far the logit of its online share stands above the agency's own; agencies' shares are kept.
     lean: q.Logit
+    # Codes of the agencies at which alone it is filed; left out, all of its group.
+    agencies: list[str] = Field(default=[])
     # Of its dossiers that are not handled end to end online: those that are filed online all the same.
     partly: q.Percent
     months: q.YearProfile
@@ -114,6 +116,9 @@ class Demand(Part):
     volume: q.DossiersPerDay
     # Largest over smallest agency of a group; the others stand between them in a geometric row.
     volume_spread: q.Factor
+    # How far agencies of a group stand apart in what is filed with them: standard deviation over mean of an agency's
+    # preference for a service. Each group's services keep their shares.
+    mix_variation: q.Ratio = q.Quantity(value=0, unit="ratio", source=q.OWN, evidence="assumed")
     # Standard deviation over mean of the factor that a day carries beyond chance.
     day_variation: q.Ratio
     # First working day after a public holiday, relative to the same weekday without one.

@@ -13,10 +13,13 @@ from scipy.optimize import brentq
 from scipy.special import expit, logit, ndtri
 
 from caodiem.dossier import Group
+from caodiem.draws import uniform
 from caodiem.errors import UsageError
 from caodiem.scenario import Scenario
 
 Floats = np.ndarray
+# Balanced is a table whose sums are right to the last digits; what needs more turns has no solution, or nearly none.
+_BALANCED, _MOST_TURNS = 1e-14, 5_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,6 +32,7 @@ class Agencies:
     group: list[Group]
     volume_per_day: Floats
     share_rank: Floats  # 1: the highest online share of its group
+    service_parts: Floats  # a row an agency, a column a service: its share (0 to 1) of the agency's dossiers
 
     def of(self, group: Group) -> Floats:
         """The indices of a group's agencies."""
@@ -52,8 +56,15 @@ def load(path: Path, scenario: Scenario) -> Agencies:
     for number, surge in enumerate(scenario.demand.surges):
         if surge.agency is not None and surge.agency not in words["code"]:
             raise UsageError(f"demand.surges[{number}].agency = {surge.agency!r}: expected a code of {path}")
+    for number, service in enumerate(scenario.demand.services):
+        members = [code for code, group in zip(words["code"], groups, strict=True) if group is service.group]
+        for code in service.agencies:
+            if code not in members:
+                expected = f"codes of {service.group.value} in {path}"
+                raise UsageError(f"demand.services[{number}].agencies = {code!r}: expected {expected}")
     volumes = _volumes(groups, volume_rank, scenario)
-    return Agencies(words["code"], words["name_en"], words["name_vi"], groups, volumes, share_rank)
+    parts = _service_parts(words["code"], groups, volumes, scenario)
+    return Agencies(words["code"], words["name_en"], words["name_vi"], groups, volumes, share_rank, parts)
 
 
 def online_shares(agencies: Agencies, scenario: Scenario, means: dict[Group, float]) -> Floats:
@@ -88,7 +99,7 @@ def service_shares(agencies: Agencies, scenario: Scenario, shares: Floats) -> Fl
     """
     services = scenario.demand.services
     lean = np.array([service.lean.value for service in services])
-    parts = service_parts(agencies, scenario)
+    parts = agencies.service_parts
     below, above = np.full((2, len(shares)), np.abs(lean).max() + 40.0) * np.array([[-1.0], [1.0]])
     for _ in range(100):
         middle = (below + above) / 2
@@ -98,13 +109,48 @@ def service_shares(agencies: Agencies, scenario: Scenario, shares: Floats) -> Fl
     return np.asarray(np.where(parts > 0, found, 0.0))
 
 
-def service_parts(agencies: Agencies, scenario: Scenario) -> Floats:
-    """The share (0 to 1) of each service (columns) in the dossiers of each agency (rows)."""
-    return np.array(
-        [
-            [service.share.value / 100 if service.group is group else 0.0 for service in scenario.demand.services]
-            for group in agencies.group
-        ]
+def _service_parts(codes: list[str], groups: list[Group], volumes: Floats, scenario: Scenario) -> Floats:
+    """The share (0 to 1) of each service (columns) in the dossiers of each agency (rows).
+
+    Alike in all agencies of a group, unless the scenario has services of some agencies alone, or agencies that stand
+    apart: then keyed log-normal preferences of mean 1, balanced to the agencies' volumes and the services' shares.
+    """
+    services, variation = scenario.demand.services, scenario.demand.mix_variation.value
+    parts = np.zeros((len(codes), len(services)))
+    for group in Group:
+        members = np.array([place for place, each in enumerate(groups) if each is group])
+        offered = np.array([place for place, service in enumerate(services) if service.group is group])
+        shares = np.array([services[place].share.value / 100 for place in offered])
+        allowed = np.array(
+            [[not services[n].agencies or codes[m] in services[n].agencies for n in offered] for m in members]
+        )
+        if variation == 0 and allowed.all():
+            parts[np.ix_(members, offered)] = shares
+            continue
+        keys = np.array([int.from_bytes(codes[member].encode(), "big") for member in members])
+        normal = np.stack([ndtri(uniform(scenario.seed, "service mix", keys, int(n))) for n in offered], axis=1)
+        preference = np.exp(np.sqrt(np.log1p(variation**2)) * normal) * allowed
+        sizes = volumes[members] / volumes[members].sum()
+        parts[np.ix_(members, offered)] = _balanced(preference, sizes, shares, group) / sizes[:, None]
+    return parts
+
+
+def _balanced(preference: Floats, rows: Floats, columns: Floats, group: Group) -> Floats:
+    """`preference` with its rows and columns scaled until they come to `rows` and `columns`, both of sum 1.
+
+    Iterative proportional fitting (Deming and Stephan 1940): of all tables with these sums the nearest in relative
+    entropy. UsageError where no table has them.
+    """
+    table = preference.copy()
+    for _ in range(_MOST_TURNS):
+        with np.errstate(invalid="ignore", divide="ignore"):
+            table *= np.nan_to_num(columns / table.sum(axis=0))
+            table *= np.nan_to_num(rows / table.sum(axis=1), posinf=0.0)[:, None]
+        if np.abs(table.sum(axis=0) - columns).max() < _BALANCED and np.abs(table.sum(axis=1) - rows).max() < _BALANCED:
+            return table
+    raise UsageError(
+        f"demand.services ({group.value}).agencies: expected agencies whose dossiers suffice for the services that are "
+        "filed with them alone, and for every agency a service that may be filed with it"
     )
 
 

@@ -19,7 +19,7 @@ from caodiem.draws import uniform
 from caodiem.plan import kept_at_scale
 from caodiem.scenario import Scenario, Surge
 from simulation import surge as surges
-from simulation.agencies import Agencies, service_parts, service_shares
+from simulation.agencies import Agencies, service_shares
 from simulation.chances import chance, mixed, words
 from simulation.surge import DAY_S
 
@@ -155,7 +155,7 @@ def _filed_on(
     hours = np.array([_hours_passed(each.value) for each in (demand.hours_counter, demand.hours_online)])
     columns = [np.empty(len(dossier), dtype=kind) for kind in (np.int64, np.int64, bool, np.float64, bool, np.int64)]
     count = _draw_filings(
-        dossier, words(seed, _QUANTITIES), scale, _agency_edges(agencies), _service_edges(scenario, agencies),
+        dossier, words(seed, _QUANTITIES), scale, _agency_edges(agencies), _service_edges(agencies),
         by_service, partly, weights, hours, at_s, *columns,
     )  # fmt: skip
     return tuple(column[:count] for column in columns)
@@ -229,9 +229,9 @@ def _agency_edges(agencies: Agencies) -> Floats:
     return (np.cumsum(agencies.volume_per_day) / agencies.volume_per_day.sum())[:-1]
 
 
-def _service_edges(scenario: Scenario, agencies: Agencies) -> Floats:
+def _service_edges(agencies: Agencies) -> Floats:
     """The same of the services within each agency's group; other groups' services have no width."""
-    edges = np.cumsum(service_parts(agencies, scenario), axis=1)
+    edges = np.cumsum(agencies.service_parts, axis=1)
     return np.ascontiguousarray(edges / edges[:, -1:])
 
 

@@ -64,7 +64,7 @@ def test_counts_by_channel_are_those_expected(scenario, known, calendar) -> None
     found = filed(scenario, known, calendar, 43)
     days = range(calendar.index(FIRST), calendar.index(LAST) + 1)
     shares = agencies.service_shares(known, scenario, projection.level_shares(scenario, known, 43))
-    volume = known.volume_per_day[:, None] * agencies.service_parts(known, scenario)
+    volume = known.volume_per_day[:, None] * known.service_parts
     partly = np.array([service.partly.value / 100 for service in scenario.demand.services])
     for chosen, channel, share in (
         (found.online, 1, shares),
@@ -80,7 +80,7 @@ def test_counts_by_channel_are_those_expected(scenario, known, calendar) -> None
 def test_services_keep_their_agencies_share_and_lean(scenario, known) -> None:
     for level in (43, 85):
         shares = projection.level_shares(scenario, known, level)
-        found, parts = agencies.service_shares(known, scenario, shares), agencies.service_parts(known, scenario)
+        found, parts = agencies.service_shares(known, scenario, shares), known.service_parts
         assert (found * parts).sum(axis=1) == pytest.approx(shares, abs=1e-14)
         assert parts.sum(axis=1) == pytest.approx(1)
         odds = np.log(found[0] / (1 - found[0]), where=parts[0] > 0, out=np.full(len(found[0]), np.nan))
