@@ -23,7 +23,7 @@ import numpy as np
 from scipy.special import betaln
 from scipy.stats import beta
 
-ALPHA = 0.05  # chance of a wrong bound in a block, for each benchmark and side; slower needs two blocks
+ALPHA = 0.1  # chance of a wrong bound in a block, for each benchmark and side; slower needs two blocks
 SMALLEST = math.log(1.01)  # a slow-down must be proven to be more than this
 TOLERATED = math.log(1.05)  # "same" is proven when the ratio is within this
 

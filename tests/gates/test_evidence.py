@@ -35,32 +35,32 @@ def test_looking_after_every_pair_is_wrong_no_more_often_than_promised(noise: st
     for _ in range(runs):
         pairs = getattr(draws, noise)(30)
         wrong += any(evidence.interval(pairs[:count]).low > 0 for count in range(1, 31))
-    # 400 runs at 5% are 20 expected; 35 or more come once in a thousand times.
-    assert wrong < 35
+    # 400 runs at 10% are 40 expected; 60 or more come once in a thousand times.
+    assert wrong < 60
 
 
-def test_six_pairs_of_one_sign_are_the_least_that_proves_anything() -> None:
-    assert evidence.interval([0.1] * 5).low == -math.inf
-    assert evidence.interval([0.1, 0.2, *[0.3] * 4]).low == pytest.approx(0.1)
+def test_five_pairs_of_one_sign_are_the_least_that_proves_anything() -> None:
+    assert evidence.interval([0.1] * 4).low == -math.inf
+    assert evidence.interval([0.1, 0.2, *[0.3] * 3]).low == pytest.approx(0.1)
 
 
 def test_slower_needs_a_second_block_that_agrees() -> None:
-    block = [0.1] * 6
+    block = [0.1] * 5
     assert evidence.judge(block).outcome is Outcome.INCONCLUSIVE
-    assert evidence.judge(block + [0.1] * 5).outcome is Outcome.INCONCLUSIVE
+    assert evidence.judge(block + [0.1] * 4).outcome is Outcome.INCONCLUSIVE
     found = evidence.judge(block + block)
-    assert (found.outcome, found.first.pairs, found.second.pairs) == (Outcome.SLOWER, 6, 6)
-    assert evidence.judge(block + [0.0] * 6).outcome is Outcome.SAME
+    assert (found.outcome, found.first.pairs, found.second.pairs) == (Outcome.SLOWER, 5, 5)
+    assert evidence.judge(block + [0.0] * 5).outcome is Outcome.SAME
 
 
 def test_same_is_proven_not_assumed() -> None:
     assert evidence.judge([0.001, -0.001] * 2).outcome is Outcome.INCONCLUSIVE
     assert evidence.judge([0.001, -0.001] * 3).outcome is Outcome.SAME
     assert evidence.judge([0.1, -0.1] * 20).outcome is Outcome.INCONCLUSIVE
-    assert evidence.judge([-0.1] * 6).outcome is Outcome.FASTER
+    assert evidence.judge([-0.1] * 5).outcome is Outcome.FASTER
 
 
 def test_a_control_that_moves_is_seen() -> None:
-    assert evidence.moved([0.05] * 6)
-    assert evidence.moved([-0.05] * 6)
+    assert evidence.moved([0.05] * 5)
+    assert evidence.moved([-0.05] * 5)
     assert not evidence.moved([0.05, -0.05] * 6)
