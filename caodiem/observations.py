@@ -1,6 +1,6 @@
 """The observations: what came of each step of a plan, whoever executed it.
 
-`Recorder` writes rows while a run goes on, in small Parquet parts, so that a crash loses only what was not written.
+`write_part` keeps rows while a run goes on, in small Parquet parts, so that a crash loses only what was not written.
 `close_accounts` turns the parts into one file with exactly one last row for each step of the plan: a step that
 nobody heard of again is `lost`. Knows nothing of statistics; see summary.py.
 """
@@ -55,23 +55,16 @@ COMPONENTS_SCHEMA = pa.schema(
 Row = tuple[object, ...]
 
 
-class Recorder:
-    """Writes what executors have packed as parts into a folder, each with a number of its own.
+def write_part(folder: Path, worker: str, number: int, rows: bytes, components: bytes = b"") -> None:
+    """One part each of rows and components, as `packed` gives them; nothing for an empty one.
 
-    Each part is written beside its final name and then renamed, so a reader never meets half a part.
+    Each is written beside its final name and then renamed, so a reader never meets half a part; a part that is written
+    again under its number takes its own place.
     """
-
-    def __init__(self, folder: Path) -> None:
-        folder.mkdir(parents=True, exist_ok=True)
-        self._folder = folder
-        self._parts: dict[str, int] = {}
-
-    def write(self, worker: str, rows: bytes, components: bytes = b"") -> None:
-        """One part each of rows and components, as `packed` gives them; nothing for an empty one."""
-        number = self._parts[worker] = self._parts.get(worker, 0) + 1
-        for kind, content in (("observations", rows), ("components", components)):
-            if content:
-                write_bytes(content, self._folder / f"{kind}-{worker}-{number:06d}.parquet")
+    folder.mkdir(parents=True, exist_ok=True)
+    for kind, content in (("observations", rows), ("components", components)):
+        if content:
+            write_bytes(content, folder / f"{kind}-{worker}-{number:06d}.parquet")
 
 
 def packed(table: pa.Table) -> bytes:

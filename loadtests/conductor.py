@@ -21,10 +21,9 @@ from locust.env import Environment
 from locust.runners import WORKER_REPORT_INTERVAL, MasterRunner
 from locust.stats import StatsEntry, StatsError
 
-from caodiem import abort, part, plan, run, targets
+from caodiem import abort, observations, part, plan, run, targets
 from caodiem.dossier import Outcome
 from caodiem.errors import CaodiemError, ExitCode, SafetyError, UsageError
-from caodiem.observations import Recorder
 from caodiem.scenario import Scenario
 from loadtests import accounts, clock, defaults, journeys, portals, preparation
 from loadtests.board import Board
@@ -169,7 +168,6 @@ class Conductor:
             self._execution = run.Execution(Path(folder).resolve())
             accounts.clear(self._execution)
             self._presence = accounts.Presence.beside(self._execution)
-            self._recorder = Recorder(self._execution.parts)
             if not self._part.is_whole:
                 plan.write(self._plan, self._execution.plan)
             self._watch = abort.Watch(self._rules)
@@ -240,6 +238,7 @@ class Conductor:
             "answered_s": answered_s,
             "revoked_after_s": revoked_after_s,
             "workers": self._crew.senders,
+            "written": hand.written if hand is not None else 0,
         }
         self._runner.send_message(ANSWER, answer, msg.node_id)
         if self._replay and not self._reason and not self._is_done:
@@ -294,9 +293,11 @@ class Conductor:
         if told["replay"] != self._replay:
             return
         hand = self._crew.hands[told["worker"]]
+        assert self._execution is not None
         try:
-            written = (hand.label, told["rows"], told["components"])
-            gevent.get_hub().threadpool.apply(self._recorder.write, written)
+            part_of_it = (self._execution.parts, hand.label, told["number"], told["rows"], told["components"])
+            gevent.get_hub().threadpool.apply(observations.write_part, part_of_it)
+            hand.written = told["number"]
         except OSError as error:
             self._stop_sending(ExitCode.INVALID, _in_words(error))
         self._watch.note(hand.label, told["at_s"], told["settled"], told["overdue"])

@@ -22,6 +22,7 @@ class Hand:
     label: str
     granted: int = 0
     taken: int = 0
+    written: int = 0  # the number of the last part of its rows that stands on the disk
     is_ordered: bool = False  # it has said that it has its orders
     is_begun: bool = False
     is_idle: bool = False

@@ -10,6 +10,7 @@ import signal
 import socket
 import sys
 import uuid
+from collections import deque
 from pathlib import Path
 from typing import Any
 
@@ -18,9 +19,8 @@ from gevent.event import Event
 from locust import runners
 from locust.env import Environment
 
-from caodiem import abort, plan, run, targets
+from caodiem import abort, observations, plan, run, targets
 from caodiem.errors import CaodiemError, ExitCode, UsageError
-from caodiem.observations import Recorder
 from loadtests import accounts, clock, journeys, portals
 from loadtests.client import Client
 from loadtests.journeys import Journey
@@ -107,7 +107,10 @@ class Share:
         self._ended = Event()
         self._leases = 0
         self._presence: accounts.Presence | None = None
-        self._recorder: Recorder | None = None
+        self._parts: Path | None = None  # where our rows go once the master is gone
+        self._told = 0
+        # What was told and may not stand on the master's disk yet, by number.
+        self._unwritten: deque[tuple[int, Told]] = deque()
 
     def _pulse_on(self) -> None:
         while not self._quitting:
@@ -134,6 +137,8 @@ class Share:
         swarm = self._swarm
         if swarm is None or told["replay"] != self._orders["replay"]:
             return
+        while self._unwritten and self._unwritten[0][0] <= told["written"]:
+            self._unwritten.popleft()
         if told["revoked_after_s"] is not None:
             swarm.revoke(told["revoked_after_s"])
         swarm.share(self._top_rate_per_s / max(told["workers"], 1))
@@ -222,7 +227,7 @@ class Share:
     def _say_goodbye(self, **_: Any) -> None:
         """Before Locust ends this process, for whatever reason. Whoever comes second waits too."""
         self._quitting = True
-        if self._swarm is not None and self._recorder is None:
+        if self._swarm is not None and self._parts is None:
             self._end()
             gevent.sleep(_LAST_WORDS_S)  # for the messages to go out
 
@@ -242,7 +247,9 @@ class Share:
         execution = run.Execution(Path(orders["folder"]))
         if not self._is_through:
             self._is_through = True
-            self._recorder = Recorder(execution.parts)
+            self._parts = execution.parts
+            for number, told in self._unwritten:
+                self._write(number, told)
             swarm.end()
             self._ended.set()
             print(f"the last rows of {orders['worker']} are in {execution.parts}", file=sys.stderr, flush=True)
@@ -256,10 +263,18 @@ class Share:
         self._runner.quit()
 
     def _tell_master(self, told: Told) -> None:
-        if self._recorder is not None:
-            self._recorder.write(f"{self._orders['worker']}-alone", told.rows, told.components)
-        else:
-            self._runner.send_message(TOLD, {"replay": self._orders["replay"], "worker": self._name, **told._asdict()})
+        self._told += 1
+        if self._parts is not None:
+            self._write(self._told, told)
+            return
+        self._unwritten.append((self._told, told))
+        named = {"replay": self._orders["replay"], "worker": self._name, "number": self._told}
+        self._runner.send_message(TOLD, {**named, **told._asdict()})
+
+    def _write(self, number: int, told: Told) -> None:
+        """As the master would: where it has written this part before it went, the part is the same."""
+        assert self._parts is not None
+        observations.write_part(self._parts, self._orders["worker"], number, told.rows, told.components)
 
     def _tell_locust(self, method: str, operation: str, service_s: float, length: int, error: str) -> None:
         self._environment.events.request.fire(

@@ -73,6 +73,10 @@ class Machines:
         progress = self.into.folder / "progress.json"
         wait_for(lambda: progress.is_file() and run.read_json(progress)["played_s"] >= played_s)
 
+    def wait_until_written(self, rows: int) -> None:
+        """Until so many rows, told by whichever worker, stand on the master's disk."""
+        wait_for(lambda: observations.read_parts(self.into.parts)[0].num_rows >= rows)
+
     def accounts(self) -> tuple[pa.Table, dict[str, int]]:
         """Rows and arrivals by outcome from the files; every arrival and every step has one."""
         rows = observations.read(self.into.observations)

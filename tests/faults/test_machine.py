@@ -94,7 +94,8 @@ def test_a_permission_that_ends_meanwhile_stops_the_replay(
         monkeypatch.setenv(name, value)
     assert replay(tmp_path / "plan.parquet", into, url, "admin", 20, 1.0, None) == ExitCode.SAFETY
     rows, outcomes = check_accounts(planned, into)
-    assert outcomes["ok"] > 20 and outcomes["lost"] > 200 and outcomes["ok"] + outcomes["lost"] == planned.arrivals
+    assert outcomes["ok"] > 20 and outcomes["lost"] > 200
+    assert outcomes["ok"] + outcomes["lost"] + outcomes["dropped"] == planned.arrivals  # late on a busy machine
     info = run.read_json(into.info)
     assert "host '0.0.0.0': the permission in targets.toml ended on 2026-12-31" in info["stopped_because"]
     sent_s = rows["started_s"].to_numpy()

@@ -4,7 +4,9 @@ import signal
 import time
 from collections.abc import Callable
 
+import numpy as np
 import psutil
+import pyarrow as pa
 import pytest
 
 from caodiem import observations
@@ -31,6 +33,14 @@ def test_a_master_that_is_told_to_stop_closes_the_accounts(machines: Make, numbe
     wait_for(lambda: not at.alive())
 
 
+def assert_nothing_told_in_vain(rows: pa.Table, killed_s: float) -> None:
+    """What workers told a master that was dead, or died before it had written it, is in the accounts as well."""
+    due_s, outcome = rows["due_s"].to_numpy(), np.array(rows["outcome"].to_pylist())
+    last_sent_s = float(np.nanmax(rows["started_s"].to_numpy()))
+    assert last_sent_s > killed_s  # they go on for a second or so
+    assert set(outcome[due_s < last_sent_s - 1.0]) <= {"ok", "dropped"}  # later ones may have been under way
+
+
 def test_when_the_master_is_killed_the_last_worker_closes_the_accounts(
     machines: Make, record_property: Callable[[str, object], None]
 ) -> None:
@@ -49,6 +59,7 @@ def test_when_the_master_is_killed_the_last_worker_closes_the_accounts(
     rows, outcomes = at.accounts()
     assert "nothing heard from the master" in said[0] and "nothing heard from the master" in said[1]
     assert sum("arrivals:" in words for words in said) == 1
+    assert_nothing_told_in_vain(rows, 3.0)
     sent_s = rows["started_s"].to_numpy()
     assert outcomes["ok"] > 100 and outcomes["lost"] > 1000 and outcomes["ok"] + outcomes["lost"] == at.planned.arrivals
     # Workers sent on until they missed its answers, and not longer; what they sent in that time is in the accounts.
@@ -64,7 +75,8 @@ def test_forked_workers_go_with_a_killed_master(machines: Make) -> None:
     assert len(psutil.Process(master.pid).children()) == 2
     master.kill()
     wait_for(lambda: not at.alive(), 40)
-    _, outcomes = at.accounts()
+    rows, outcomes = at.accounts()
+    assert_nothing_told_in_vain(rows, 2.0)
     assert outcomes["ok"] > 50 and outcomes["lost"] > 1000
 
 

@@ -104,7 +104,7 @@ def test_a_worker_that_is_told_to_stop_hands_over(machines: Make, record_propert
 def test_no_worker_left_ends_the_replay(machines: Make) -> None:
     at = machines(replay_plans.evenly(RATE_PER_S, 30, ["search"]))
     master, only = at.master(workers=1), at.worker()
-    at.wait_until_played(2.0)
+    at.wait_until_written(rows=21)
     only.kill()
     code, _ = ended(master)
     _, outcomes = at.accounts()

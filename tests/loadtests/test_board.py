@@ -7,7 +7,7 @@ import pyarrow as pa
 import pytest
 
 from caodiem import plan, summary
-from caodiem.observations import SCHEMA, Recorder, packed
+from caodiem.observations import SCHEMA, packed, write_part
 from caodiem.scenario import Scenario
 from caodiem.scenario_file import load
 from loadtests.board import RECENT_S, Board
@@ -49,10 +49,10 @@ def rows_of(planned: plan.Plan, service_s: float = 0.02, refused_of: int = 20) -
 
 def test_a_board_says_what_the_summary_says(planned: plan.Plan, scenario: Scenario, tmp_path: Path) -> None:
     rows = rows_of(planned)
-    recorder, board = Recorder(tmp_path), Board(planned, tmp_path, scenario)
+    board = Board(planned, tmp_path, scenario)
     for second in range(0, 100, 5):
         due_s = rows["due_s"].to_numpy()
-        recorder.write("w-0", packed(rows.filter(pa.array((due_s >= second) & (due_s < second + 5)))))
+        write_part(tmp_path, "w-0", second, packed(rows.filter(pa.array((due_s >= second) & (due_s < second + 5)))))
         found = board.figures(second + 5.0)
     whole = summary.summarise(rows)
     assert found["outcomes"] == whole["all"]["outcomes"]
@@ -73,7 +73,7 @@ def test_a_board_says_what_the_summary_says(planned: plan.Plan, scenario: Scenar
 
 def test_a_second_long_past_keeps_its_quantile(planned: plan.Plan, tmp_path: Path) -> None:
     rows = rows_of(planned, refused_of=planned.steps)
-    Recorder(tmp_path).write("w-0", packed(rows))
+    write_part(tmp_path, "w-0", 1, packed(rows))
     seconds = Board(planned, tmp_path, None).figures(100.0)["seconds"]
     due_s = rows["due_s"].to_numpy()
     for second in (1, 20, 99):
@@ -83,7 +83,7 @@ def test_a_second_long_past_keeps_its_quantile(planned: plan.Plan, tmp_path: Pat
 
 def test_rules_so_far_are_those_of_the_verdict(planned: plan.Plan, scenario: Scenario, tmp_path: Path) -> None:
     rows = rows_of(planned)
-    Recorder(tmp_path).write("w-0", packed(rows))
+    write_part(tmp_path, "w-0", 1, packed(rows))
     found = Board(planned, tmp_path, scenario).figures(100.0)
     responses_s = summary.response_s(rows)
     for rule in (rule for rule in found["rules"] if rule["name"] == "slo" and rule["operation"] == "all"):
@@ -97,7 +97,7 @@ def test_rules_so_far_are_those_of_the_verdict(planned: plan.Plan, scenario: Sce
 
 def test_what_was_never_answered_is_a_word_and_what_is_missing_nothing(planned: plan.Plan, tmp_path: Path) -> None:
     rows = rows_of(planned, refused_of=2)
-    Recorder(tmp_path).write("w-0", packed(rows.slice(0, 500)))
+    write_part(tmp_path, "w-0", 1, packed(rows.slice(0, 500)))
     found = Board(planned, tmp_path, None).figures(20.0)
     assert found["seconds"]["response_p95_s"][3] == "never"
     assert found["seconds"]["response_p95_s"][50] is None
