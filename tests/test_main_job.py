@@ -1,6 +1,6 @@
 """The main job from the command line: scenario in, verdict and report out, and nothing left behind however it ends.
 
-Real parts throughout: SimPy casework, PostgreSQL, the portal, Locust. The scenario is the main one, cut short.
+Real parts throughout: casework, PostgreSQL, the portal, Locust. The scenario is the main one, cut short.
 """
 
 import json
