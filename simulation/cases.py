@@ -10,7 +10,9 @@ does not answer within the term ends it. What happens before a dossier comes to 
 Draws are keyed by dossier.
 """
 
+from collections.abc import Callable
 from enum import IntEnum, StrEnum
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -178,10 +180,16 @@ def rules(scenario: Scenario) -> np.ndarray:
     return found
 
 
-def draw(scenario: Scenario, clock: OfficeClock, filings: Filings, desks: Desks) -> tuple[np.ndarray, np.ndarray]:
-    """(cases, rows): a record of `CASE` for each filing, and its events before any desk as `ROW`s."""
-    cases = np.empty(len(filings.dossier), dtype=CASE)
-    rows = np.empty(MOST_BEFORE_DESK * len(cases), dtype=ROW)
+def draw(
+    scenario: Scenario,
+    clock: OfficeClock,
+    filings: Filings,
+    desks: Desks,
+    empty: Callable[[int, np.dtype[Any]], np.ndarray] = np.empty,
+) -> tuple[np.ndarray, np.ndarray]:
+    """(cases, rows), arrays of `empty`: a `CASE` for each filing, and its events before any desk as `ROW`s."""
+    cases = empty(len(filings.dossier), CASE)
+    rows = empty(MOST_BEFORE_DESK * len(cases), ROW)
     count = draw_into(
         cases, rows, filings.dossier, filings.agency, channels(filings), filings.filed_s, rules(scenario),
         words(scenario.seed, _QUANTITIES), clock.opens_s, clock.closes_s, clock.begins_s,

@@ -10,6 +10,7 @@ is written down with it, ahead of its time; so no event is written down after th
 """
 
 from collections.abc import Callable, Iterator
+from typing import Any
 
 import numpy as np
 from numba import njit
@@ -17,6 +18,7 @@ from numba import njit
 from simulation.cases import CASE, NUMBER, ROW, Event, write
 from simulation.desks import FRONT, TALLY, UNIT, Desks
 from simulation.heap import EVENT, pop, push, take_first
+from simulation.machine import fetch_ahead
 from simulation.office import OfficeClock, later_period, period_of, to_office, to_wall
 
 # Rows that one call of the loop has room for, and the most that one event writes.
@@ -56,27 +58,28 @@ class Office:
         self._free = np.empty(0, dtype=np.int64)
         self._heap = np.empty(0, dtype=EVENT)
         self._counts = np.zeros(3, dtype=np.int64)
-        self._rows = np.empty(_ROOM, dtype=ROW)
 
     @property
     def under_way(self) -> int:
         """Cases that have come into the office and not left it."""
         return int(self._counts[_PENDING])
 
-    def advance(self, cases: np.ndarray, until_s: float) -> Iterator[np.ndarray]:
-        """Take `cases` in and go on to the office time `until_s`, itself left out; the events in pieces.
+    def advance(
+        self, cases: np.ndarray, until_s: float, empty: Callable[[int, np.dtype[Any]], np.ndarray] = np.empty
+    ) -> Iterator[np.ndarray]:
+        """Take `cases` in and go on to the office time `until_s`, itself left out; the events in pieces of `empty`.
 
         `cases` were filed after all that came before, and come to their desks no earlier than where the office stands.
         """
         self._make_room(len(cases))
         _admit(cases, self._cases, self._free, self._heap, self._counts)
-        rows = self._rows
         while True:
+            rows = empty(_ROOM, ROW)
             count = _advance(
                 until_s, self._cases, self._free, self._heap, self._counts, self._front, self._unit, self.tally,
                 self._limits, *self._clock, rows,
             )  # fmt: skip
-            yield rows[:count].copy()
+            yield rows[:count]
             if count + _MOST_ROWS <= _ROOM:
                 return
 
@@ -141,6 +144,7 @@ def _advance(
     period = period_of(heap[0].time_s, begins_s) if counts[_PENDING] else 0
     while counts[_PENDING] and heap[0].time_s < until_s and count + _MOST_ROWS <= len(rows):
         now_s, place = pop(heap, counts)
+        fetch_ahead(cases, (heap[0].place >> _STAGE_BITS) & ((1 << _SLOT_BITS) - 1))
         period = later_period(now_s, begins_s, period)
         stage = place & ((1 << _STAGE_BITS) - 1)
         slot = (place >> _STAGE_BITS) & ((1 << _SLOT_BITS) - 1)

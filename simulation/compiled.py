@@ -13,8 +13,6 @@ import math
 import numpy as np
 import pyarrow as pa
 from numba import njit
-from numba.core import cgutils
-from numba.extending import intrinsic
 
 from caodiem.errors import UsageError
 from caodiem.plan import Plan
@@ -37,6 +35,7 @@ from simulation.instants import (
     try_of,
 )
 from simulation.log import End, Log
+from simulation.machine import borrowed
 from simulation.network import INFINITE, Network
 from simulation.work import Work
 
@@ -238,29 +237,17 @@ def _heap(network: Network, work: Work) -> np.ndarray:
     return np.empty(room + 1, dtype=EVENT)
 
 
-@intrinsic
-def _borrowed(_context, array):  # type: ignore[no-untyped-def]
-    """The same array without an owner: Numba counts no references to it, which would cost most of the time."""
-
-    def build(context, builder, signature, arguments):  # type: ignore[no-untyped-def]
-        made = context.make_array(signature.args[0])(context, builder, arguments[0])
-        made.meminfo = cgutils.get_null_value(made.meminfo.type)
-        return made._getvalue()
-
-    return array(array), build
-
-
 @_function
 def _loop(
     due_s, first, steps, operations, visits, stations, changes, breakers, rings, lists, heap, counts,
     service_s, patience_s, pause_s, attempts, log,
 ):  # type: ignore[no-untyped-def]  # fmt: skip
     """Take the next event, of the heap or an arrival, until no journey is under way."""
-    due_s, first, steps, operations = _borrowed(due_s), _borrowed(first), _borrowed(steps), _borrowed(operations)
-    visits, stations, changes, lists = _borrowed(visits), _borrowed(stations), _borrowed(changes), _borrowed(lists)
-    heap, counts, attempts, log = _borrowed(heap), _borrowed(counts), _borrowed(attempts), _borrowed(log)
-    service_s, patience_s, pause_s = _borrowed(service_s), _borrowed(patience_s), _borrowed(pause_s)
-    breakers, rings = _borrowed(breakers), _borrowed(rings)
+    due_s, first, steps, operations = borrowed(due_s), borrowed(first), borrowed(steps), borrowed(operations)
+    visits, stations, changes, lists = borrowed(visits), borrowed(stations), borrowed(changes), borrowed(lists)
+    heap, counts, attempts, log = borrowed(heap), borrowed(counts), borrowed(attempts), borrowed(log)
+    service_s, patience_s, pause_s = borrowed(service_s), borrowed(patience_s), borrowed(pause_s)
+    breakers, rings = borrowed(breakers), borrowed(rings)
     for station in range(len(stations)):
         _plan_hours(station, stations, changes, heap, counts)
         _plan_limit(station, stations, changes, heap, counts)

@@ -1,8 +1,8 @@
 """A national year: every dossier of the country through its agency's desks and the country's systems, day by day.
 
-Nothing is kept of a day but what is still under way and what is counted, so memory does not grow with the horizon. Two
-things run side by side: the systems (systems.py) serve a day's journeys while the desks (casework_compiled.py) work
-through the next one and the one after it is drawn.
+Nothing is kept of a day but what is still under way and what is counted, so memory does not grow with the horizon.
+Three things run side by side: the systems (systems.py) serve a day's journeys while the desks (casework_compiled.py)
+work through a later one and the one after it is drawn.
 
 What a year leaves out: the casework does not wait for the systems (a slow system delays requests, not dossiers);
 citizens' browsing and look-ups, which belong to no event of a dossier; patience, retries and outages. In a sample of
@@ -12,8 +12,9 @@ the country the systems keep all their servers, so their waits mean something on
 import resource
 import sys
 import time
+from collections import deque
 from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import date, timedelta
 from typing import Any
@@ -25,13 +26,16 @@ from caodiem.year import YearScenario
 from simulation import cases, demand, office
 from simulation import desks as offices
 from simulation.agencies import Agencies
-from simulation.cases import ENDS, NUMBER, ROW, Channel, Event
+from simulation.cases import ENDS, NUMBER, Channel, Event
 from simulation.casework_compiled import Office
 from simulation.demand import DAY_S, Calendar, Filings
+from simulation.ledger import Ledger
+from simulation.memory import Memory
 from simulation.projection import level_shares
 from simulation.systems import Systems, quantile_s
 
 _THREADS = 2
+_MOST_LAG_DAYS = 2
 # Agencies that one task works through: enough tasks that both threads are busy to the day's end.
 _SHARDS = 6
 _FINAL = [NUMBER[event] for event in ENDS]
@@ -68,7 +72,8 @@ class _Country:
         self.counts = np.zeros((self.days, len(agencies.code), len(NUMBER)), dtype=np.int64)
         self.online = np.zeros(len(agencies.code), dtype=np.int64)
         self.open_before = np.zeros(len(agencies.code), dtype=np.int64)
-        self.later = np.empty(0, dtype=ROW)
+        self.ledger = Ledger()
+        self.memory = Memory()
 
     def filed(self, day: int) -> _Filed:
         """Draw the day's dossiers."""
@@ -80,7 +85,7 @@ class _Country:
             found.dossier[order], agency, found.online[order], found.filed_s[order] + float(day * DAY_S),
             found.partly[order], found.service[order],
         )  # fmt: skip
-        drawn, rows = cases.draw(self.scenario, self.clock, ordered, self.desks)
+        drawn, rows = cases.draw(self.scenario, self.clock, ordered, self.desks, self.memory.empty)
         return _Filed(drawn, np.searchsorted(agency, np.arange(len(self.agencies.code) + 1)), rows)
 
     def work(self, filed: _Filed, day: int, members: range) -> list[np.ndarray]:
@@ -88,42 +93,33 @@ class _Country:
         until_s = float(self.clock.to_office(np.array((day + 1.0) * DAY_S)))
         rows = []
         for agency in members:
-            rows += self.offices[agency].advance(filed.cases[filed.edges[agency] : filed.edges[agency + 1]], until_s)
+            mine = filed.cases[filed.edges[agency] : filed.edges[agency + 1]]
+            rows += self.offices[agency].advance(mine, until_s, self.memory.empty)
         return rows
 
     def serve(self, pieces: list[np.ndarray], day: int) -> None:
         """Count what became known on a day, and serve the journeys of that day."""
-        pieces = [self.later, *pieces]
-        rows = np.empty(sum(map(len, pieces)), dtype=ROW)
-        later = np.empty(len(rows), dtype=ROW)
-        counted = np.zeros(self.counts.shape[1:], dtype=np.int64)
-        online, count = np.zeros(len(counted), dtype=np.int64), (0, 0)
+        rows, edges = self.ledger.take(pieces, day)
         for piece in pieces:
-            count = _part(piece, (day + 1.0) * DAY_S, rows, later, count, counted, online)
-        self.later = later[: count[1]].copy()
+            self.memory.give_back(piece)
+        counted = np.zeros(self.counts.shape[1:], dtype=np.int64)
+        online = np.zeros(len(counted), dtype=np.int64)
+        _count(rows, counted, online)
         if day < 0:
             self.open_before += counted[:, NUMBER[Event.FILED]] - counted[:, _FINAL].sum(axis=1)
         else:
             self.counts[day] = counted
             self.online += online
-        self.systems.advance(rows[: count[0]], day)
+        self.systems.advance(rows, edges, day)
 
 
 @njit(cache=True, nogil=True)
-def _part(piece, until_s, rows, later, count, counted, online):  # type: ignore[no-untyped-def]
-    """Part the events before `until_s` from later ones, and count those before; returns how many of each so far."""
-    now, then = count
-    for number in range(len(piece)):
-        row = piece[number]
-        if row.at_s >= until_s:
-            later[then] = row
-            then += 1
-            continue
-        rows[now] = row
-        now += 1
+def _count(rows, counted, online):  # type: ignore[no-untyped-def]
+    """Count the events of each agency, and the dossiers that are filed online."""
+    for number in range(len(rows)):
+        row = rows[number]
         counted[row.agency, row.event] += 1
         online[row.agency] += (row.event == _FILED) & (row.channel == _ONLINE)
-    return now, then
 
 
 def simulate(
@@ -135,20 +131,23 @@ def simulate(
     first = -country.warm_up_days
     shards = [range(shard, len(agencies.code), _SHARDS) for shard in range(_SHARDS)]
     tallied: list[np.ndarray] = []
-    with ThreadPoolExecutor(_THREADS) as pool:
-        filed, serving = country.filed(first), pool.submit(lambda: None)
+    with ThreadPoolExecutor(_THREADS) as pool, ThreadPoolExecutor(1) as systems:
+        filed, lagging = country.filed(first), deque[Future[None]]()
         for day in range(first, country.days):
             if day == 0:
                 tallied = [each.tally.copy() for each in country.offices]
             following = pool.submit(country.filed, day + 1) if day + 1 < country.days else None
             worked = [pool.submit(country.work, filed, day, shard) for shard in shards]
             pieces = [filed.rows, *(piece for each in worked for piece in each.result())]
+            country.memory.give_back(filed.cases)
             filed = following.result() if following else filed
-            # The systems take one day after the other, and may lag a day behind the desks.
-            serving.result()
-            serving = pool.submit(country.serve, pieces, day)
+            # The systems take one day after the other, and may lag some days behind the desks.
+            lagging.append(systems.submit(country.serve, pieces, day))
+            if len(lagging) > _MOST_LAG_DAYS:
+                lagging.popleft().result()
             progress((day - first + 1) / (country.days - first))
-        serving.result()
+        for each in lagging:
+            each.result()
     figures = _figures(country, tallied)
     return {**figures, "wall_s": time.perf_counter() - begun_s, "peak_rss_bytes": _peak_rss_bytes()}
 

@@ -9,7 +9,7 @@ import pytest
 
 from caodiem.scenario_file import ScenarioError, load_document
 from caodiem.year import YearScenario
-from simulation import agencies, demand, national, queueing, systems
+from simulation import agencies, demand, ledger, national, queueing, systems
 from simulation.cases import NUMBER, ROW, Channel, Event
 from simulation.demand import DAY_S
 from tests.conftest import ROOT
@@ -92,8 +92,9 @@ def test_a_station_waits_as_erlang_c_says(year: YearScenario, servers: int, rho:
     rows = np.zeros(len(at_s), dtype=ROW)
     rows["at_s"], rows["dossier"] = at_s, 202601010000000 + np.arange(len(at_s))
     rows["event"], rows["channel"] = NUMBER[Event.RECEIVED], Channel.ONLINE
-    for day in range(2):
-        served.advance(rows[(at_s >= day * DAY_S) & (at_s < (day + 1) * DAY_S)], day)
+    told = ledger.Ledger()
+    for day, piece in enumerate([rows, rows[:0]]):
+        served.advance(*told.take([piece], day), day)
     (station,) = served.stations
     assert station["visits"] == len(at_s) == served.per_hour.sum() == served.waits.sum()
     expected = queueing.mmc(rate_per_s, rho * servers / rate_per_s, servers)
@@ -103,10 +104,10 @@ def test_a_station_waits_as_erlang_c_says(year: YearScenario, servers: int, rho:
 
 
 def test_quantiles_of_waits_are_right_to_one_percent() -> None:
-    counted = np.zeros(systems._CLASSES, dtype=np.int64)
+    counted = np.zeros(systems._WAITS, dtype=np.int64)
     assert np.isnan(systems.quantile_s(counted, 0.95))
     stations = np.zeros(1, dtype=systems.STATION)
-    waits = np.zeros((1, systems._CLASSES), dtype=np.int64)
+    waits = np.zeros((1, systems._WAITS), dtype=np.int64)
     drawn = np.random.default_rng(1).exponential(0.3, 20_000)
     for wait_s in drawn:
         systems._count(wait_s, 1.0, 0, stations, waits)
