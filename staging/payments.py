@@ -26,6 +26,7 @@ from staging.tokens import AGENCY, CITIZEN
 
 CALL_BACK_AGE_MAX = timedelta(minutes=15)
 DIFFERENCES_MAX = 1000
+ORDERS_MAX = 50  # of a fee: whoever gives up every time cannot fill the tables
 
 
 class Payment(msgspec.Struct, forbid_unknown_fields=True):
@@ -113,14 +114,16 @@ async def order(call: Call[Payment]) -> Response:
         SELECT %s, d.code, fee_due(d.code, d.status), %s FROM dossiers d
         WHERE d.code = %s AND d.citizen = %s
             AND NOT EXISTS (SELECT FROM payments p WHERE p.code = d.code AND p.fee = fee_due(d.code, d.status))
+            AND (SELECT count(*) FROM payment_orders o WHERE o.code = d.code AND o.fee = fee_due(d.code, d.status)) < %s
         ON CONFLICT (name) DO UPDATE SET name = excluded.name RETURNING state, amount_vnd"""
     select = "SELECT 1 FROM dossiers WHERE code = %s AND citizen = %s"
     async with call.parts.database.connection() as connection:
-        values = (name, call.body.amount_vnd, code, citizen)
+        values = (name, call.body.amount_vnd, code, citizen, ORDERS_MAX)
         row = await (await connection.execute(insert, values)).fetchone()
         if row is None:
             known = await (await connection.execute(select, (code, citizen))).fetchone()
-            raise Refusal(409, f"dossier {code}: nothing is due") if known else not_found(code, citizen)
+            told = f"dossier {code}: nothing is due, or its fee had {ORDERS_MAX} orders already"
+            raise Refusal(409, told) if known else not_found(code, citizen)
     return answer(Order(name, *row, redirect=f"/bank/orders/{quote(name)}"), 201)
 
 

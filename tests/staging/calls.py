@@ -15,6 +15,7 @@ from staging.service import Portal
 
 DOCUMENT = openapi.document(ROUTES)
 TABLE = Table(ROUTES)
+collected: set[str] = set()  # the files of this folder that have tests in this run, selected or not
 occurred: set[tuple[str, str, int]] = set()  # (method, path of the route, status) of every answer so far
 
 

@@ -9,23 +9,39 @@ from pathlib import Path
 
 import pytest
 
-from staging import postgres
+from staging import keys, postgres
 from staging.service import Portal, running
-from tests.staging.calls import Caller
+from tests.staging.calls import Caller, collected
 
 AGENCIES = ["H01", "H02", "G09"]
 CITIZENS = 6
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """What looks back on the others runs after them."""
+    """What looks back on the others runs after them, and knows which there were, slow ones too."""
+    collected.update(item.path.name for item in items if item.path.parent == Path(__file__).parent)
     items.sort(key=lambda item: item.get_closest_marker("last") is not None)
 
 
 @pytest.fixture(scope="session")
-def portal(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Portal]:
-    with running(tmp_path_factory.mktemp("portal") / "log.txt") as portal:
+def data() -> Iterator[Path]:
+    """Where the portal makes its folder. Not under pytest's folders: a socket's path must be short."""
+    with tempfile.TemporaryDirectory() as folder:
+        Path(folder).chmod(0o755)  # open to PostgreSQL, which may run as another user
+        yield Path(folder)
+
+
+@pytest.fixture(scope="session")
+def portal(tmp_path_factory: pytest.TempPathFactory, data: Path) -> Iterator[Portal]:
+    with running(tmp_path_factory.mktemp("portal") / "log.txt", data=data) as portal:
         yield portal
+
+
+@pytest.fixture(scope="session")
+def folder(portal: Portal, data: Path) -> Path:
+    """The portal's own folder: its keys and authorities, the way to its database."""
+    (found,) = data.glob(f"*/{keys.FILE}")
+    return found.parent
 
 
 @pytest.fixture(scope="session")

@@ -1,9 +1,8 @@
 """Batches over both cores, and the portal itself: documents by revoked signers are refused with the reason."""
 
 import itertools
-import tempfile
 from base64 import b64encode
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -15,13 +14,13 @@ from cryptography.hazmat.primitives.serialization import Encoding
 from staging import keys, pki, reasons
 from staging.documents import make_pdf, sign
 from staging.policy import Policy
-from staging.service import Portal, running
 from staging.signatures import Document, Verifier
 from tests.staging import forgeries
 from tests.staging.calls import Caller
 from tests.staging.hierarchy import good, hierarchy, lists, verifier
 from tests.staging.test_signatures_others import CONTENT, signed
 
+SignedIn = Callable[[str], Caller]
 _serials = itertools.count()
 
 
@@ -65,33 +64,13 @@ def test_a_hierarchy_on_disk_names_its_revoked_signer(tmp_path: Path) -> None:
         assert (reasons.REVOKED in " ".join(verdict.reasons)) != valid
 
 
-@pytest.fixture(scope="module")
-def guarded(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Portal, Path]]:
-    """A portal with an officer and a citizen, and the folder of its hierarchy."""
-    # Not under pytest's folders: a socket's path must be short.
-    with tempfile.TemporaryDirectory() as data:
-        Path(data).chmod(0o755)  # open to PostgreSQL, which may run as another user
-        with running(tmp_path_factory.mktemp("guarded") / "log.txt", data=Path(data)) as portal:
-            (folder,) = Path(data).glob(f"*/{keys.PKI_FOLDER}")
-            wanted = {"agencies": ["H01"], "citizens": 1, "dossiers": []}
-            assert Caller(portal.url, portal.admin_token).post("/admin/prepare", wanted).status == 200
-            yield portal, folder
-
-
-def signed_in(portal: Portal, account: str, secret: str) -> Caller:
-    given = {"account": account, "secret": secret}
-    return Caller(portal.url, Caller(portal.url).post("/accounts/sign-in", given).body["token"])
-
-
-def test_the_portal_refuses_a_revoked_signers_document(guarded: tuple[Portal, Path]) -> None:
-    portal, folder = guarded
-    citizen = signed_in(portal, "citizen-000000", keys.read(folder.parent).account_secret)
-    procedure = citizen.get("/catalogue?agency=H01").body["procedures"][0]["code"]
-    issuing = pki.read_certificate(folder / "issuing.pem")
+def test_the_portal_refuses_a_revoked_signers_document(signed_in: SignedIn, folder: Path) -> None:
+    citizen, pki_folder = signed_in("citizen-000000"), folder / keys.PKI_FOLDER
+    issuing = pki.read_certificate(pki_folder / "issuing.pem")
     for number, signer, status in (("0000001", 0, 201), ("0000002", "revoked", 422)):
-        pdf = sign(make_pdf("Đơn", 1), pki.read_signer(folder, signer), [issuing])
+        pdf = sign(make_pdf("Đơn", 1), pki.read_signer(pki_folder, signer), [issuing])
         component = {"name": "Đơn.pdf", "content": b64encode(pdf).decode()}
-        filing = {"code": f"H01-20260701-{number}", "procedure": procedure, "components": [component]}
+        filing = {"code": f"H01-20260706-{number}", "procedure": "1.000001.H01", "components": [component]}
         reply = citizen.post("/dossiers", filing)
         assert reply.status == status, reply
     assert reasons.REVOKED in reply.body["components"][0]["reasons"][0]
@@ -99,30 +78,30 @@ def test_the_portal_refuses_a_revoked_signers_document(guarded: tuple[Portal, Pa
 
 @pytest.mark.parametrize(
     ("made", "reason"),
-    [({}, reasons.OTHER_AGENCY), ({"agency": "H02"}, reasons.OTHER_AGENCY), ({"may_sign": False}, reasons.WRONG_USAGE)],
+    [({}, reasons.OTHER_AGENCY), ({"agency": "H01"}, reasons.OTHER_AGENCY), ({"may_sign": False}, reasons.WRONG_USAGE)],
 )
 def test_a_result_that_no_officer_of_the_agency_signed_is_not_returned(
-    guarded: tuple[Portal, Path], made: dict[str, Any], reason: str
+    admin: Caller, signed_in: SignedIn, secret: str, folder: Path, made: dict[str, Any], reason: str
 ) -> None:
     """Whatever certificate stands in the tables for the officer."""
-    portal, folder = guarded
-    admin, code = Caller(portal.url, portal.admin_token), f"H01-20260702-{next(_serials):07d}"
+    code = f"H44-20260706-{next(_serials):07d}"
     dossier = {"code": code, "status": 9, "citizen": "citizen-000000"}
-    secret = admin.post("/admin/prepare", {"agencies": [], "citizens": 0, "dossiers": [dossier]}).body["secret"]
-    officer, citizen = (signed_in(portal, account, secret) for account in ("officer-H01", "citizen-000000"))
+    assert admin.post("/admin/prepare", {"agencies": ["H44"], "citizens": 1, "dossiers": [dossier]}).status == 200
+    officer, citizen = signed_in("officer-H44"), signed_in("citizen-000000")
     officer.post("/csc/v1/credentials/list")
-    with psycopg.connect(keys.read(folder.parent).conninfo) as database:
-        select = "SELECT key FROM signing_credentials WHERE account = 'officer-H01'"
-        row = database.execute(select).fetchone()
+    with psycopg.connect(keys.read(folder).conninfo) as connection:
+        select = "SELECT key FROM signing_credentials WHERE account = 'officer-H44'"
+        row = connection.execute(select).fetchone()
         assert row is not None
-        own = pki.read_signer(folder, row[0]).key
-        issued = pki.make_signer("officer-H01", pki.read_issued(folder, "remote"), key=own, **made)
-        update = "UPDATE signing_credentials SET certificate = %s WHERE account = 'officer-H01'"
-        database.execute(update, (issued.certificate.public_bytes(Encoding.DER),))
+        key = pki.read_signer(folder / keys.PKI_FOLDER, row[0]).key
+        issued = pki.make_signer("officer-H44", pki.read_issued(folder / keys.PKI_FOLDER, "remote"), key=key, **made)
+        update = "UPDATE signing_credentials SET certificate = %s WHERE account = 'officer-H44'"
+        connection.execute(update, (issued.certificate.public_bytes(Encoding.DER),))
+    before = citizen.get("/store/documents").body
     reply = officer.post(f"/cases/{code}/return")
     assert (reply.status, reason in reply.body["components"][0]["reasons"][0]) == (422, True), reply
     assert citizen.get(f"/dossiers/{code}").body["status"] == 9
-    assert citizen.get("/store/documents").body["documents"] == []
+    assert citizen.get("/store/documents").body == before
 
 
 def test_a_policy_without_lists_takes_documents_where_none_is_at_hand() -> None:

@@ -1,10 +1,16 @@
 """What the connected systems refuse and repeat: every answer that they document and no other test brings about."""
 
 import base64
+import json
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
+import psycopg
 import pytest
 
+from staging import keys
+from staging.payments import ORDERS_MAX
 from staging.service import Portal
 from tests.staging.calls import Caller
 
@@ -67,11 +73,16 @@ def test_an_order_has_one_outcome(signed_in: SignedIn, prepared: Prepared, admin
     citizen, code = signed_in("citizen-000001"), prepared(1)
     order = citizen.post(f"/dossiers/{code}/payment-orders", {"amount_vnd": 10_000}).body
     failed = citizen.post(order["redirect"], {"pay": False}).body
-    paid = citizen.post(order["redirect"], {"pay": True}).body  # gave up, and came back before the bank had told
+    # Gave up, and came back before the bank had told: it signs no second outcome, and books nothing.
+    assert citizen.post(order["redirect"], {"pay": True}).status == 404
     bank = Caller(citizen.url)
     assert bank.post("/payments/call-back", failed).body["state"] == "failed"
-    assert bank.post("/payments/call-back", paid).status == 409
+    again = citizen.post(order["redirect"], {"pay": False}).body
+    assert bank.post("/payments/call-back", again).body["state"] == "failed"
+    assert citizen.post(order["redirect"], {"pay": True}).status == 404
     assert citizen.get(f"/payments/orders/{order['order']}").body["state"] == "failed"
+    books = signed_in("agency-H01").post("/payments/reconciliations").body["differences"]
+    assert not [each for each in books if each["code"] == code]
     # An order whose dossier is gone: what the bank told of it is right, and of nothing here.
     later = prepared(1)
     gone = citizen.post(f"/dossiers/{later}/payment-orders", {"amount_vnd": 10_000}).body
@@ -79,6 +90,38 @@ def test_an_order_has_one_outcome(signed_in: SignedIn, prepared: Prepared, admin
     clear = {"agencies": [], "citizens": 0, "dossiers": [], "absent": [later]}
     assert admin.post("/admin/prepare", clear).status == 200
     assert bank.post("/payments/call-back", told).status == 404
+
+
+def test_a_fee_that_was_paid_otherwise_is_not_paid_by_an_order(signed_in: SignedIn, prepared: Prepared) -> None:
+    citizen, code = signed_in("citizen-000001"), prepared(1)
+    order = citizen.post(f"/dossiers/{code}/payment-orders", {"amount_vnd": 10_000}).body
+    paid = citizen.post(order["redirect"], {"pay": True}).body
+    assert citizen.post(f"/dossiers/{code}/payment", {"amount_vnd": 10_000}).status == 201
+    assert Caller(citizen.url).post("/payments/call-back", paid).status == 409
+
+
+def test_who_decides_twice_at_once_gets_one_outcome(signed_in: SignedIn, prepared: Prepared) -> None:
+    citizen = signed_in("citizen-000001")
+    with ThreadPoolExecutor(8) as pool:
+        for _ in range(3):
+            order = citizen.post(f"/dossiers/{prepared(1)}/payment-orders", {"amount_vnd": 10_000}).body
+            decisions = [{"pay": bool(number % 2)} for number in range(8)]
+            replies = list(pool.map(lambda decision, to=order["redirect"]: citizen.post(to, decision), decisions))
+            told = {json.loads(each.body["told"])["state"] for each in replies if each.status == 200}
+            assert len(told) == 1
+            assert {each.status for each in replies} <= {200, 404}
+
+
+def test_a_fee_has_so_many_orders_and_no_more(signed_in: SignedIn, prepared: Prepared, folder: Path) -> None:
+    citizen, code, other = signed_in("citizen-000001"), prepared(1), prepared(1)
+    insert = "INSERT INTO payment_orders (name, code, fee, amount_vnd, given_up) VALUES (%s, %s, 0, 10000, true)"
+    with psycopg.connect(keys.read(folder).conninfo) as connection:
+        given_up = [(f"{code}-{number}", code) for number in range(ORDERS_MAX - 1)]
+        connection.cursor().executemany(insert, given_up)
+    assert citizen.post(f"/dossiers/{code}/payment-orders", {"amount_vnd": 10_000}).status == 201
+    assert citizen.post(f"/dossiers/{code}/payment-orders", {"amount_vnd": 10_000}).status == 409
+    assert citizen.post(f"/dossiers/{other}/payment-orders", {"amount_vnd": 10_000}).status == 201
+    assert citizen.post(f"/dossiers/{code}/payment", {"amount_vnd": 10_000}).status == 201
 
 
 def test_a_question_has_one_name_and_steps_in_order(signed_in: SignedIn) -> None:
