@@ -73,7 +73,8 @@ def continued(given: Path, part: Part) -> tuple[Scenario, run.Run]:
     options["scale"] = manifest["options"]["scale"] * part.scale
     created = run.create(manifest["scenario"], scenario.hash, options)
     for name in ("projection.json", "agencies.csv"):
-        shutil.copyfile(source.folder / name, created.folder / name)
+        if (source.folder / name).is_file():  # a run of a plan that stands alone has neither
+            shutil.copyfile(source.folder / name, created.folder / name)
     inputs_as_resolved = run.read_json(source.scenario)
     inputs_as_resolved["levels"] = inputs_as_resolved["resolved"]["levels"] = scenario.levels
     run.write_json(created.scenario, inputs_as_resolved)
@@ -317,7 +318,10 @@ def gate(base: str, head: str, tests: str, budget_s: float, seed: int) -> "GateR
 
 def read_scenario(source: run.Run) -> Scenario:
     """The scenario as the run resolved it, whatever its file says now."""
-    return Scenario.model_validate(run.read_json(source.scenario)["resolved"])
+    resolved = run.read_json(source.scenario)["resolved"]
+    # A plan that stands alone has the level 0, which no file may say.
+    said = Scenario.model_validate({**resolved, "levels": [level or 100 for level in resolved["levels"]]})
+    return said.model_copy(update={"levels": resolved["levels"]})
 
 
 def close_interrupted(scenario: Scenario, into: run.Run) -> None:

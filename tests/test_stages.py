@@ -1,16 +1,18 @@
 """What a replay is told on the command line: the scenario's word where nothing was said, and errors before any work."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from shutil import copyfile
 
 import pytest
 
-from caodiem import kinds, stages, studies
+from caodiem import kinds, plan, stages, studies
 from caodiem.errors import CaodiemError, ExitCode, UsageError
+from caodiem.part import Part
 from caodiem.scenario import Scenario
 from caodiem.stages import Generator
-from tests.conftest import ROOT
+from tests.conftest import MAIN, ROOT
 
 
 def test_what_is_not_said_is_the_scenarios_word(scenario: Scenario) -> None:
@@ -69,3 +71,17 @@ def test_a_check_finds_what_the_keys_alone_do_not_say(text: str, told: str, tmp_
     copyfile(ROOT / "scenarios" / "sources.csv", tmp_path / "sources.csv")
     with pytest.raises(UsageError, match=told):
         kinds.load_any(tmp_path / "some.toml")
+
+
+def test_a_run_of_a_plan_alone_can_be_read_and_replayed_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, planned: Callable[..., plan.Plan]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    drawn = planned([0.0, 1.0, 2.0])
+    plan.write(plan.make(drawn.table, replace(drawn.meta, level_percent=0.0)), tmp_path / "plan.parquet")
+    scenario, made = stages.of_plan(tmp_path / "plan.parquet", Part(), MAIN)
+    assert stages.read_scenario(made) == scenario
+    assert scenario.levels == [0.0] and "plan.parquet" in scenario.question
+    part, again = stages.continued(made.folder, Part(length_s=1.5))
+    assert part.levels == [0.0]
+    assert plan.read(again.level(0.0).plan).arrivals == 2

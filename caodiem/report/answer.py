@@ -82,7 +82,8 @@ def _portal(material: Material, words: Words) -> str:
         return words.text(_why_nothing(material))
     results = _results(material.levels, words)
     scale = words.percent(100 * material.scale)
-    return words.text("portal_loaded", scale=scale, results=words.listed(results))
+    loaded = "portal_loaded_plan" if material.stands_alone else "portal_loaded"
+    return words.text(loaded, scale=scale, results=words.listed(results))
 
 
 def _why_nothing(material: Material) -> str:

@@ -272,7 +272,7 @@ def repeat(material: Material) -> list[str]:
     again = f"caodiem {command} scenarios/{manifest.get('scenario', 'SCENARIO')}.toml --scale {options.get('scale', 1)}"
     if "plans_from" in options:
         again = f"caodiem replay results/runs/{options['plans_from']}"
-    if "plan" in options:
+    elif "plan" in options:
         again = f"caodiem replay {options['plan']} --scenario {options.get('slo_from', 'SCENARIO')}"
     commit = manifest.get("commit")
     return [f"git checkout {commit}", again] if commit else [again]

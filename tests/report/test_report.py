@@ -179,7 +179,7 @@ def test_a_plan_that_stands_alone_has_no_level_and_lacks_no_country(tmp_path: Pa
     write_json(run.manifest, {**manifest, "options": {"scale": 1, "plan": "yesterday.parquet", "slo_from": "slo.toml"}})
     text = page_of(run).text
     assert "A plan that stands alone says nothing of the country" in text["en"]
-    assert "missed 1 of 2 targets at the plan's own level" in text["en"]
+    assert "loaded with 100% of the plan, missed 1 of 2 targets at the plan's own level" in text["en"]
     assert "không đạt 1 trong 2 mục tiêu ở mức của kế hoạch" in text["vi"]
     assert "100% of the plan's traffic" in text["en"] and "100% lưu lượng của kế hoạch" in text["vi"]
     for language, wrong in (("en", "incomplete"), ("vi", "chưa đầy đủ")):
