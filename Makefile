@@ -8,7 +8,7 @@ ONLY ?=
 BASE ?= HEAD~1
 GATE_POWER_BUDGET ?= 2h
 # Tests that mostly wait: for portals, databases, Locust and browsers.
-SERVED = tests/staging tests/loadtests tests/faults tests/browser tests/test_main_job.py
+SERVED = tests/staging tests/loadtests tests/faults tests/browser
 
 setup: .venv/.ready
 
