@@ -1,4 +1,4 @@
-"""One replay inside Locust, from the checks before the first packet to the closed accounts and the exit code.
+"""One replay inside Locust, from its start to the closed accounts and the exit code.
 
 Runs in the master, or in the one process of a replay without workers. Workers (share.py) ask it for an answer now and
 then; whoever asks gets orders, is told when second 0 is, and is granted leases of the plan, with their rows. What they
@@ -8,42 +8,32 @@ observe comes as messages and is written here, so it survives them, and they nee
 import os
 import sys
 import uuid
-from collections.abc import Iterable
-from datetime import UTC, datetime
-from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit
 
 import gevent
-import msgpack
 from gevent.event import Event
 from locust.env import Environment
 from locust.runners import WORKER_REPORT_INTERVAL, MasterRunner
-from locust.stats import StatsEntry, StatsError
 
-from caodiem import abort, observations, part, plan, run, targets
+from caodiem import abort, observations, plan, run, targets
 from caodiem.dossier import Outcome
-from caodiem.errors import CaodiemError, ExitCode, SafetyError, UsageError
-from caodiem.scenario import Scenario
-from loadtests import accounts, clock, defaults, journeys, portals, preparation
+from caodiem.errors import CaodiemError, ExitCode, SafetyError
+from loadtests import accounts, clock, journeys, preparation, statistics
+from loadtests.assignment import Assignment
 from loadtests.board import Board
-from loadtests.client import CONNECT_TIMEOUT_S, REQUEST_TIMEOUT_S, Client
+from loadtests.client import CONNECT_TIMEOUT_S, REQUEST_TIMEOUT_S
 from loadtests.crew import Crew, Hand
 from loadtests.leases import LENGTH_S, Leases
 from loadtests.share import ANSWER, BEGIN, END, LEASE, ORDERS, PULSE, THROUGH, TOLD
 
 ADMIN_TOKEN = "CAODIEM_ADMIN_TOKEN"
 PARENT = "CAODIEM_PARENT_PID"
-# Later steps of journeys begun inside the window are sent until so long after the last would be due at the latest
-# if every answer came at once; what is not sent by then is lost.
-_DRAIN_S = 60.0
 # How long after the end of the draining an answer may still come: a connect and a request time-out.
 _GRACE_S = CONNECT_TIMEOUT_S + REQUEST_TIMEOUT_S
 _BEGIN_AFTER_S = 1.0
 # Workers that have not taken their orders so long after the pool was up come late.
 _ORDERS_WITHIN_S = 5.0
 _WORKERS_END_WITHIN_S = 5.0
-_MOST_FAILURES = 20  # kinds of failure kept in info.json
 _INVALID = (Outcome.DROPPED, Outcome.LOST)
 
 
@@ -63,40 +53,17 @@ class Conductor:
         self._runner.register_message(PULSE, self._note_pulse)
         self._runner.register_message(TOLD, self._note_told)
         self._runner.register_message(THROUGH, self._note_through)
-        self._plan_file = defaults.plan_file(self._options.plan)
-        asked = self._options
-        self._part = part.parse(asked.window, asked.scale, asked.speed, asked.journeys)
-        self._plan = self._part.of(plan.read(self._plan_file))
-        portals.check_serves(portals.load(self._options.portal), self._plan)
-        self._authorities = _read(Path(asked.ca)) if asked.ca else ""
-        self._admin_token = os.environ.get(ADMIN_TOKEN, "")
-        if not environment.host:
-            environment.host, self._admin_token = defaults.staging_portal()
-        self._host: str = environment.host
-        targets.load().check(self._host, journeys.highest_second_per_s(self._plan.table))
-        self._rules = abort.rules(self._options.abort, targets.is_loopback(urlsplit(self._host).hostname or ""))
-        self._arrivals = journeys.Arrivals(self._plan.table)
-        self._until_s = self._last_due_s() + _DRAIN_S
-        self._announce()
+        self._asked = Assignment.of(vars(self._options), environment.host or "", os.environ.get(ADMIN_TOKEN, ""))
+        environment.host = self._asked.host
+        self._arrivals = journeys.Arrivals(self._asked.plan.table)
+        self._until_s = self._asked.until_s
+        # Before anything else, so that a run that dies can be repeated.
+        print(self._asked.in_words(self._pool), file=sys.stderr, flush=True)
         self._board: Board | None = None
         self._ended_s = 0.0
         environment.events.test_start.add_listener(self._start)
         environment.events.spawning_complete.add_listener(self._note_pool)
         environment.events.test_stop.add_listener(self._settle)
-
-    def _announce(self) -> None:
-        """The seed and every option as resolved, before anything else, so that a run that dies can be repeated."""
-        meta, options = self._plan.meta, self._options
-        print(
-            f"plan {self._plan_file}: seed {meta.seed}, {self._part}\n"
-            f"replays {self._plan.arrivals} arrivals, {self._plan.steps} steps in {meta.length_s:g} s from "
-            f"{meta.starts_at}, hash {meta.plan_hash[:12]}\n"
-            f"host {targets.without_secrets(self._host)}, pool {options.num_users or 1}, "
-            f"greatest lateness {options.greatest_lateness:g} s, "
-            f"abort rules: {'; '.join(rule.text for rule in self._rules) or 'none'}",
-            file=sys.stderr,
-            flush=True,
-        )
 
     def is_over(self) -> bool:
         """Asked by the shape once a second: whether there is nothing more to wait for."""
@@ -121,7 +88,7 @@ class Conductor:
     @property
     def host(self) -> str:
         """The only host that this run may load."""
-        return self._host
+        return self._asked.host
 
     def look(self) -> tuple[Board, float] | None:
         """The board of the replay that runs or ran last, and the seconds of the plan that have been played."""
@@ -134,6 +101,10 @@ class Conductor:
         if not self._reason:
             self._reason, self._code = reason, code
             print(f"replay stopped: {reason}", file=sys.stderr)
+
+    @property
+    def _pool(self) -> int:
+        return self._options.num_users or 1
 
     @property
     def _now_s(self) -> float:
@@ -160,63 +131,41 @@ class Conductor:
         """Locust starts a test: check again, prepare the portal; workers get their orders when they next ask."""
         self._environment.process_exit_code = int(ExitCode.INVALID)
         self._started_at = clock.monotonic()
+        host = self._asked.host
         try:
-            if self._environment.host != self._host:
-                given, checked = (targets.without_secrets(each or "") for each in (self._environment.host, self._host))
+            if self._environment.host != host:
+                given, checked = (targets.without_secrets(each or "") for each in (self._environment.host, host))
                 raise SafetyError(f"host {given!r}: the run was checked for {checked}; start anew")
-            folder = self._options.observations or f"{self._plan_file.parent}/locust-{datetime.now(UTC):%Y%m%dT%H%M%SZ}"
-            self._execution = run.Execution(Path(folder).resolve())
+            self._execution = run.Execution(self._asked.folder())
             accounts.clear(self._execution)
             self._presence = accounts.Presence.beside(self._execution)
-            if not self._part.is_whole:
-                plan.write(self._plan, self._execution.plan)
-            self._watch = abort.Watch(self._rules)
-            permitted = targets.load()
-            client = Client(self._host, permitted, 1, authorities=self._authorities)
-            send = preparation.sender(client, permitted.top_rate_per_s(self._host))
-            self._prepared = self._prepare(send)
-            client.close()
+            if not self._asked.part.is_whole:
+                plan.write(self._asked.plan, self._execution.plan)
+            self._watch = abort.Watch(self._asked.rules)
+            self._prepared = preparation.prepare(self._asked)
             self._crew = Crew(Leases(self._arrivals.last_due_s))
             self._replay = uuid.uuid4().hex
             if self._environment.web_ui:
-                self._board, self._ended_s = Board(self._plan, self._execution.parts, self._scenario()), 0.0
+                self._board, self._ended_s = Board(self._asked.plan, self._execution.parts, self._asked.scenario()), 0.0
         except CaodiemError as error:
             self.conclude(error.exit_code, str(error))
         except OSError as error:
             self.conclude(ExitCode.INVALID, _in_words(error))
 
-    def _prepare(self, send: portals.Send) -> dict[str, Any]:
-        portal = portals.load(self._options.portal, self._admin_token)
-        where = f"--portal {self._options.portal}: prepare"
-        try:
-            prepared = portal.prepare(self._plan, send)
-        except CaodiemError:
-            raise
-        except Exception as error:  # whatever a class of the user's raises
-            raise UsageError(f"{where}: {portals.raised(error)}: {error}") from error
-        try:
-            msgpack.packb(prepared)
-        except (TypeError, ValueError, OverflowError) as error:
-            raise UsageError(f"{where}: {error}; expected what msgpack carries to workers") from error
-        return prepared
-
     def _orders(self, hand: Hand) -> dict[str, Any]:
         assert self._execution is not None
+        asked = self._asked
         return {
             "replay": self._replay,
             "worker": hand.label,
             "senders": self._crew.senders + 1,
-            "plan": str((self._plan_file if self._part.is_whole else self._execution.plan).resolve()),
+            "plan": str((asked.plan_file if asked.part.is_whole else self._execution.plan).resolve()),
             "folder": str(self._execution.folder),
-            "host": self._host,
-            "authorities": self._authorities,
-            "pool": self._options.num_users or 1,
-            "greatest_lateness_s": self._options.greatest_lateness,
+            "host": asked.host,
+            "authorities": asked.authorities,
             "until_s": self._until_s,
-            "abort_rules": [rule.text for rule in self._rules],
-            "portal": self._options.portal,
             "prepared": self._prepared,
-            "info": self._known(),
+            "info": asked.as_json(self._pool),
         }
 
     def _note_pool(self, **_: Any) -> None:
@@ -283,10 +232,6 @@ class Conductor:
                 flush=True,
             )
 
-    def _last_due_s(self) -> float:
-        nominal_s = journeys.nominal_due_s(self._plan.table)
-        return max(self._plan.meta.length_s, float(nominal_s.max()) if len(nominal_s) else 0.0)
-
     def _note_told(self, msg: Any, **_: Any) -> None:
         """Once a second: rows, to be written, and figures, to be held against the abort rules."""
         told = msg.data
@@ -344,7 +289,7 @@ class Conductor:
 
     def _note_progress(self) -> None:
         if self._execution is not None and self._has_begun:
-            played_s = min(max(self._now_s, 0.0), self._plan.meta.length_s)
+            played_s = min(max(self._now_s, 0.0), self._asked.plan.meta.length_s)
             try:
                 run.write_json(accounts.progress_file(self._execution.folder), {"played_s": played_s})
             except OSError as error:
@@ -377,7 +322,7 @@ class Conductor:
         if self._execution is None:
             return int(self._code)
         try:
-            outcomes = accounts.settle(self._plan, self._execution, self._info())
+            outcomes = accounts.settle(self._asked.plan, self._execution, self._info())
         except CaodiemError as error:
             print(f"error: {error}", file=sys.stderr, flush=True)
             return int(self._code if self._reason else error.exit_code)
@@ -390,36 +335,18 @@ class Conductor:
             board, self._ended_s = seen
             board.figures(self._ended_s)
 
-    def _scenario(self) -> Scenario | None:
-        """The scenario of the run that the plan stands in; a plan alone has none, and so no SLOs."""
-        resolved = run.Run(self._plan_file.parent.parent).scenario
-        return Scenario.model_validate(run.read_json(resolved)["resolved"]) if resolved.is_file() else None
-
     def _exit_code(self, outcomes: dict[str, int]) -> int:
         if self._reason:
             return int(self._code)
         if any(outcomes[outcome] for outcome in _INVALID):
             return int(ExitCode.INVALID)
         # As stock Locust does: any failure makes the exit code 1, or what --exit-code-on-error says.
-        return 0 if outcomes[Outcome.OK] == self._plan.arrivals else int(self._options.exit_code_on_error)
-
-    def _known(self) -> dict[str, Any]:
-        """What is known of the replay before it begins."""
-        return {
-            "executor": "locust",
-            "target": targets.without_secrets(self._host),
-            "plan_hash": self._plan.meta.plan_hash,
-            "part": str(self._part),
-            "portal": self._options.portal,
-            "pool": self._options.num_users or 1,
-            "greatest_lateness_s": self._options.greatest_lateness,
-            "abort_rules": [rule.text for rule in self._rules],
-        }
+        return 0 if outcomes[Outcome.OK] == self._asked.plan.arrivals else int(self._options.exit_code_on_error)
 
     def _info(self) -> dict[str, Any]:
         stats = self._environment.stats
         return {
-            **self._known(),
+            **self._asked.as_json(self._pool),
             "workers": len(self._crew.hands),
             "by_worker": [hand.as_json() for hand in self._crew.hands.values()],
             "wall_s": clock.monotonic() - self._started_at,
@@ -427,41 +354,10 @@ class Conductor:
             "stopped_because": self._reason or None,
             "stopped_for_safety": bool(self._reason) and self._code is ExitCode.SAFETY,
             "abort_rule_broken": self._breach.as_json() if self._breach is not None else None,
-            "failures": _failures(stats.errors.values()),
-            "locust_statistics": [_figures(entry) for entry in [*stats.entries.values(), stats.total]],
+            "failures": statistics.failures(stats),
+            "locust_statistics": statistics.by_name(stats),
         }
-
-
-def _read(path: Path) -> str:
-    try:
-        return path.read_text(encoding="ascii")
-    except (OSError, ValueError) as error:
-        raise UsageError(f"--ca {path}: {error}; expected a file of certificates in PEM") from error
 
 
 def _in_words(error: OSError) -> str:
     return f"{error.filename or 'the disk'}: {error.strerror or error}"
-
-
-def _failures(errors: Iterable[StatsError]) -> list[dict[str, Any]]:
-    """What went wrong with answers, the most frequent first."""
-    found = sorted(errors, key=lambda each: -each.occurrences)[:_MOST_FAILURES]
-    return [
-        {"operation": each.name, "error": StatsError.parse_error(each.error), "occurrences": each.occurrences}
-        for each in found
-    ]
-
-
-def _figures(entry: StatsEntry) -> dict[str, Any]:
-    """What Locust says of one name; its response times are service times, and kept to about two digits."""
-    return {
-        "name": entry.name,
-        "method": entry.method or None,
-        "num_requests": entry.num_requests,
-        "num_failures": entry.num_failures,
-        "avg_ms": entry.avg_response_time,
-        "median_ms": entry.median_response_time,
-        "p95_ms": entry.get_response_time_percentile(0.95),
-        "p99_ms": entry.get_response_time_percentile(0.99),
-        "max_ms": entry.max_response_time,
-    }

@@ -4,14 +4,40 @@ Knows gevent, for the waiting; no Locust.
 """
 
 import math
+from typing import Any
 
 import gevent
+import msgpack
 
-from loadtests import clock
+from caodiem import targets
+from caodiem.errors import CaodiemError, UsageError
+from loadtests import clock, portals
+from loadtests.assignment import Assignment
 from loadtests.client import Client, kept_cookies
 from loadtests.journeys import NO_COOKIES
 from loadtests.pacer import Bound
 from loadtests.portals import Answer, Request, Send
+
+
+def prepare(asked: Assignment) -> dict[str, Any]:
+    """What the portal class made ready and every worker needs; CaodiemError when it could not."""
+    permitted = targets.load()
+    client = Client(asked.host, permitted, 1, authorities=asked.authorities)
+    send = sender(client, permitted.top_rate_per_s(asked.host))
+    where = f"--portal {asked.portal}: prepare"
+    try:
+        prepared = portals.load(asked.portal, asked.admin_token).prepare(asked.plan, send)
+    except CaodiemError:
+        raise
+    except Exception as error:  # whatever a class of the user's raises
+        raise UsageError(f"{where}: {portals.raised(error)}: {error}") from error
+    finally:
+        client.close()
+    try:
+        msgpack.packb(prepared)
+    except (TypeError, ValueError, OverflowError) as error:
+        raise UsageError(f"{where}: {error}; expected what msgpack carries to workers") from error
+    return prepared
 
 
 def sender(client: Client, top_rate_per_s: float) -> Send:

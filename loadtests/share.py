@@ -154,24 +154,24 @@ class Share:
 
     def _make_ready(self) -> None:
         """A swarm as the orders say; CaodiemError when this machine cannot do it."""
-        orders = self._orders
-        portal = portals.load(orders["portal"])
+        orders, asked = self._orders, self._orders["info"]
+        portal = portals.load(asked["portal"])
         try:
             portal.use(orders["prepared"])
         except Exception as error:
-            raise UsageError(f"--portal {orders['portal']}: use: {portals.raised(error)}: {error}") from error
+            raise UsageError(f"--portal {asked['portal']}: use: {portals.raised(error)}: {error}") from error
         permitted = targets.load()
         self._top_rate_per_s = permitted.top_rate_per_s(orders["host"])
         is_bounded = self._top_rate_per_s < math.inf
         self._swarm = Swarm(
-            Pacer[Journey](orders["greatest_lateness_s"]),
+            Pacer[Journey](asked["greatest_lateness_s"]),
             portal,
-            Client(orders["host"], permitted, orders["pool"], authorities=orders["authorities"]),
+            Client(orders["host"], permitted, asked["pool"], authorities=orders["authorities"]),
             Ledger(orders["worker"]),
             orders["until_s"],
             self._tell_locust,
             Bound(self._top_rate_per_s / orders["senders"]) if is_bounded else None,
-            [abort.parse(text) for text in orders["abort_rules"]],
+            [abort.parse(text) for text in asked["abort_rules"]],
             self._tell_master,
         )
         self._presence = accounts.Presence.beside(run.Execution(Path(orders["folder"])))

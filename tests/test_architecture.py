@@ -38,7 +38,7 @@ def test_a_part_imports_only_what_is_shared(path: Path) -> None:
 
 def test_nothing_but_the_locust_process_imports_locust() -> None:
     users = {path.relative_to(ROOT).as_posix() for path in FILES if imported(path) & {"locust", "gevent"}}
-    of_locust = ("locustfile", "swarm", "client", "conductor", "share", "dashboard", "preparation")
+    of_locust = ("locustfile", "swarm", "client", "conductor", "share", "dashboard", "preparation", "statistics")
     assert users <= {f"loadtests/{name}.py" for name in of_locust}
     # What the command line imports must not patch the standard library.
     assert "loadtests/replay.py" not in users
