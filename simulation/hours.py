@@ -84,13 +84,14 @@ def _counted(window: BusiestWindow, rows: Rows, phases: Phases) -> list[Counted]
     return [objectives.count(each, rows, *phase) for each in window.objectives for phase in phases.values()]
 
 
-def _judged(window: BusiestWindow, counted: list[list[Counted]], phases: Phases) -> list[Figures]:
+def _judged(window: BusiestWindow, counted: list[list[Counted]], phases: Phases) -> dict[str, Figures]:
+    """By the SLO's name."""
     columns = iter(zip(*counted, strict=True))
-    judged = []
+    judged = {}
     for objective in window.objectives:
-        told: Figures = {**asdict(objective), "name": objective.name}
+        told: Figures = asdict(objective)
         for phase in phases:
             one = objectives.judge(objective, list(next(columns)), CONFIDENCE)
             told[phase] = {"result": one.decision.value, "bad_share": one.bad_share, "response_s": one.response_s}
-        judged.append(told)
+        judged[objective.name] = told
     return judged

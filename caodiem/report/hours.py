@@ -75,12 +75,12 @@ def _recovery(percent: float, found: Figures, words: Words) -> str:
 
 
 def _table(found: Figures, words: Words, percent: float | None = None) -> Table:
-    phases = [phase for phase in PHASES if phase in found["slo"][0]]
+    phases = [phase for phase in PHASES if any(phase in slo for slo in found["slo"].values())]
     body = []
     for key, is_share in _TOLD if "faults" in found else ():
         cells = [Cell(_interval(found["faults"][key][phase], is_share, words), "number") for phase in phases]
         body.append([Cell(words.text(f"hours_{key}"), "label"), *cells])
-    for slo in found["slo"]:
+    for slo in found["slo"].values():
         limit, allowed = words.time(slo["limit_s"]), words.percent(100 * slo["allowed"])
         label = words.text("hours_slo", operation=words.operation(slo["of"]), limit=limit, allowed=allowed)
         cells = [Cell(_interval(slo[phase]["bad_share"], True, words), "number") for phase in phases]

@@ -56,7 +56,13 @@ def shown_columns(rows: list[Row]) -> list[str]:
     """The columns of the main figures, of a network or of each level."""
     names = dict.fromkeys(name for row in rows for name in row)
     levels = dict.fromkeys(name.split(".all.")[0] for name in names if name.startswith("levels.") and ".all." in name)
-    return [name for name in _NETWORK if name in names] + [f"{at}.{name}" for at in levels for name in _LEVEL]
+    found = [name for name in _NETWORK if name in names] + [f"{at}.{name}" for at in levels for name in _LEVEL]
+    return found + [name for at in levels for name in names if _is_of_fault(name.removeprefix(f"{at}.hours."))]
+
+
+def _is_of_fault(name: str) -> bool:
+    """Whether a figure of hours says how long a fault is felt, or what share of an SLO's steps is bad after it."""
+    return name == "faults.drain_s" or (name.startswith("slo.") and name.endswith(".after.bad_share"))
 
 
 def _told(row: Row, column: str) -> str:

@@ -100,10 +100,10 @@ def add_hours(run: Run, percent: float) -> None:
         **{name: every_phase(0.5) for name in ("good_share", "goodput_per_s", "amplification")},
         **{name: _interval(7.0) for name in counts},
     }
-    slo = {"of": "file_dossier", "kind": "response", "allowed": 0.05, "limit_s": 2.0, "name": "p95 within 2 s"}
+    slo = {"of": "file_dossier", "kind": "response", "allowed": 0.05, "limit_s": 2.0}
     judged = {phase: {"result": "missed", "bad_share": _interval(0.255)} for phase in ("before", "during", "after")}
     head = {"starts_at": "2026-05-04T08:00:00", "horizon_s": 14400.0, "replications": 5, "confidence": 0.95}
-    write_json(run.level(percent).hours, {**head, "slo": [{**slo, **judged}], "faults": faults})
+    write_json(run.level(percent).hours, {**head, "slo": {"p95 within 2 s": {**slo, **judged}}, "faults": faults})
 
 
 def _interval(value: Any) -> dict[str, Any]:

@@ -91,7 +91,8 @@ def test_what_waited_drains_as_the_fluid_does(december: Scenario) -> None:
 def test_a_system_that_refuses_fails_exactly_whoever_comes_meanwhile(december: Scenario) -> None:
     scenario = alone(december, outages=[span(NINE + 60, NINE + 120, refuses=True)])
     found = hours.simulate(scenario, looking_up(4.0, 240.0))
-    (slo,) = found["slo"]
+    ((name, slo),) = found["slo"].items()
+    assert name == "look_up_citizen: p95 within 1 s"
     assert [slo[phase]["bad_share"]["value"] for phase in ("before", "during", "after")] == [0.0, 1.0, 0.0]
     assert [slo[phase]["result"] for phase in ("during", "after")] == ["missed", "met"]
     assert found["faults"]["good_share"]["during"]["value"] == 0.0
@@ -103,7 +104,7 @@ def test_a_system_that_refuses_fails_exactly_whoever_comes_meanwhile(december: S
 def test_hours_in_which_nothing_fails_are_one_phase(december: Scenario) -> None:
     found = hours.simulate(alone(december, outages=[]), looking_up(4.0, 60.0))
     assert "faults" not in found
-    assert found["slo"][0]["whole"]["bad_share"]["value"] == 0.0
+    assert found["slo"]["look_up_citizen: p95 within 1 s"]["whole"]["bad_share"]["value"] == 0.0
     assert "The whole time" in list(told.lines(found, 85.0))[1]
 
 

@@ -19,6 +19,7 @@ from caodiem.cli import app
 from caodiem.errors import InvalidRun, UsageError
 from caodiem.network import NetworkScenario
 from caodiem.progress import bars
+from caodiem.report.sweep import shown_columns
 from caodiem.scenario_file import load_document
 from simulation import replications, sweep
 from simulation.sweep import Point
@@ -227,6 +228,23 @@ def test_a_dask_worker_that_dies_loses_nothing(tmp_path: Path, monkeypatch: pyte
     assert sweep.execute(made, Path("points"), None) == len(made)
     # A worker computes what this process does.
     assert rows[3] == {"arrivals.rate": 0.25} | sweep._flat(run.plain(sweep.figures_of(made[3])))
+
+
+def test_a_sweep_over_a_fault_shows_how_long_it_is_felt() -> None:
+    said = {
+        "levels.78.3%.busiest_hour.requests_per_s_mean": 150.0,
+        "levels.78.3%.all.response_s.p95": 0.1,
+        "levels.78.3%.hours.faults.drain_s": 546.0,
+        "levels.78.3%.hours.faults.drain_s.low": 500.0,
+        "levels.78.3%.hours.slo.file_dossier: p80 within 2 s.during.bad_share": 1.0,
+        "levels.78.3%.hours.slo.file_dossier: p80 within 2 s.after.bad_share": 0.0434,
+    }
+    assert shown_columns([said]) == [
+        "levels.78.3%.busiest_hour.requests_per_s_mean",
+        "levels.78.3%.all.response_s.p95",
+        "levels.78.3%.hours.faults.drain_s",
+        "levels.78.3%.hours.slo.file_dossier: p80 within 2 s.after.bad_share",
+    ]
 
 
 def test_replications_share_their_seeds_and_differ_in_nothing_else() -> None:
