@@ -1,12 +1,15 @@
 """Systems that the portal asks, failing by the time of day: in the network, in whole hours, and in a replay."""
 
+import json
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
+from typer.testing import CliRunner
 
 from caodiem import kinds
+from caodiem.cli import app
 from caodiem.faults import Fault
 from caodiem.plan import Plan, make
 from caodiem.report import hours as told
@@ -198,3 +201,24 @@ def test_both_languages_say_whether_it_recovers(december: Scenario) -> None:
     found = hours.simulate(alone(december, outages=[span(NINE + 60, NINE + 120)]), looking_up(4.0, 240.0))
     for name, words in (("recovers by itself in all 5", Words("en")), ("tự phục hồi trong cả 5", Words("vi"))):
         assert name in told._recovery(78.3, found, words)
+
+
+@pytest.mark.slow
+def test_simulate_tells_of_the_hours_in_text_json_and_report(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("adoption-43-to-85.toml", "december-70.toml", "sources.csv", "agencies.csv"):
+        (tmp_path / name).write_text((ROOT / "scenarios" / name).read_text(encoding="utf-8"), encoding="utf-8")
+    text = DECEMBER.read_text(encoding="utf-8").replace('to = "12:00" }', 'to = "09:03", replications = 2 }')
+    text = text.replace('from = "08:00"', 'from = "09:00"').replace(
+        '{ from = "09:00", to = "10:00" }', '{ from = "09:01", to = "09:02" }'
+    )
+    (tmp_path / "short.toml").write_text(text, encoding="utf-8")
+    monkeypatch.chdir(tmp_path)
+    said = CliRunner().invoke(app, ["simulate", "short.toml", "--scale", "0.02", "--json"], catch_exceptions=False)
+    found = json.loads(said.stdout)
+    hours_of = found["hours"]["78.3%"]
+    assert (hours_of["horizon_s"], hours_of["replications"]) == (180.0, 2)
+    assert hours_of["slo"]["file_dossier: p80 within 2 s"]["during"]["bad_share"]["value"] == 1.0
+    run = Path(found["run"])
+    assert json.loads((run / "level-78.3" / "hours.json").read_text()) == hours_of
+    page = (run / "report.html").read_text(encoding="utf-8")
+    assert "The fault lasts from 09:01 to 09:02." in page and "Sự cố kéo dài từ 09:01 đến 09:02." in page
