@@ -10,19 +10,8 @@ from scipy.stats import kstest
 
 from caodiem.scenario import Scenario
 from simulation import agencies, demand, projection
-from tests.conftest import ROOT
 
 FIRST, LAST = date(2026, 5, 11), date(2026, 5, 17)  # Monday to Sunday, no holiday
-
-
-@pytest.fixture(scope="module")
-def known(scenario: Scenario) -> agencies.Agencies:
-    return agencies.load(ROOT / "scenarios" / "agencies.csv", scenario)
-
-
-@pytest.fixture(scope="module")
-def calendar(scenario: Scenario) -> demand.Calendar:
-    return demand.calendar(scenario, 2026)
 
 
 def filed(scenario: Scenario, known: agencies.Agencies, calendar: demand.Calendar, level: float, scale: float = 0.2):

@@ -7,7 +7,6 @@ import pytest
 
 from caodiem.scenario import Scenario
 from simulation import agencies, cases, demand, indicators, office
-from tests.conftest import ROOT
 
 DAY, HOUR = 86_400.0, 3600.0
 FIRST = date(2026, 5, 11)  # a Monday
@@ -31,11 +30,6 @@ STORY = [
     (8, "partly", [("filed", 0, 0), ("received", 0, 1), ("payment_due", 0, 2), ("obligation_paid", 0, 3),
                    ("finished", 1, 0), ("returned", 1, 1)]),
 ]  # fmt: skip
-
-
-@pytest.fixture
-def known(scenario: Scenario) -> agencies.Agencies:
-    return agencies.load(ROOT / "scenarios" / "agencies.csv", scenario)
 
 
 def found(scenario: Scenario, known: agencies.Agencies, times: int = 1, synced: float | None = None, story=STORY):

@@ -8,7 +8,7 @@ import pytest
 from caodiem.errors import UsageError
 from caodiem.scenario import Scenario
 from caodiem.scenario_file import load
-from simulation import agencies, casework, demand, office, projection, sync_load
+from simulation import casework, demand, office, projection, sync_load
 from simulation.journeys import SYNCED
 from tests.conftest import ROOT
 
@@ -18,16 +18,6 @@ FIRST, BUSIEST = date(2026, 4, 23), date(2026, 5, 4)
 @pytest.fixture(scope="module")
 def scenario() -> Scenario:
     return load(ROOT / "scenarios" / "sync-ceiling.toml")
-
-
-@pytest.fixture(scope="module")
-def known(scenario: Scenario) -> agencies.Agencies:
-    return agencies.load(ROOT / "scenarios" / "agencies.csv", scenario)
-
-
-@pytest.fixture(scope="module")
-def calendar(scenario: Scenario) -> demand.Calendar:
-    return demand.calendar(scenario, 2026)
 
 
 @pytest.fixture(scope="module")
