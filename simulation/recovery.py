@@ -84,10 +84,11 @@ def _statement(merged: Figures, recovered: int, count: int, to_s: float, horizon
         return f"It recovers by itself {times}: the backlog is gone {drain_s['value']:.4g} s after the fault's end"
     left, good = merged["backlog_at_horizon"]["value"], merged["good_share"]["last"]["value"]
     answer = "It does not recover by itself" if not recovered else f"It recovers by itself only {times}"
-    return (
-        f"{answer}: {horizon_s - to_s:g} s after the fault's end {left:.4g} requests are under way in the mean, "
-        f"and {100 * good:.3g}% of those begun lately come to good (a metastable failure)"
-    )
+    before = merged["good_share"]["before"]["value"]
+    told = f"{answer}: {horizon_s - to_s:g} s after the fault's end {left:.4g} requests are under way in the mean, and"
+    if good >= _NEARLY * (1.0 if math.isnan(before) else before):
+        return f"{told} those begun lately come to good; expected a longer horizon, to see whether the backlog drains"
+    return f"{told} {100 * good:.3g}% of those begun lately come to good (a metastable failure)"
 
 
 class _Requests:

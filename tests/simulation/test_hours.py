@@ -91,6 +91,13 @@ def test_what_waited_drains_as_the_fluid_does(december: Scenario) -> None:
     assert faults["drain_s"]["low"] < faults["drain_s"]["value"] < faults["drain_s"]["high"]
 
 
+def test_hours_that_end_before_the_backlog_are_not_called_a_metastable_failure(december: Scenario) -> None:
+    scenario = alone(december, outages=[span(NINE + 60, NINE + 120)])
+    found = hours.simulate(scenario, looking_up(8.0, 180.0))
+    assert found["faults"]["recovers"] == "no"
+    assert found["faults"]["statement"].endswith("expected a longer horizon, to see whether the backlog drains")
+
+
 def test_a_system_that_refuses_fails_exactly_whoever_comes_meanwhile(december: Scenario) -> None:
     scenario = alone(december, outages=[span(NINE + 60, NINE + 120, refuses=True)])
     found = hours.simulate(scenario, looking_up(4.0, 240.0))
