@@ -18,7 +18,7 @@ from numba import njit
 from simulation.cases import CASE, NUMBER, ROW, Event, write
 from simulation.desks import FRONT, TALLY, UNIT, Desks
 from simulation.heap import EVENT, pop, push, take_first
-from simulation.machine import fetch_ahead
+from simulation.machine import borrowed, fetch_ahead
 from simulation.office import OfficeClock, later_period, period_of, to_office, to_wall
 
 # Rows that one call of the loop has room for, and the most that one event writes.
@@ -140,6 +140,9 @@ def _advance(
     until_s, cases, free, heap, counts, front, unit, tally, limits, opens_s, closes_s, begins_s, rows
 ):  # type: ignore[no-untyped-def]  # fmt: skip
     """Take event after event before `until_s`; returns the rows written, nearly all of `rows` when it must go on."""
+    cases, free, heap, counts = borrowed(cases), borrowed(free), borrowed(heap), borrowed(counts)
+    front, unit, tally, limits = borrowed(front), borrowed(unit), borrowed(tally), borrowed(limits)
+    opens_s, closes_s, begins_s, rows = borrowed(opens_s), borrowed(closes_s), borrowed(begins_s), borrowed(rows)
     count = 0
     period = period_of(heap[0].time_s, begins_s) if counts[_PENDING] else 0
     while counts[_PENDING] and heap[0].time_s < until_s and count + _MOST_ROWS <= len(rows):
@@ -157,66 +160,86 @@ def _advance(
             count = _tell(rows, count, case, _WITHDRAWN, max(case.withdrawn_s, wall_s))
         elif stage == _COMES:
             next_s = _served(now_s, case.receive_s, case.withdraws_s, front, tally[FRONT])
+            then = _RECEIVED
             if next_s < 0:
-                count = _tell(rows, count, case, _WITHDRAWN, case.withdrawn_s)
-            else:
-                then = _RECEIVED
+                count, then = _tell(rows, count, case, _WITHDRAWN, case.withdrawn_s), -1
         elif stage == _RECEIVED and case.refused:
             count = _tell(rows, count, case, _IS_NOT_RECEIVED, wall_s)
         elif stage == _FINISHES:
-            count = _tell(rows, count, case, _FINISHED, wall_s)
-            took_s = now_s - case.received_s - case.paused_s
-            tally[UNIT].finished += 1
-            tally[UNIT].on_time += took_s <= limits[1]
-            end_s = _served(now_s, case.return_s, np.inf, front, tally[FRONT])
-            count = _tell(rows, count, case, _RETURNED, _wall(end_s, period, opens_s, begins_s))
+            count = _finish(rows, count, now_s, wall_s, case, front, tally, limits, period, opens_s, begins_s)
         else:
-            # The case goes to be handled, unless the processing has just ended: then to what follows it.
-            service_s, follows = 0.0, _SETTLING
-            if stage == _RECEIVED:
-                case.received_s = now_s
-                service_s, follows = case.handle_s, _PROCESSING
-                count = _tell(rows, count, case, _IS_RECEIVED, wall_s)
-            elif stage == _ANSWERED:
-                service_s = case.handle_again_s
-                case.paused_s += now_s - case.asked_s
-            elif stage == _PAID_UP:
-                service_s, follows = case.settle_s, _FINISHING
-                case.paused_s += now_s - case.asked_s
-            end_s = now_s
-            if stage != _PROCESSED:
-                end_s = _served(now_s, service_s, case.withdraws_s, unit, tally[UNIT])
-                wall_s = _wall(end_s, period, opens_s, begins_s)
-            if end_s < 0:
-                count = _tell(rows, count, case, _WITHDRAWN, case.withdrawn_s)
-            elif end_s >= case.withdraws_s:
-                count = _tell(rows, count, case, _WITHDRAWN, max(case.withdrawn_s, wall_s))
-            elif follows == _PROCESSING:
-                count = _tell(rows, count, case, _STARTED, wall_s)
-                next_s, then = end_s + case.processing_s, _PROCESSED
-                if case.withdraws_s <= next_s:
-                    count = _withdraw(rows, count, case, opens_s, begins_s)
-                    then = -1
-            elif stage == _PROCESSED and case.supplements:
-                count = _tell(rows, count, case, _SUPPLEMENT_ASKED, wall_s)
-                count, next_s = _ask(
-                    rows, count, end_s, case, case.answer_s, _SUPPLEMENTED, limits[0], opens_s, closes_s, begins_s
+            count, end_s, follows = _handle(rows, count, now_s, wall_s, stage, case, unit, tally)
+            if end_s >= 0:
+                count, next_s, then = _follow(
+                    rows, count, end_s, stage, follows, case, period, limits, opens_s, closes_s, begins_s
                 )
-                then = _ANSWERED if next_s >= 0 else -1
-            elif follows == _SETTLING and case.owes:
-                count = _tell(rows, count, case, _PAYMENT_DUE, wall_s)
-                count, next_s = _ask(
-                    rows, count, end_s, case, case.pay_s, _OBLIGATION_PAID, limits[0], opens_s, closes_s, begins_s
-                )
-                then = _PAID_UP if next_s >= 0 else -1
-            else:
-                next_s, then = end_s, _FINISHES
         if then < 0:
             free[counts[_FREE]] = slot
             counts[_FREE] += 1
         else:
             push(next_s, place | then, heap, counts)
     return count
+
+
+@_inlined
+def _finish(
+    rows, count, now_s, wall_s, case, front, tally, limits, period, opens_s, begins_s
+):  # type: ignore[no-untyped-def]  # fmt: skip
+    """The case is finished, counted against the promise, and returned; returns the rows."""
+    count = _tell(rows, count, case, _FINISHED, wall_s)
+    took_s = now_s - case.received_s - case.paused_s
+    tally[UNIT].finished += 1
+    tally[UNIT].on_time += took_s <= limits[1]
+    end_s = _served(now_s, case.return_s, np.inf, front, tally[FRONT])
+    return _tell(rows, count, case, _RETURNED, _wall(end_s, period, opens_s, begins_s))
+
+
+@_inlined
+def _handle(rows, count, now_s, wall_s, stage, case, unit, tally):  # type: ignore[no-untyped-def]
+    """The unit handles the case, unless its processing has just ended; rows, when that ends, and what follows.
+
+    It ends at -1 when the case is withdrawn before its turn.
+    """
+    if stage == _PROCESSED:
+        return count, now_s, _SETTLING
+    service_s, follows = case.handle_s, _PROCESSING
+    if stage == _RECEIVED:
+        case.received_s = now_s
+        count = _tell(rows, count, case, _IS_RECEIVED, wall_s)
+    else:
+        case.paused_s += now_s - case.asked_s
+        service_s, follows = case.handle_again_s, _SETTLING
+        if stage == _PAID_UP:
+            service_s, follows = case.settle_s, _FINISHING
+    end_s = _served(now_s, service_s, case.withdraws_s, unit, tally[UNIT])
+    if end_s < 0:
+        count = _tell(rows, count, case, _WITHDRAWN, case.withdrawn_s)
+    return count, end_s, follows
+
+
+@_inlined
+def _follow(
+    rows, count, end_s, stage, follows, case, period, limits, opens_s, closes_s, begins_s
+):  # type: ignore[no-untyped-def]  # fmt: skip
+    """What follows once the unit has handled the case; rows, when the case goes on, and how, -1: it does not."""
+    wall_s = _wall(end_s, period, opens_s, begins_s)
+    next_s, then = end_s, _FINISHES
+    if end_s >= case.withdraws_s:
+        count, then = _tell(rows, count, case, _WITHDRAWN, max(case.withdrawn_s, wall_s)), -1
+    elif follows == _PROCESSING:
+        count = _tell(rows, count, case, _STARTED, wall_s)
+        next_s, then = end_s + case.processing_s, _PROCESSED
+        if case.withdraws_s <= next_s:
+            count, then = _withdraw(rows, count, case, opens_s, begins_s), -1
+    elif follows == _SETTLING and (case.owes or (stage == _PROCESSED and case.supplements)):
+        asked, answer, after_s, then = _PAYMENT_DUE, _OBLIGATION_PAID, case.pay_s, _PAID_UP
+        if stage == _PROCESSED and case.supplements:
+            asked, answer, after_s, then = _SUPPLEMENT_ASKED, _SUPPLEMENTED, case.answer_s, _ANSWERED
+        count = _tell(rows, count, case, asked, wall_s)
+        count, next_s = _ask(rows, count, end_s, case, after_s, answer, limits[0], opens_s, closes_s, begins_s)
+        if next_s < 0:
+            then = -1
+    return count, next_s, then
 
 
 @_inlined

@@ -5,10 +5,8 @@ compiles (see `warm_up`) and keeps the result beside this file.
 
 A pending event is a time and a place (instants.py) in a heap (heap.py); arrivals are not in it but are merged with it.
 Who waits at a station stands in a doubly linked list of steps, one list for each priority, so that giving up is a
-removal. State is kept in few arrays of records: Numba counts references to arrays, not to records.
+removal.
 """
-
-import math
 
 import numpy as np
 import pyarrow as pa
@@ -17,8 +15,9 @@ from numba import njit
 from caodiem.errors import UsageError
 from caodiem.plan import Plan
 from simulation import log as logs
+from simulation import records
 from simulation import work as works
-from simulation.heap import EVENT, before, rise, sink
+from simulation.heap import before, rise, sink
 from simulation.instants import (
     ATTEMPT_BITS,
     COMES,
@@ -36,88 +35,15 @@ from simulation.instants import (
 )
 from simulation.log import End, Log
 from simulation.machine import borrowed
-from simulation.network import INFINITE, Network
+from simulation.network import Network
+from simulation.records import NOBODY
 from simulation.work import Work
 
 NAME = "compiled"
-_NOBODY = -1
 _OK, _REFUSED, _ABANDONED, _TIMED_OUT, _CUT_OFF = (
     int(each) for each in (End.OK, End.REFUSED, End.ABANDONED, End.TIMED_OUT, End.CUT_OFF)
 )
 
-# A step: where its draws and its log are, which try it is at, and its neighbours in a queue.
-_STEP = np.dtype(
-    [
-        ("visit_at", "i8"),
-        ("attempt_at", "i8"),
-        ("think_s", "f8"),
-        ("kind", "i4"),
-        ("tries", "i4"),  # attempt and visit that it is at; _NOBODY when it is over
-        ("after", "i4"),
-        ("before", "i4"),
-        ("waits", "i4"),
-        ("last", "i4"),  # of its journey
-        ("entry", "i8"),  # the step by which its journey came in; _NOBODY where there is no entrance
-        ("state", "i8"),  # of the breaker that let its visit through
-    ]
-)
-_OPERATION = np.dtype(
-    [
-        ("first", "i8"),  # of its visits
-        ("visits", "i8"),
-        ("level", "i8"),  # the place of its priority among all priorities
-        ("attempts", "i8"),
-        ("timeout_s", "f8"),
-        ("budget", "f8"),
-        ("burst", "f8"),
-    ]
-)
-_VISIT = np.dtype([("station", "i8"), ("patient", "i8")])
-# The changes of a station by time stand from x_at to x_end: its hours, what outages leave, how slow it is.
-_STATION = np.dtype(
-    [
-        ("queue", "i8"),
-        ("servers", "i8"),  # that work now: the smaller of those that hours and outages leave
-        ("refuses", "i8"),
-        ("busy", "i8"),
-        ("waiting", "i8"),
-        ("entrance", "i8"),
-        ("breaker", "i8"),  # its place among all breakers; _NOBODY where there is none
-        ("gap_s", "f8"),  # of its pace; 0 where it has none
-        ("slack_s", "f8"),
-        ("next_s", "f8"),
-        ("awaits_token", "i8"),
-        ("open", "i8"),
-        ("limit", "i8"),
-        ("period_s", "f8"),
-        ("turn", "i8"),  # how often its calendar has begun again
-        ("hours_at", "i8"),
-        ("hours", "i8"),
-        ("hours_end", "i8"),
-        ("limit_at", "i8"),
-        ("limit_end", "i8"),
-        ("slow_at", "i8"),
-        ("slow_end", "i8"),
-    ]
-)
-# A breaker and what it remembers: the ends of the last visits while closed, as a ring within an array of all rings.
-_BREAKER = np.dtype(
-    [
-        ("share", "f8"),
-        ("calls", "i8"),
-        ("least", "i8"),
-        ("open_s", "f8"),
-        ("probes", "i8"),
-        ("state", "i8"),  # how often it has changed
-        ("open_until_s", "f8"),  # -inf when it is closed
-        ("let_through", "i8"),  # probes since it is half open; _NOBODY when it is not
-        ("good", "i8"),  # probes that succeeded
-        ("ring_at", "i8"),
-        ("ended", "i8"),  # since it closed
-        ("failures", "i8"),  # among those remembered
-    ]
-)
-_CHANGE = np.dtype([("from_s", "f8"), ("to_s", "f8"), ("servers", "i8"), ("refuses", "i8"), ("factor", "f8")])
 # Events pending, first attempts that may be repeated, retries made, journeys under way, whether the first is taken.
 _PENDING, _BEGUN, _RETRIED, _UNDER_WAY, _TAKEN = range(5)
 _HEAD, _TAIL = range(2)
@@ -146,95 +72,17 @@ def run(network: Network, work: Work) -> Log:
         raise UsageError(f"the compiled engine takes no {', no '.join(missing)}; the reference engine does")
     log = logs.blank(work)
     if work.arrivals:
-        operations, visits, levels = _operations(work)
-        stations, changes = _stations(network)
-        breakers, rings = _breakers(network)
-        lists = np.full((len(stations), levels, 2), _NOBODY, dtype=np.int64)
+        operations, visits, levels = records.operations(work)
+        stations, changes = records.stations(network)
+        breakers, rings = records.breakers(network)
+        lists = np.full((len(stations), levels, 2), NOBODY, dtype=np.int64)
         counts = np.array([0, 0, 0, work.arrivals, 0], dtype=np.int64)
         _loop(
-            work.due_s, work.first, _steps(network, work), operations, visits, stations, changes, breakers, rings,
-            lists, _heap(network, work), counts, work.service_s, work.patience_s, work.pause_s,
+            work.due_s, work.first, records.steps(network, work), operations, visits, stations, changes, breakers,
+            rings, lists, records.heap(network, work), counts, work.service_s, work.patience_s, work.pause_s,
             log.attempts, log.visits,
         )  # fmt: skip
     return log
-
-
-def _steps(network: Network, work: Work) -> np.ndarray:
-    steps = np.empty(work.steps, dtype=_STEP)
-    steps["visit_at"], steps["attempt_at"] = work.visit_at[:-1], work.attempt_at[:-1]
-    steps["think_s"], steps["kind"] = work.think_s, work.kind
-    steps["tries"], steps["waits"], steps["last"] = _NOBODY, 0, 0
-    steps["last"][work.first[1:] - 1] = 1
-    steps["entry"] = _NOBODY
-    if any(station.entrance for station in network.stations):
-        enters = [any(network.stations[v.station].entrance for v in each.visits) for each in work.operations]
-        entry = np.where(np.array(enters)[work.kind[work.first[:-1]]], work.first[:-1], _NOBODY)
-        steps["entry"] = np.repeat(entry, np.diff(work.first))
-    return steps
-
-
-def _operations(work: Work) -> tuple[np.ndarray, np.ndarray, int]:
-    """The operations, their visits, and how many priorities there are."""
-    levels = sorted({each.priority for each in work.operations})
-    operations = np.empty(len(work.operations), dtype=_OPERATION)
-    visits = []
-    for number, each in enumerate(work.operations):
-        retries = (each.retries.budget, each.retries.burst) if each.retries else (0.0, 0.0)
-        level = levels.index(each.priority)
-        operations[number] = (len(visits), len(each.visits), level, each.attempts, each.timeout_s, *retries)
-        visits += [(visit.station, visit.patience is not None) for visit in each.visits]
-    return operations, np.array(visits, dtype=_VISIT), len(levels)
-
-
-def _stations(network: Network) -> tuple[np.ndarray, np.ndarray]:
-    """The stations before anything happens, and all that changes in them with time."""
-    stations = np.zeros(len(network.stations), dtype=_STATION)
-    changes: list[tuple[float, float, int, bool, float]] = []
-    guarded = 0
-    for station, each in zip(stations, network.stations, strict=True):
-        hours = each.hours
-        station["entrance"], station["breaker"] = each.entrance, _NOBODY
-        if each.breaker:
-            station["breaker"] = guarded
-            guarded += 1
-        if each.pace:
-            station["gap_s"], station["slack_s"] = each.pace.gap_s, each.pace.slack_s
-        station["queue"] = np.iinfo(np.int64).max if each.queue is None else each.queue
-        station["open"], station["limit"], station["period_s"] = hours.servers[0], INFINITE, hours.period_s
-        station["servers"] = min(hours.servers[0], INFINITE)
-        station["hours_at"] = station["hours"] = len(changes)
-        changes += [(start, 0.0, n, False, 1.0) for start, n in zip(hours.starts_s, hours.servers, strict=True)]
-        station["hours_end"] = station["limit_at"] = len(changes)
-        changes += [(start, 0.0, n, refuses, 1.0) for start, n, refuses in each.limits()]
-        station["limit_end"] = station["slow_at"] = len(changes)
-        changes += [(slow.from_s, slow.to_s, 0, False, slow.factor) for slow in each.slowdowns]
-        station["slow_end"] = len(changes)
-    return stations, np.array(changes, dtype=_CHANGE)
-
-
-def _breakers(network: Network) -> tuple[np.ndarray, np.ndarray]:
-    """The breakers in the order of their stations, closed, and room for what they remember."""
-    described = [station.breaker for station in network.stations if station.breaker]
-    breakers = np.zeros(len(described), dtype=_BREAKER)
-    for breaker, each in zip(breakers, described, strict=True):
-        for name in ("share", "calls", "least", "open_s", "probes"):
-            breaker[name] = getattr(each, name)
-    calls = breakers["calls"]
-    breakers["ring_at"] = np.cumsum(calls) - calls
-    breakers["open_until_s"], breakers["let_through"] = -np.inf, _NOBODY
-    return breakers, np.zeros(calls.sum(), dtype=np.int8)
-
-
-def _heap(network: Network, work: Work) -> np.ndarray:
-    """Room for every event that can be pending; the operating system gives memory only to what is written.
-
-    One of each journey, two changes and a token of each station, and what clients no longer wait for: patience,
-    time-outs, and services that go on without their client.
-    """
-    room = work.arrivals + 3 * len(network.stations) + len(work.patience_s)
-    if any(each.timeout_s < math.inf for each in work.operations):
-        room += int(work.attempt_at[-1]) + int(work.visit_at[-1])
-    return np.empty(room + 1, dtype=EVENT)
 
 
 @_function
@@ -297,7 +145,7 @@ def _loop(
             )  # fmt: skip
         if end and _end_attempt(time_s, row, end, steps, operations, heap, counts, pause_s, attempts):
             counts[_UNDER_WAY] -= 1
-            if steps[row].entry != _NOBODY:
+            if steps[row].entry != NOBODY:
                 _leave(
                     time_s, steps[row].entry, steps, operations, visits, stations, changes, lists, heap, counts,
                     service_s, log,
@@ -331,7 +179,7 @@ def _advance(
     station = stations[visit.station]
     at = step.visit_at + attempt * operation.visits + number
     log[at].came_s = now_s
-    if station.breaker != _NOBODY:
+    if station.breaker != NOBODY:
         if not _lets_through(now_s, breakers[station.breaker]):
             log[at].left_s, log[at].end = now_s, _CUT_OFF
             return _REFUSED
@@ -374,7 +222,7 @@ def _serve(
     station = stations[where]
     while station.waiting and station.busy < station.servers and _has_token(now_s, station):
         level = 0
-        while lists[where, level, _HEAD] == _NOBODY:
+        while lists[where, level, _HEAD] == NOBODY:
             level += 1
         row = lists[where, level, _HEAD]
         step = steps[row]
@@ -405,10 +253,10 @@ def _lets_through(now_s, breaker):  # type: ignore[no-untyped-def]
     """Whether somebody who comes now may visit the station."""
     if breaker.open_until_s > now_s:
         return False
-    if breaker.open_until_s > -np.inf and breaker.let_through == _NOBODY:
+    if breaker.open_until_s > -np.inf and breaker.let_through == NOBODY:
         breaker.state += 1
         breaker.let_through, breaker.good = 0, 0
-    if breaker.let_through == _NOBODY:
+    if breaker.let_through == NOBODY:
         return True
     breaker.let_through += 1
     return breaker.let_through <= breaker.probes
@@ -417,10 +265,10 @@ def _lets_through(now_s, breaker):  # type: ignore[no-untyped-def]
 @_inlined
 def _tell(now_s, which, state, succeeded, breakers, rings):  # type: ignore[no-untyped-def]
     """Tell a station's breaker, if it has one, how a visit ended that was let through in `state`."""
-    if which != _NOBODY and breakers[which].state == state:
+    if which != NOBODY and breakers[which].state == state:
         breaker = breakers[which]
         opens, closes = False, False
-        if breaker.let_through == _NOBODY:
+        if breaker.let_through == NOBODY:
             opens = _remember(breaker, not succeeded, rings)
         elif succeeded:
             breaker.good += 1
@@ -430,7 +278,7 @@ def _tell(now_s, which, state, succeeded, breakers, rings):  # type: ignore[no-u
         if opens or closes:
             breaker.state += 1
             breaker.open_until_s = now_s + breaker.open_s if opens else -np.inf
-            breaker.let_through, breaker.ended, breaker.failures = _NOBODY, 0, 0
+            breaker.let_through, breaker.ended, breaker.failures = NOBODY, 0, 0
 
 
 @_inlined
@@ -481,7 +329,7 @@ def _end_attempt(now_s, row, end, steps, operations, heap, counts, pause_s, atte
     operation, attempt = operations[step.kind], step.tries >> ATTEMPT_BITS
     at = step.attempt_at + attempt
     attempts[at].ended_s, attempts[at].end = now_s, end
-    step.tries = _NOBODY
+    step.tries = NOBODY
     if end == _OK and not step.last:
         _push(now_s + steps[row + 1].think_s, _order(COMES, row + 1, 0, 0), heap, counts)
         return False
@@ -498,8 +346,8 @@ def _end_attempt(now_s, row, end, steps, operations, heap, counts, pause_s, atte
 def _queue(row, where, level, steps, stations, lists):  # type: ignore[no-untyped-def]
     """Put a step at the end of its list."""
     last = lists[where, level, _TAIL]
-    steps[row].before, steps[row].after, steps[row].waits = last, _NOBODY, 1
-    if last == _NOBODY:
+    steps[row].before, steps[row].after, steps[row].waits = last, NOBODY, 1
+    if last == NOBODY:
         lists[where, level, _HEAD] = row
     else:
         steps[last].after = row
@@ -511,11 +359,11 @@ def _queue(row, where, level, steps, stations, lists):  # type: ignore[no-untype
 def _unqueue(row, where, level, steps, stations, lists):  # type: ignore[no-untyped-def]
     """Take a step out of its list, wherever in it."""
     before, after = steps[row].before, steps[row].after
-    if before == _NOBODY:
+    if before == NOBODY:
         lists[where, level, _HEAD] = after
     else:
         steps[before].after = after
-    if after == _NOBODY:
+    if after == NOBODY:
         lists[where, level, _TAIL] = before
     else:
         steps[after].before = before
