@@ -443,10 +443,13 @@ def _ask(send: Send, method: str, path: str, content: dict[str, Any] | None, tok
     body = b"" if content is None else json.dumps(content).encode()
     answer = send(Request(method, path, lambda status, body: None, body, _bearer(token)))
     if not 200 <= answer.status < 300:
-        said = answer.error or answer.body[:200].decode(errors="replace")
-        raise InvalidRun(
-            f"{method} {path.split('?')[0]}: {answer.status} {said}; expected the portal to prepare itself"
+        said = answer.body[:200].decode(errors="replace") if answer.status else answer.error
+        wanted = (
+            "the portal's admin token in CAODIEM_ADMIN_TOKEN"
+            if answer.status == 401
+            else "the portal to prepare itself"
         )
+        raise InvalidRun(f"{method} {path.split('?')[0]}: {answer.status} {said}; expected {wanted}")
     return json_object(answer.body)
 
 

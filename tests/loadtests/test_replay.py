@@ -332,7 +332,8 @@ def test_a_rule_that_is_none_is_refused_before_the_first_packet(into: run.Execut
 def test_a_portal_that_cannot_be_prepared_ends_the_run(serve: Serve, into: run.Execution) -> None:
     planned = replay_plans.evenly(10, 1)
     assert replay(written(planned, into), into, serve().url, "wrong", 5, 1.0, None) == 3
-    assert "/admin/prepare: 401" in run.read_json(into.info)["stopped_because"]
+    said = run.read_json(into.info)["stopped_because"]
+    assert "/admin/prepare: 401" in said and "expected the portal's admin token in CAODIEM_ADMIN_TOKEN" in said
 
 
 def locust(planned: plan.Plan, into: run.Execution, url: str, *options: str) -> "subprocess.Popen[bytes]":
