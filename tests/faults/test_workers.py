@@ -86,6 +86,37 @@ def test_a_worker_that_comes_late_gets_its_share(machines: Make) -> None:
     ended(second)
 
 
+RAISING = ("--portal", "tests.loadtests.raising_portal:RaisesOnOneMachine")
+SAID = f"{RAISING[1]}: use: LookupError at raising_portal.py"
+
+
+def test_a_worker_that_cannot_take_its_orders_ends_the_replay_before_it_begins(machines: Make) -> None:
+    at = machines(replay_plans.evenly(RATE_PER_S, 30, ["search"]))
+    master, first, second = at.master(*RAISING), at.worker(), at.worker(CANNOT="1")
+    code, said = ended(master)
+    _, outcomes = at.accounts()
+    assert code == 2 and SAID in said and SAID in at.info["stopped_because"]
+    assert outcomes["ok"] == 0 and outcomes["lost"] == at.planned.arrivals
+    for worker in (first, second):
+        ended(worker)
+    wait_for(lambda: not at.alive())
+
+
+def test_a_late_worker_that_cannot_take_its_orders_is_left_out(machines: Make) -> None:
+    at = machines(replay_plans.evenly(RATE_PER_S, 12, ["search"]))
+    master, first = at.master(*RAISING, workers=1), at.worker()
+    at.wait_until_written(rows=1)
+    second = at.worker(CANNOT="1")
+    code, said = ended(master)
+    rows, outcomes = at.accounts()
+    assert SAID in said and "the others go on without it" in said
+    assert outcomes["ok"] + outcomes["dropped"] == at.planned.arrivals, said
+    assert code == (0 if outcomes["dropped"] == 0 else 3)
+    assert len({worker for worker in rows["worker"].to_pylist() if worker}) == 1
+    for worker in (first, second):
+        ended(worker)
+
+
 def test_a_worker_that_is_told_to_stop_hands_over(machines: Make, record_property: Record) -> None:
     at = machines(replay_plans.evenly(RATE_PER_S, 10, ["search"]))
     master, first, second = at.master(), at.worker(), at.worker()

@@ -1,5 +1,6 @@
 """Portal classes with mistakes of their own: each raises in another place."""
 
+import os
 from typing import Any
 
 from caodiem.plan import Plan
@@ -36,6 +37,15 @@ class PreparesWhatCannotTravel(ReferencePortal):
 
     def prepare(self, plan: Plan, send: Send) -> dict[str, Any]:
         return {"agencies": {"H01"}}
+
+
+class RaisesOnOneMachine(ReferencePortal):
+    """The one where `CANNOT` is set."""
+
+    def use(self, prepared: dict[str, Any]) -> None:
+        if "CANNOT" in os.environ:
+            raise LookupError("no key here")
+        super().use(prepared)
 
 
 class RaisesWhenTakingOver(ReferencePortal):
