@@ -52,6 +52,8 @@ _SIGNING_PURPOSES = frozenset(
     }
 )
 _STAMPING_PURPOSES = frozenset({ExtendedKeyUsageOID.TIME_STAMPING})
+# What `cryptography` raises beside ValueError.
+_UNREADABLE = (x509.InvalidVersion, x509.DuplicateExtension, x509.UnsupportedGeneralNameType, UnsupportedAlgorithm)
 _EARLIEST, _LATEST = datetime.min.replace(tzinfo=UTC), datetime.max.replace(tzinfo=UTC)
 
 
@@ -59,15 +61,15 @@ class Certificate:
     """A certificate, read once: what the path checks ask of it. ValueError when it cannot be read."""
 
     def __init__(self, der: bytes, policy: Policy) -> None:
-        self.parsed = x509.load_der_x509_certificate(der)
+        try:
+            self.parsed = x509.load_der_x509_certificate(der)
+            self._extensions = {each.oid: each for each in self.parsed.extensions}
+            self.key = self.parsed.public_key()
+        except _UNREADABLE as error:
+            raise ValueError(str(error)) from error
         self.der = der
         self.start, self.end = self.parsed.not_valid_before_utc, self.parsed.not_valid_after_utc
         self.serial = self.parsed.serial_number
-        try:
-            self._extensions = {each.oid: each for each in self.parsed.extensions}
-            self.key = self.parsed.public_key()
-        except (x509.DuplicateExtension, x509.UnsupportedGeneralNameType, UnsupportedAlgorithm) as error:
-            raise ValueError(str(error)) from error
         self.is_strong_key = _is_strong_key(self.key, policy)
         self.is_strong = self.is_strong_key and _has_strong_digest(self.parsed, policy)
 
