@@ -59,9 +59,8 @@ def write_part(folder: Path, worker: str, number: int, rows: bytes, components: 
     """One part each of rows and components, as `packed` gives them; nothing for an empty one.
 
     Each is written beside its final name and then renamed, so a reader never meets half a part; a part that is written
-    again under its number takes its own place.
+    again under its number takes its own place. OSError when the folder is gone: the accounts have been closed.
     """
-    folder.mkdir(parents=True, exist_ok=True)
     for kind, content in (("observations", rows), ("components", components)):
         if content:
             write_bytes(content, folder / f"{kind}-{worker}-{number:06d}.parquet")

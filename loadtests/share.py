@@ -247,12 +247,14 @@ class Share:
         execution = run.Execution(Path(orders["folder"]))
         if not self._is_through:
             self._is_through = True
-            self._parts = execution.parts
-            for number, told in self._unwritten:
-                self._write(number, told)
+            if not execution.info.is_file():  # else the master has closed the accounts without us
+                self._parts = execution.parts
+                self._parts.mkdir(parents=True, exist_ok=True)
+                for number, told in self._unwritten:
+                    self._write(number, told)
+                print(f"the last rows of {orders['worker']} go to {execution.parts}", file=sys.stderr, flush=True)
             swarm.end()
             self._ended.set()
-            print(f"the last rows of {orders['worker']} are in {execution.parts}", file=sys.stderr, flush=True)
         if self._presence is not None and self._presence.is_last() and not execution.info.is_file():
             ended = {"reached_end": False, "stopped_because": reason, "stopped_for_safety": False}
             accounts.settle(plan.read(Path(orders["plan"])), execution, {**orders["info"], **ended})

@@ -124,7 +124,7 @@ def test_a_clock_that_is_set_meanwhile_changes_nothing(machines: Callable[..., M
         assert found - time.time() == pytest.approx(float(offset), abs=60)  # the step is real for who asks
     code, said = ended(master)
     rows, outcomes = at.accounts()
-    assert outcomes["ok"] + outcomes["dropped"] == at.planned.arrivals, said
+    assert outcomes["ok"] + outcomes["dropped"] == at.planned.arrivals, f"{outcomes}\n{said}"
     assert code == (0 if outcomes["dropped"] == 0 else 3)
     for name in ("due_s", "released_s", "started_s", "finished_s"):
         times_s = rows[name].to_numpy()
