@@ -486,8 +486,9 @@ def staging(
 
 def main() -> None:
     """Entry point of `caodiem`."""
-    # A command that is told to stop cleans up as on Ctrl-C.
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    # Also in a script's background, where Ctrl-C is ignored: a command that is told to stop cleans up.
+    for each in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(each, signal.default_int_handler)
     try:
         code = app(standalone_mode=False)
         if code == _CTRL_C:
