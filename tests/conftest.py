@@ -3,6 +3,7 @@
 What takes long to import is imported where it is used: the gate starts benchmarks by the hundred that need none of it.
 """
 
+import signal
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -15,6 +16,11 @@ if TYPE_CHECKING:
 
 ROOT = Path(__file__).parents[1]
 MAIN = ROOT / "scenarios" / "adoption-43-to-85.toml"
+
+
+def pytest_configure() -> None:
+    """In a script's background Ctrl-C is ignored, also by what is started there, which tests stop by it."""
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(scope="session")
