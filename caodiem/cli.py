@@ -11,7 +11,7 @@ import traceback
 from dataclasses import asdict
 from datetime import datetime
 from pathlib import Path
-from typing import Annotated, Any, NoReturn
+from typing import Annotated, NoReturn
 
 import typer
 
@@ -311,27 +311,11 @@ def project(
     if as_json:
         ending.print_json({"run": str(made.folder), **run.read_json(made.folder / "backtest.json")})
         return
-    found = run.read_json(made.folder / "backtest.json")
-    for name, series in found["series"].items() if "ceiling_percent" in found else ():
-        curves = ", ".join(_curve(each) for each in series["curves"])
-        print(f"{name}: {series['points_fitted']} points; points off in foretelling each from those before: {curves}")
-    print(f"{'':<20} {'':<6} {'on':<11} {'projected':>13} {'90% band':>29} {'published':>13}   error")
-    for row in rows:
-        digits = 0 if row.kind in ("count", "added") else 1
-        band = f"{row.low:,.{digits}f} to {row.high:,.{digits}f}"
-        published = f"{row.published:,.{digits}f}" if row.published is not None else ""
-        error = f"{row.error_percent:+.1f}%" if row.error_percent is not None else ""
-        told = f"{row.name:<20} {row.kind:<6} {row.on.isoformat():<11} {row.expected:>13,.{digits}f} {band:>29}"
-        print(f"{told} {published:>13}   {error}")
+    from caodiem.report.growth import lines
+
+    print("\n".join(lines(run.read_json(made.folder / "backtest.json"), rows)))
     print(f"Picture: {made.plots / 'growth.png'}")
     print(made.folder)
-
-
-def _curve(fitted: dict[str, Any]) -> str:
-    """A curve with its criterion and its projections."""
-    error = "unknown" if fitted["error_points"] is None else f"{fitted['error_points']:.2g}"
-    shares = ", ".join(f"{each['percent']:.1f}%" for each in fitted["projections"])
-    return f"{fitted['name']} {error} (weight {fitted['weight']:.2f}; {shares})"
 
 
 @app.command()

@@ -1,5 +1,5 @@
-"""The picture of a back-test: each series of counts or of shares, the curves fitted to it, its projections with their
-bands, and what came."""
+"""A back-test as lines for a terminal and as a picture: each series of counts or of shares, the curves fitted to it,
+its projections with their bands, and what came."""
 
 import math
 from datetime import date
@@ -21,6 +21,32 @@ from simulation.uptake import Uptake
 
 _COLOURS = (BLUE, GREEN, ORANGE, PINK, SKY, GREY)
 _COLUMNS = 2
+
+
+def lines(found: dict[str, Any], rows: list[Foretold]) -> list[str]:
+    """A table for a terminal; before it, where shares were fitted (`found` is backtest.json), each series' curves."""
+    told = []
+    for name, series in found["series"].items() if "ceiling_percent" in found else ():
+        curves = ", ".join(_curve(each) for each in series["curves"])
+        told.append(
+            f"{name}: {series['points_fitted']} points; points off in foretelling each from those before: {curves}"
+        )
+    told.append(f"{'':<20} {'':<6} {'on':<11} {'projected':>13} {'90% band':>29} {'published':>13}   error")
+    for row in rows:
+        digits = 0 if row.kind in ("count", "added") else 1
+        band = f"{row.low:,.{digits}f} to {row.high:,.{digits}f}"
+        published = f"{row.published:,.{digits}f}" if row.published is not None else ""
+        error = f"{row.error_percent:+.1f}%" if row.error_percent is not None else ""
+        projected = f"{row.name:<20} {row.kind:<6} {row.on.isoformat():<11} {row.expected:>13,.{digits}f} {band:>29}"
+        told.append(f"{projected} {published:>13}   {error}")
+    return told
+
+
+def _curve(fitted: dict[str, Any]) -> str:
+    """A curve with its criterion and its projections."""
+    error = "unknown" if fitted["error_points"] is None else f"{fitted['error_points']:.2g}"
+    shares = ", ".join(f"{each['percent']:.1f}%" for each in fitted["projections"])
+    return f"{fitted['name']} {error} (weight {fitted['weight']:.2f}; {shares})"
 
 
 def draw(scenario: SeriesScenario, known: dict[str, Known], rows: list[Foretold], path: Path) -> Path:

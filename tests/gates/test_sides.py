@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from caodiem.errors import InvalidRun
-from gates import environment, turns
+from gates import environment, sampling, turns
 from gates.sampling import Laboratory, Side
 
 
@@ -106,3 +106,14 @@ def test_what_children_do_is_work_and_not_waiting(tmp_path: Path) -> None:
     cpu_s, children_s = (sum(row[place] for row in rows) for place in (1, 3))
     assert children_s > 5 * cpu_s > 0
     assert ring.pairs[name][0].base_s > children_s / len(rows) / 2
+
+
+def test_time_in_the_queue_behind_ones_own_database_is_not_taken_off() -> None:
+    """Rounds of wall, processor, waited for a core, children's processor: the same work, queued in other ways."""
+    blocked, queued = [6.2, 2.4, 0.0, 3.8], [6.2, 2.4, 3.8, 3.8]
+    pair = sampling._pair({"rounds": [blocked] * 3}, {"rounds": [queued] * 3})
+    assert (pair.log_ratio, pair.log_cpu_ratio, pair.more_waiting, pair.more_queueing) == (0, 0, 0, 0)
+    # Two seconds more than its children used: somebody else had the core.
+    disturbed = sampling._pair({"rounds": [blocked] * 3}, {"rounds": [[8.2, 2.4, 5.8, 3.8]] * 3})
+    assert disturbed.log_ratio == pytest.approx(0)
+    assert disturbed.more_queueing == pytest.approx(2 / 6.2)
