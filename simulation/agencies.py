@@ -67,6 +67,11 @@ def load(path: Path, scenario: Scenario) -> Agencies:
     return Agencies(words["code"], words["name_en"], words["name_vi"], groups, volumes, share_rank, parts)
 
 
+def key_of(code: str) -> int:
+    """An agency's code as a number that keys its draws, wherever in a list it stands."""
+    return int.from_bytes(code.encode(), "big")
+
+
 def online_shares(agencies: Agencies, scenario: Scenario, means: dict[Group, float]) -> Floats:
     """Each agency's online share (0 to 1), such that each group's mean, weighted by dossiers, is `means[group]`.
 
@@ -127,7 +132,7 @@ def _service_parts(codes: list[str], groups: list[Group], volumes: Floats, scena
         if variation == 0 and allowed.all():
             parts[np.ix_(members, offered)] = shares
             continue
-        keys = np.array([int.from_bytes(codes[member].encode(), "big") for member in members])
+        keys = np.array([key_of(codes[member]) for member in members])
         normal = np.stack([ndtri(uniform(scenario.seed, "service mix", keys, int(n))) for n in offered], axis=1)
         preference = np.exp(np.sqrt(np.log1p(variation**2)) * normal) * allowed
         sizes = volumes[members] / volumes[members].sum()

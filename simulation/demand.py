@@ -103,11 +103,16 @@ def expected_per_day(scenario: Scenario, calendar: Calendar, online_share: float
 def surges_per_day(scenario: Scenario, calendar: Calendar) -> Floats:
     """Dossiers of all surges expected on each day in the whole country."""
     found = np.zeros(len(calendar.days))
-    for each in scenario.demand.surges:
-        shape, at = surges.shape(scenario, each), calendar.index(each.at.date())
-        shares = [surges.share_on(shape, day - at) for day in range(len(calendar.days))]
-        found += each.size.value * np.array([end - begin for begin, end in shares])
+    for surge in scenario.demand.surges:
+        found += surge_per_day(scenario, calendar, surge)
     return found
+
+
+def surge_per_day(scenario: Scenario, calendar: Calendar, surge: Surge) -> Floats:
+    """Dossiers of one surge expected on each day."""
+    shape, at = surges.shape(scenario, surge), calendar.index(surge.at.date())
+    shares = [surges.share_on(shape, day - at) for day in range(len(calendar.days))]
+    return surge.size.value * np.array([end - begin for begin, end in shares])
 
 
 def busiest_day(scenario: Scenario, calendar: Calendar, online_share: float) -> date:

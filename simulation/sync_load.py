@@ -17,10 +17,9 @@ from caodiem.draws import uniform
 from caodiem.errors import UsageError
 from caodiem.scenario import Scenario, StatusSync
 from simulation import adoption
-from simulation import surge as surges
 from simulation.agencies import Agencies, online_shares
 from simulation.cases import Event, texts
-from simulation.demand import DAY_S, Calendar
+from simulation.demand import DAY_S, Calendar, surge_per_day
 from simulation.journeys import SYNCED
 from simulation.sync_queue import Adapter, backlog, fluid_backlog, run
 
@@ -190,13 +189,10 @@ def _surged(scenario: Scenario, agencies: Agencies, calendar: Calendar) -> Float
     """Dossiers of surges filed at each agency on each day."""
     found = np.zeros((len(agencies.code), len(calendar.days)))
     for each in scenario.demand.surges:
-        shape, at = surges.shape(scenario, each), calendar.index(each.at.date())
-        shares = [surges.share_on(shape, day - at) for day in range(len(calendar.days))]
-        daily = each.size.value * np.array([end - begin for begin, end in shares])
         part = agencies.volume_per_day / agencies.volume_per_day.sum()
         if each.agency is not None:
             part = np.array([code == each.agency for code in agencies.code], dtype=float)
-        found += part[:, None] * daily
+        found += part[:, None] * surge_per_day(scenario, calendar, each)
     return found
 
 

@@ -18,6 +18,7 @@ from caodiem.dossier import OPERATIONS
 from caodiem.draws import uniform
 from caodiem.plan import SCHEMA, Plan, PlanMeta, make
 from caodiem.scenario import Scenario
+from simulation.agencies import key_of
 from simulation.cases import ENDS, Event, texts
 from simulation.demand import DAY_S, invert_hours
 from simulation.journeys import GATHERED, JOURNEYS, REMOTE, STARTS, Gathered, Start
@@ -187,7 +188,7 @@ def _gathered(scenario: Scenario, events: dict[str, np.ndarray], what: Gathered)
     most = int(getattr(scenario.traffic, what.batch).value) if what.batch else max(len(synced), 1)
     names, agency = np.unique(events["agency"][synced], return_inverse=True)
     # Agencies' passes do not come at the same second.
-    phase = period * uniform(scenario.seed, f"{what.period} phase", np.array([_number(name) for name in names]))
+    phase = period * uniform(scenario.seed, f"{what.period} phase", np.array([key_of(name) for name in names]))
     passes = np.ceil((events["at_s"][synced] - phase[agency]) / period).astype(np.int64)
     order = np.lexsort((events["at_s"][synced], passes, agency))
     _, first, sizes = np.unique(
@@ -228,8 +229,3 @@ def _wall(hours: Floats, awake: Floats) -> Floats:
     """The wall time at which so much of citizens' activity has passed; the inverse of `_awake`."""
     day = np.floor(awake)
     return day * DAY_S + 3600 * invert_hours(hours, awake - day)
-
-
-def _number(code: str) -> int:
-    """An agency's code as an integer key."""
-    return int.from_bytes(code.encode(), "big")
