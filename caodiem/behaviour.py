@@ -48,7 +48,7 @@ def _clock(given: Any) -> Any:
 
 
 Seconds = Annotated[q.Quantity, completed("seconds"), q.checked(tuple(SECONDS), 0, 1e12)]
-# Pydantic calls what stands before a type's check from the right: first _clock, then _completed.
+# Pydantic calls what stands before a type's check from the right: first _clock, then completed.
 Moment = Annotated[q.Quantity, completed("seconds"), BeforeValidator(_clock), q.checked(tuple(SECONDS), 0, 1e12)]
 # Of the busiest day: 07:30, or seconds from midnight.
 TimeOfDay = Annotated[
@@ -95,6 +95,15 @@ class Time(Part):
     values: Times | None = None
     weights: Weights | None = None
     parts: list["Time"] | None = None
+
+    @property
+    def is_nothing(self) -> bool:
+        """Whether it is always 0."""
+        if self.parts is not None and self.weights is not None:
+            weighted = zip(self.parts, self.weights.value, strict=True)
+            return all(part.is_nothing for part, weight in weighted if weight > 0)
+        ends = [each.value for each in (self.mean, self.high) if each is not None]
+        return not any([*ends, *(self.values.value if self.values is not None else ())])
 
     @model_validator(mode="before")
     @classmethod

@@ -73,8 +73,8 @@ class Arrivals(Part):
                 raise wrong(("repeat", self.repeat.value, f"at least the last time, {times[-1]:g} seconds"))
             if self.repeat is not None and not any(rate for _, rate in self.points.value):
                 raise wrong(("points", self.points.value, "a rate above 0 somewhere"))
-        if self.interval is not None and self.interval.mean is not None and self.interval.mean.value == 0:
-            raise wrong(("interval.mean", 0, "more than 0"))
+        if self.interval is not None and self.interval.is_nothing:
+            raise wrong(("interval", "0 seconds", "gaps above 0 seconds"))
         return self
 
 
@@ -238,6 +238,12 @@ class NetworkScenario(Document):
             (f"stations[{number}].name", name, "a name that no other station has")
             for number, name in enumerate(names)
             if name in names[:number] or (name == ENTRANCE and self.admission is not None)
+        ]
+        journeys = [journey.name for journey in self.journeys]
+        found += [
+            (f"journeys[{number}].name", name, "a name that no other journey has")
+            for number, name in enumerate(journeys)
+            if name in journeys[:number]
         ]
         found += self._unknown_names(names) + self._spans() + self._services()
         if self.journeys and self.routes:

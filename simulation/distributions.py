@@ -141,7 +141,8 @@ def of(given: Time) -> Distribution:
         case "exponential":
             return Exponential(seconds(given.mean))
         case "gamma":
-            return Gamma(seconds(given.mean), given.variation.value)
+            # Its inverse is not defined at mean 0.
+            return Fixed(0.0) if given.is_nothing else Gamma(seconds(given.mean), given.variation.value)
         case "lognormal":
             return Lognormal(seconds(given.mean), given.variation.value)
         case "uniform":

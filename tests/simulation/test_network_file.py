@@ -10,10 +10,11 @@ import numpy as np
 import pytest
 from typer.testing import CliRunner
 
+from caodiem.behaviour import Time
 from caodiem.cli import app
 from caodiem.network import NetworkScenario
 from caodiem.scenario_file import ScenarioError, load_document
-from simulation import arrivals, own, replications
+from simulation import arrivals, distributions, own, replications
 from simulation.distributions import Empirical, Exponential, Fixed, Gamma, Lognormal, Mixture, Uniform
 from tests.conftest import ROOT
 
@@ -108,6 +109,18 @@ MISTAKES = {
         '[[stations]]\nname = "desk"', '[admission]\ninside = 1\n[[stations]]\nname = "entrance"', "stations[0].name",
         "a name that no other station has"),
     "warm-up": ("horizon = 20000", "horizon = 20000\nwarm_up = 20000", "run.warm_up", "less than the horizon"),
+    "journey's name": (
+        "[run]", '[[journeys]]\nname = "a"\nroute = ["desk"]\n[[journeys]]\nname = "a"\nroute = ["desk"]\n[run]',
+        "journeys[1].name", "a name that no other journey has"),
+    **{
+        f"interval {number}": ("rate = 0.9", f"interval = {nothing}", "interval", "gaps above 0 seconds")
+        for number, nothing in enumerate((
+            "0",
+            '{ distribution = "uniform", low = 0, high = 0 }',
+            '{ distribution = "empirical", values = [0, 0] }',
+            '{ distribution = "mixture", weights = [1, 0], parts = [0, 1] }',
+        ))
+    },
 }  # fmt: skip
 
 
@@ -182,6 +195,12 @@ def test_a_distribution_has_the_mean_and_the_variation_that_it_says(times: Any, 
     assert times.mean_s == pytest.approx(2.0)
     assert drawn.mean() == pytest.approx(2.0, rel=1e-3)
     assert drawn.std() / drawn.mean() == pytest.approx(variation, rel=1e-2, abs=1e-9)
+
+
+@pytest.mark.parametrize("name", ["gamma", "lognormal"])
+def test_times_of_mean_0_are_0(name: str) -> None:
+    given = Time.model_validate({"distribution": name, "mean": 0, "variation": 2})
+    assert not distributions.of(given).times_s(np.array([0.001, 0.5, 0.999])).any()
 
 
 def test_mser5_leaves_out_what_leads_in() -> None:
