@@ -57,13 +57,13 @@ TimeOfDay = Annotated[
 Rate = Annotated[q.Quantity, completed("per second"), q.checked(tuple(PER_SECOND), 0, 1e9)]
 Ratio = Annotated[q.Quantity, completed("ratio"), q.checked(("ratio",), 0, 1e6)]
 Share = Annotated[q.Quantity, completed("ratio"), q.checked(("ratio",), 0, 1)]
-Count = Annotated[q.Quantity, completed("visits"), q.checked(("visits",), 0, 1e9)]
-Journeys = Annotated[q.Quantity, completed("journeys"), q.checked(("journeys",), 0, 1e9)]
+Count = Annotated[q.Quantity, completed("visits"), q.checked(("visits",), 0, 1e9, whole=True)]
+Journeys = Annotated[q.Quantity, completed("journeys"), q.checked(("journeys",), 0, 1e9, whole=True)]
 Servers = Annotated[
     q.Quantity,
     completed("servers"),
     BeforeValidator(lambda given: float(INFINITE_SERVERS) if given == "infinite" else given),
-    q.checked(("servers",), 0, INFINITE_SERVERS),
+    q.checked(("servers",), 0, INFINITE_SERVERS, whole=True),
 ]
 Times = Annotated[q.Profile, completed("seconds"), q.listed(tuple(SECONDS))]
 Weights = Annotated[q.Profile, completed("weight"), q.listed(("weight",))]
@@ -216,8 +216,8 @@ class SystemOutage(Outage):
 
     from_: Annotated[TimeOfDay, Field(alias="from")]
     to: TimeOfDay
-    servers: Annotated[q.Quantity, completed("servers", setting=True), q.checked(("servers",), 0, 1e6)] = q.Quantity(
-        value=0, unit="servers", source=q.OWN, evidence="assumed"
+    servers: Annotated[q.Quantity, completed("servers", setting=True), q.checked(("servers",), 0, 1e6, whole=True)] = (
+        q.Quantity(value=0, unit="servers", source=q.OWN, evidence="assumed")
     )
 
 

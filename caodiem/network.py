@@ -293,10 +293,6 @@ class NetworkScenario(Document):
             spans = station.calendar.spans() if station.calendar else [(0.0, math.inf, None)]
             if not any((each or station.servers).value >= 1 for _, _, each in spans):
                 found.append((f"stations[{number}].servers", station.servers.value, "at least 1 server at some time"))
-            counts = [station.servers, *(each.servers for each in station.outages), *(s for _, _, s in spans if s)]
-            for each in [*counts, station.queue]:
-                if each is not None and each.value != int(each.value):
-                    found.append((f"stations[{number}]", each.value, f"a whole number of {each.unit}"))
         return found
 
     def _services(self) -> q.Problems:

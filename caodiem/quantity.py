@@ -54,8 +54,8 @@ def _refuse(problems: Problems) -> None:
         raise PydanticCustomError("quantity", "{problems}", {"problems": problems})
 
 
-def checked(units: tuple[str, ...], least: float, most: float) -> Any:
-    """A validator for one number, in one of `units`, between `least` and `most`, both included."""
+def checked(units: tuple[str, ...], least: float, most: float, whole: bool = False) -> Any:
+    """A validator for one number, in one of `units`, between `least` and `most`, both included; `whole`: a count."""
 
     def check(quantity: Quantity) -> Quantity:
         value, low, high = quantity.value, quantity.low, quantity.high
@@ -65,6 +65,8 @@ def checked(units: tuple[str, ...], least: float, most: float) -> Any:
         if not least <= value <= most:
             accepted = f"{least:g} to {most:g}" if most < INFINITE else f"at least {least:g}"
             problems.append(("value", value, f"{accepted} {units[0]}"))
+        elif whole and value != int(value):
+            problems.append(("value", value, f"a whole number of {units[0]}"))
         if low is not None and low > value:
             problems.append(("low", low, f"at most the value, {value:g}"))
         if high is not None and high < value:
@@ -90,8 +92,8 @@ def listed(units: tuple[str, ...]) -> Any:
     return AfterValidator(check)
 
 
-def _checked(unit: str, least: float, most: float) -> Any:
-    return checked((unit,), least, most)
+def _checked(unit: str, least: float, most: float, whole: bool = False) -> Any:
+    return checked((unit,), least, most, whole)
 
 
 def _profile(unit: str, length: int) -> Any:
@@ -148,12 +150,12 @@ Seconds = Annotated[Quantity, _checked("seconds", 0, 1e6)]
 Period = Annotated[Quantity, _checked("seconds", 1, 86_400)]
 Slice = Annotated[Quantity, _checked("seconds", 1, 3600)]
 Milliseconds = Annotated[Quantity, _checked("milliseconds", 0, 1e6)]
-Servers = Annotated[Quantity, _checked("servers", 1, 1e6)]
-Agencies = Annotated[Quantity, _checked("agencies", 0, 1e4)]
-Requests = Annotated[Quantity, _checked("requests", 1, 100)]
-Repeats = Annotated[Quantity, _checked("retries", 0, 1000)]
-Systems = Annotated[Quantity, _checked("systems", 1, 1000)]
-Events = Annotated[Quantity, _checked("events", 1, 1e6)]
+Servers = Annotated[Quantity, _checked("servers", 1, 1e6, whole=True)]
+Agencies = Annotated[Quantity, _checked("agencies", 0, 1e4, whole=True)]
+Requests = Annotated[Quantity, _checked("requests", 1, 100, whole=True)]
+Repeats = Annotated[Quantity, _checked("retries", 0, 1000, whole=True)]
+Systems = Annotated[Quantity, _checked("systems", 1, 1000, whole=True)]
+Events = Annotated[Quantity, _checked("events", 1, 1e6, whole=True)]
 WeekProfile = Annotated[Profile, _profile("weight", 7)]
 YearProfile = Annotated[Profile, _profile("weight", 12)]
 DayProfile = Annotated[Profile, _profile("weight", 24)]

@@ -9,7 +9,7 @@ from caodiem.scenario import Scenario, inputs
 from caodiem.scenario_file import ScenarioError, load, load_sources
 from tests.conftest import MAIN, ROOT
 
-FIVE_MISTAKES = """
+MISTAKES = """
 extends = "adoption-43-to-85.toml"
 sede = 3
 [demand]
@@ -19,6 +19,7 @@ day_variation = 0.1
 fee = { value = 140, unit = "percent", source = "assumed-casework", evidence = "guess" }
 [traffic]
 browses = { value = 8, unit = "per dossier", source = "asumed-citizens", evidence = "assumed" }
+sync_batch = { value = 50.5, unit = "events", source = "assumed-citizens", evidence = "assumed" }
 """
 
 
@@ -38,7 +39,7 @@ def mistakes(path: Path) -> list[str]:
 
 def test_every_mistake_is_reported_with_file_key_value_and_what_is_accepted(beside: Path) -> None:
     path = beside / "bad.toml"
-    path.write_text(FIVE_MISTAKES)
+    path.write_text(MISTAKES)
     found = mistakes(path)
     expected = [
         ("casework.fee.evidence = 'guess'", "one of seed, published, derived, measured, assumed"),
@@ -47,6 +48,7 @@ def test_every_mistake_is_reported_with_file_key_value_and_what_is_accepted(besi
         ("demand.volume.unit = 'dossier/day'", "'dossiers/day'"),
         ("sede = 3", "did you mean 'seed'?"),
         ("traffic.browses.source = 'asumed-citizens'", "did you mean 'assumed-citizens'?"),
+        ("traffic.sync_batch.value = 50.5", "a whole number of events"),
     ]
     assert len(found) == len(expected)
     for line, (told, accepted) in zip(found, expected, strict=True):

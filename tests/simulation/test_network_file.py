@@ -108,7 +108,6 @@ MISTAKES = {
     "entrance": (
         '[[stations]]\nname = "desk"', '[admission]\ninside = 1\n[[stations]]\nname = "entrance"', "stations[0].name",
         "a name that no other station has"),
-    "warm-up": ("horizon = 20000", "horizon = 20000\nwarm_up = 20000", "run.warm_up", "less than the horizon"),
     "journey's name": (
         "[run]", '[[journeys]]\nname = "a"\nroute = ["desk"]\n[[journeys]]\nname = "a"\nroute = ["desk"]\n[run]',
         "journeys[1].name", "a name that no other journey has"),
@@ -121,6 +120,7 @@ MISTAKES = {
             '{ distribution = "mixture", weights = [1, 0], parts = [0, 1] }',
         ))
     },
+    "warm-up": ("horizon = 20000", "horizon = 20000\nwarm_up = 20000", "run.warm_up", "less than the horizon"),
 }  # fmt: skip
 
 
