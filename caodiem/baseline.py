@@ -37,7 +37,10 @@ class Rule:
 
 
 def take(folder: Path) -> dict[str, Any]:
-    """A baseline of a run; InvalidRun when the run itself is no pass, UsageError when it holds no figures."""
+    """A baseline of a run; InvalidRun when it proves nothing or has not ended, UsageError when it has no figures.
+
+    A run that missed an SLO makes a baseline too: what it is held against is for who reviews it to say.
+    """
     opened = run.open_run(folder)
     _check_valid(opened)
     manifest = run.read_json(opened.manifest)

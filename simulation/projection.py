@@ -17,6 +17,7 @@ from simulation import adoption, demand
 from simulation.agencies import Agencies, online_shares
 
 _WEEK = 7
+_CHANNELS = ("online", "counter")
 
 
 def project(scenario: Scenario, agencies: Agencies) -> dict[str, Any]:
@@ -137,9 +138,6 @@ def _weekly_dossiers(scenario: Scenario, path: adoption.Path) -> dict[str, list[
         for name, value in _week_of_dossiers(scenario, path, calendars, week).items():
             columns[name].append(value)
     return {"week_from": [date.fromordinal(day).isoformat() for day in weeks], **columns}
-
-
-_CHANNELS = ("online", "counter")
 
 
 def _week_of_dossiers(

@@ -130,7 +130,7 @@ def stations(network: Network) -> tuple[np.ndarray, np.ndarray]:
             station["gap_s"], station["slack_s"] = each.pace.gap_s, each.pace.slack_s
         station["queue"] = np.iinfo(np.int64).max if each.queue is None else each.queue
         station["open"], station["limit"], station["period_s"] = hours.servers[0], INFINITE, hours.period_s
-        station["servers"] = min(hours.servers[0], INFINITE)
+        station["servers"] = hours.servers[0]
         station["hours_at"] = station["hours"] = len(changes)
         changes += [(start, 0.0, n, False, 1.0) for start, n in zip(hours.starts_s, hours.servers, strict=True)]
         station["hours_end"] = station["limit_at"] = len(changes)

@@ -105,10 +105,7 @@ def simulate(
     coming = expected(scenario, sync, agencies, shares, calendar, caused, first)
     at_s, chance = _drawn(scenario.seed, coming)
     adapters = {"queue": queue_of(sync), "batch": batch_of(scenario, sync)}
-    rows = {
-        name: _rows(sync, agencies, adapter, coming, at_s, chance, first, calendar)
-        for name, adapter in adapters.items()
-    }
+    rows = {name: _rows(sync, agencies, adapter, coming, at_s, chance, first) for name, adapter in adapters.items()}
     worst = sorted(rows["queue"], key=lambda row: -row["backlog_most"])[:_DRAWN]
     return {
         "first_day": first.isoformat(),
@@ -231,7 +228,6 @@ def _rows(
     at_s: list[Floats],
     chance: list[Floats],
     first: date,
-    calendar: Calendar,
 ) -> list[dict[str, Any]]:
     end_s = float(sync.days.value) * DAY_S
     mornings_s = np.array([day * DAY_S + _MORNING_S for day in range(1, int(sync.days.value))], dtype=np.float64)

@@ -1,8 +1,8 @@
 """A bank behind the portal: shows a payer the order, books it, and makes the call-back that tells the portal.
 
 Knows the table `bank_transactions`, its own book, the orders, of which it remembers that they were given up, and the
-key that it shares with the portal. The call-back is handed
-to the caller, who brings it to POST /payments/call-back as the bank's server would: late, twice, or not at all.
+key that it shares with the portal. The call-back is handed to the caller, who brings it to POST /payments/call-back as
+the bank's server would: late, twice, or not at all.
 """
 
 import hashlib

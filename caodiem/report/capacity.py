@@ -121,10 +121,9 @@ def _total(sizes: Sizes) -> int:
 
 def _rate(rate: Rate) -> Figures:
     factors = {"value": rate.value, "low": rate.low, "high": rate.high}
-    headroom = {"value": rate.value, "low": rate.low, "high": rate.high}
     return {
         "factor": factors,
-        "headroom": {name: 1 - 1 / factor if factor else -math.inf for name, factor in headroom.items()},
+        "headroom": {name: 1 - 1 / factor if factor else -math.inf for name, factor in factors.items()},
         "beyond": rate.missed is None,
     }
 
