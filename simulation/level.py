@@ -137,7 +137,9 @@ def _meta(
 
 
 def _warm_up_from(scenario: Scenario, calendar: demand.Calendar, busiest: date) -> date:
-    """The working day so many working days before the busiest one, or the year's first."""
+    """The working day so many working days before the busiest day, or the calendar's first; without any that day."""
+    if not scenario.casework.warm_up.value:
+        return busiest
     working = np.flatnonzero(calendar.working)
     place = int(np.searchsorted(working, calendar.index(busiest)))
     return calendar.days[int(working[max(place - int(scenario.casework.warm_up.value), 0)])]

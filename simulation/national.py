@@ -256,7 +256,7 @@ def _days(first: date, months: int) -> int:
 def _warm_up_days(calendar: Calendar, working_days: int) -> int:
     """Days before 1 January that hold so many working days, or as many as the calendar has."""
     working = np.flatnonzero(calendar.working[: calendar.begins])
-    return calendar.begins - int(working[-working_days]) if 0 < working_days <= len(working) else 0
+    return calendar.begins - int(working[-min(working_days, len(working))]) if working_days else 0
 
 
 def _since(clock: office.OfficeClock, begins_s: float) -> office.OfficeClock:

@@ -65,6 +65,14 @@ def test_the_same_seed_gives_the_same_year(
     }
 
 
+@pytest.mark.parametrize("asked", [0, 1, 15, 250])
+def test_a_warm_up_holds_the_working_days_asked_for_or_all_that_there_are(year: YearScenario, asked: int) -> None:
+    calendar = demand.calendar(year, year.demand.year)
+    before = calendar.working[: calendar.begins]
+    days = national._warm_up_days(calendar, asked)
+    assert before[len(before) - days :].sum() == min(asked, before.sum())
+
+
 def test_desks_are_as_busy_as_the_scenario_says(year: YearScenario, figures: dict[str, Any]) -> None:
     busy = [desk["utilisation"] for each in figures["agencies"] for desk in each["desks"]]
     # January differs from the mean of the year; in a sample small agencies are coarse.

@@ -13,7 +13,7 @@ import pytest
 from caodiem import plan, run
 from caodiem.dossier import OPERATIONS
 from caodiem.scenario import Scenario
-from simulation import agencies, level, traffic
+from simulation import agencies, demand, level, traffic
 from simulation.cases import ENDS, Channel
 from simulation.journeys import GATHERED, JOURNEYS, STARTS, SYNCED
 from tests.conftest import ROOT
@@ -43,6 +43,14 @@ def test_the_same_seed_gives_the_same_plan_and_another_seed_another(
     assert again.meta.plan_hash == drawn[1].meta.plan_hash
     other = level.draw(replace_seed(scenario), known, 85, SCALE, run.Level(tmp_path / "other"))
     assert other.meta.plan_hash != drawn[1].meta.plan_hash
+
+
+def test_without_a_warm_up_the_busiest_day_alone_is_simulated_whatever_its_weekday(scenario: Scenario) -> None:
+    calendar = demand.calendar(scenario, scenario.demand.year)
+    sunday = next(day for day in calendar.days[calendar.begins :] if day.weekday() == 6)
+    warm_up = scenario.casework.warm_up.model_copy(update={"value": 0.0})
+    none = scenario.model_copy(update={"casework": scenario.casework.model_copy(update={"warm_up": warm_up})})
+    assert level._warm_up_from(none, calendar, sunday) == sunday
 
 
 def replace_seed(scenario: Scenario) -> Scenario:
