@@ -20,6 +20,8 @@ _COMBINED_TIME = "%d/%b/%Y:%H:%M:%S %z"
 _TIMES = ("time", "timestamp", "@timestamp", "time_iso8601", "time_local", "msec", "ts")
 _METHODS = ("method", "request_method", "verb")
 _PATHS = ("path", "uri", "request_uri", "url")
+# Spreadsheets begin a CSV with a mark.
+_ENCODING = "utf-8-sig"
 # Above this a number cannot be seconds since 1970 (it would be the year 5138), so it is milliseconds.
 _MOST_SECONDS = 1e11
 
@@ -35,8 +37,9 @@ class Logged(NamedTuple):
 
 def lines(path: Path) -> Iterator[str]:
     """The lines of a log, unpacked if it is packed (.gz); UsageError when it cannot be read."""
+    opened = gzip.open if path.suffix == ".gz" else open
     try:
-        with gzip.open(path, "rt", errors="replace") if path.suffix == ".gz" else path.open(errors="replace") as file:
+        with opened(path, "rt", encoding=_ENCODING, errors="replace") as file:
             yield from file
     except (OSError, EOFError) as error:
         raise UsageError(f"{path}: cannot be read ({error}); expected an access log, or a CSV (.csv)") from error

@@ -145,6 +145,8 @@ def test_counts_become_arrivals_spread_over_their_intervals(tmp_path: Path, know
     assert stats.kstest(due_s[minute == 0] / 60, "uniform").pvalue > 0.01
     taken = plan_from_log.read(path, known)
     assert (taken.damaged, taken.first_damaged) == (2, "line 5: 'torn,1'")
+    path.write_text("\n".join(rows), encoding="utf-8-sig")  # as spreadsheets save it
+    assert plan_from_log.read(path, known).figures() == taken.figures()
 
 
 def test_traffic_is_multiplied_with_moments_of_its_own(tmp_path: Path, known: operation_map.OperationMap) -> None:
