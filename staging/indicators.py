@@ -6,7 +6,7 @@ which dossiers were filed; a share is in percent with two decimals, and null whe
 """
 
 import re
-from datetime import date, datetime, timedelta
+from datetime import date, timedelta
 from pathlib import Path
 from typing import Annotated
 
@@ -15,6 +15,7 @@ from starlette.responses import Response
 
 from caodiem.dossier import Status
 from staging.answers import Problem, Refusal, answer
+from staging.reports import today
 from staging.routes import Call, Route
 from staging.status_sync import key_range
 
@@ -26,7 +27,7 @@ Share = Annotated[float, msgspec.Meta(ge=0, le=100)] | None
 
 
 class Period(msgspec.Struct, forbid_unknown_fields=True):
-    """Both days belong to it; the last PERIOD_DAYS days unless given."""
+    """Both days belong to it; the last PERIOD_DAYS days by Viet Nam's clocks unless given."""
 
     first: date | None = None
     last: date | None = None
@@ -63,7 +64,7 @@ async def read(call: Call[None]) -> Response:
     agency = call.path["agency"]
     if not _AGENCY.fullmatch(agency):
         raise Refusal(400, f"agency {agency!r}: expected a code like H01 or G09")
-    last = call.query.last or datetime.now().date()
+    last = call.query.last or today()
     first = call.query.first or last - timedelta(days=PERIOD_DAYS - 1)
     if not date(2000, 1, 1) <= first <= last <= date(2100, 1, 1):
         raise Refusal(400, f"period {first} to {last}: expected two days of this century in order")

@@ -136,7 +136,7 @@ async def give_token(call: Call[Client]) -> Response:
 
 async def give_code(call: Call[Unit]) -> Response:
     """The next dossier code of the agency, each given once."""
-    agency, day = call.identity.agency, datetime.now(VIET_NAM).date()
+    agency, day = call.identity.agency, reports.today()
     if call.body.code.partition(".")[0] != agency:
         raise Refusal(403, f"code {call.body.code!r}: expected {agency} or a unit of it")
     upsert = """

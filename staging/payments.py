@@ -20,7 +20,7 @@ from starlette.responses import Response
 from staging import bank
 from staging.answers import Problem, Refusal, answer
 from staging.dossiers import check_code, not_found
-from staging.reports import VIET_NAM
+from staging.reports import VIET_NAM, today
 from staging.routes import Call, Route
 from staging.tokens import AGENCY, CITIZEN
 
@@ -177,7 +177,7 @@ async def _settle(connection: AsyncConnection, told: bank.CallBack) -> Order:
 
 async def reconcile(call: Call[Reconcile]) -> Response:
     """Compare a day's payments to the agency with the banks' book, and keep what differs."""
-    agency, day = call.identity.agency, call.body.day or datetime.now(VIET_NAM).date()
+    agency, day = call.identity.agency, call.body.day or today()
     start = datetime(day.year, day.month, day.day, tzinfo=VIET_NAM)
     values = {
         "first": f"{agency}-00000000",

@@ -8,7 +8,7 @@ made of what is said: an event's sequence is its time and status, a record is kn
 import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta, timezone
+from datetime import date, datetime, timedelta, timezone
 from typing import Any
 
 import msgspec
@@ -42,6 +42,11 @@ class Progress:
     status: int
     officer: str
     done: str
+
+
+def today() -> date:
+    """The day by Viet Nam's clocks."""
+    return datetime.now(VIET_NAM).date()
 
 
 def read_time(text: str) -> datetime:
