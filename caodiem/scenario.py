@@ -7,7 +7,7 @@ scenario_file.py.
 import math
 from collections.abc import Iterator
 from datetime import date, datetime
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
 
 from pydantic import BaseModel, Field
 
@@ -380,6 +380,12 @@ class Scenario(Document):
     hours: Hours | None = None
     # What is to go wrong with our own portal while it is replayed against.
     faults: dict[SystemName, Fault] = Field(default={})
+
+    @classmethod
+    def of_run(cls, resolved: dict[str, Any]) -> Self:
+        """The scenario as a run resolved it. A plan that stands alone has the level 0, which no file may say."""
+        said = cls.model_validate({**resolved, "levels": [level or 100 for level in resolved["levels"]]})
+        return said.model_copy(update={"levels": resolved["levels"]})
 
     def faults_between(self, from_s: float, to_s: float) -> Faults:
         """What goes wrong with our own portal in a replay of these seconds of the day: `faults`, and which connected

@@ -318,10 +318,7 @@ def gate(base: str, head: str, tests: str, budget_s: float, seed: int) -> "GateR
 
 def read_scenario(source: run.Run) -> Scenario:
     """The scenario as the run resolved it, whatever its file says now."""
-    resolved = run.read_json(source.scenario)["resolved"]
-    # A plan that stands alone has the level 0, which no file may say.
-    said = Scenario.model_validate({**resolved, "levels": [level or 100 for level in resolved["levels"]]})
-    return said.model_copy(update={"levels": resolved["levels"]})
+    return Scenario.of_run(run.read_json(source.scenario)["resolved"])
 
 
 def close_interrupted(scenario: Scenario, into: run.Run) -> None:

@@ -68,7 +68,7 @@ class Assignment:
     def scenario(self) -> Scenario | None:
         """The scenario of the run that the plan stands in; a plan alone has none, and so no SLOs."""
         resolved = run.Run(self.plan_file.parent.parent).scenario
-        return Scenario.model_validate(run.read_json(resolved)["resolved"]) if resolved.is_file() else None
+        return Scenario.of_run(run.read_json(resolved)["resolved"]) if resolved.is_file() else None
 
     def in_words(self, pool: int) -> str:
         """The seed and every option as resolved: what it takes to repeat the replay."""

@@ -12,6 +12,8 @@ from caodiem.errors import CaodiemError, ExitCode, UsageError
 from caodiem.part import Part
 from caodiem.scenario import Scenario
 from caodiem.stages import Generator
+from loadtests import portals
+from loadtests.assignment import Assignment
 from tests.conftest import MAIN, ROOT
 
 
@@ -73,6 +75,13 @@ def test_a_check_finds_what_the_keys_alone_do_not_say(text: str, told: str, tmp_
         kinds.load_any(tmp_path / "some.toml")
 
 
+def assigned(planned: Path) -> Assignment:
+    """What `locust --plan` is asked to do."""
+    options = {"plan": str(planned), "window": "", "scale": 1.0, "speed": 1.0, "journeys": "", "ca": "", "abort": []}
+    told = {"portal": portals.REFERENCE, "greatest_lateness": 1.0, "observations": ""}
+    return Assignment.of({**options, **told}, "http://127.0.0.1:1", "")
+
+
 def test_a_run_of_a_plan_alone_can_be_read_and_replayed_again(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, planned: Callable[..., plan.Plan]
 ) -> None:
@@ -82,6 +91,7 @@ def test_a_run_of_a_plan_alone_can_be_read_and_replayed_again(
     scenario, made = stages.of_plan(tmp_path / "plan.parquet", Part(), MAIN)
     assert stages.read_scenario(made) == scenario
     assert scenario.levels == [0.0] and "plan.parquet" in scenario.question
+    assert assigned(made.level(0.0).plan).scenario() == scenario
     part, again = stages.continued(made.folder, Part(length_s=1.5))
     assert part.levels == [0.0]
     assert plan.read(again.level(0.0).plan).arrivals == 2
