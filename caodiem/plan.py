@@ -129,14 +129,15 @@ def slices(path: Path, rows: int = 65_536) -> Iterator[pa.RecordBatch]:
 
 
 def window(plan: Plan, start_s: float, length_s: float) -> Plan:
-    """The arrivals due in [start_s, start_s + length_s), with second 0 moved to `start_s`."""
+    """The arrivals due in [start_s, start_s + length_s), with second 0 moved to `start_s`; seconds of the plan."""
     due = plan.table["due_s"]
     inside = pc.and_(pc.greater_equal(due, start_s), pc.less(due, start_s + length_s))
     table = plan.table.filter(inside)
     table = table.set_column(
         table.schema.get_field_index("due_s"), "due_s", pc.subtract(table["due_s"], float(start_s))
     )
-    starts_at = np.datetime64(plan.meta.starts_at, "ms") + np.timedelta64(round(start_s * 1000), "ms")
+    passed_ms = round(start_s * plan.meta.speed * 1000)
+    starts_at = np.datetime64(plan.meta.starts_at, "ms") + np.timedelta64(passed_ms, "ms")
     return make(table, replace(plan.meta, starts_at=str(starts_at), length_s=length_s))
 
 

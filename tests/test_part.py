@@ -59,6 +59,8 @@ def test_a_window_at_another_speed(whole: plan.Plan) -> None:
     assert set(found.table["think_s"].to_numpy()[~first]) == {0.25}
     assert (found.meta.length_s, found.meta.speed, found.meta.starts_at[:19]) == (5.0, 4.0, "2026-05-04T09:00:40")
     assert found.meta.plan_hash != whole.meta.plan_hash
+    # A part of that part: its seconds are four of the day's.
+    assert parse("2+1", 1.0, 1.0).of(found).meta.starts_at[:19] == "2026-05-04T09:00:48"
 
 
 def test_a_share_keeps_whole_journeys_and_multiplies_the_scale(whole: plan.Plan) -> None:
