@@ -30,6 +30,17 @@ class Part:
     def is_whole(self) -> bool:
         return self == Part()
 
+    @property
+    def options(self) -> list[str]:
+        """The options of `caodiem replay` that ask for it; none for the whole plan."""
+        said = {
+            "--window": "" if math.isinf(self.length_s) else f"{self.start_s:.10g}+{self.length_s:.10g}",
+            "--scale": "" if self.scale == 1 else f"{self.scale:.10g}",
+            "--speed": "" if self.speed == 1 else f"{self.speed:.10g}",
+            "--journeys": ",".join(self.journeys),
+        }
+        return [word for option, value in said.items() if value for word in (option, value)]
+
     def of(self, whole: plans.Plan) -> plans.Plan:
         """The plan to execute; UsageError when the window lies outside it or nobody arrives."""
         if self.is_whole:

@@ -69,7 +69,8 @@ def continued(given: Path, part: Part) -> tuple[Scenario, run.Run]:
     scenario = read_scenario(source).model_copy(update={"levels": [level.percent for level in levels]})
     parts = {} if part.is_whole else {level.percent: part.of(plan.read(level.plan)) for level in levels}
     manifest = run.read_json(source.manifest)
-    options = {**manifest["options"], "plans_from": source.folder.name, **asdict(part)}
+    plans_from = "/".join(given.resolve().parts[-3:]) if given.is_file() else source.folder.name
+    options = {**manifest["options"], "plans_from": plans_from, **asdict(part), "part": part.options}
     options["scale"] = manifest["options"]["scale"] * part.scale
     created = run.create(manifest["scenario"], scenario.hash, options)
     for name in ("projection.json", "agencies.csv"):
@@ -107,7 +108,7 @@ def of_plan(given: Path, part: Part, path: Path) -> tuple[Scenario, run.Run]:
         "slo": slo,
     }
     scenario = scenario.model_copy(update=said)
-    options = {"plan": str(given), "slo_from": str(path), "seed": drawn.meta.seed, **asdict(part)}
+    options = {"plan": str(given), "slo_from": str(path), "seed": drawn.meta.seed, **asdict(part), "part": part.options}
     created = run.create(given.stem, scenario.hash, options)
     run.write_json(created.scenario, resolved(scenario, path))
     level = created.level(percent)

@@ -47,6 +47,26 @@ def test_anything_else_is_refused(window: str, scale: float, speed: float, told:
         parse(window, scale, speed)
 
 
+@pytest.mark.parametrize(
+    "part",
+    [
+        Part(),
+        Part(600.125, 5400, scale=0.05),
+        Part(speed=2.5, journeys=("citizen_tracks", "agency_syncs")),
+        Part(0, 1234567.5, 0.1, 0.001, ("citizen_files",)),
+    ],
+)
+def test_its_options_ask_for_it_again(part: Part) -> None:
+    said = dict(zip(part.options[::2], part.options[1::2], strict=True))
+    again = parse(
+        said.get("--window", ""),
+        float(said.get("--scale", 1)),
+        float(said.get("--speed", 1)),
+        said.get("--journeys", ""),
+    )
+    assert again == part
+
+
 def test_all_of_a_plan_is_the_plan(whole: plan.Plan) -> None:
     assert parse("", 1.0, 1.0).of(whole) is whole
 

@@ -1,5 +1,6 @@
 """The page in one language: everything the template shows, worded and formatted. Knows neither HTML nor plots."""
 
+import shlex
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -265,15 +266,17 @@ def provenance(material: Material, words: Words) -> list[tuple[str, str]]:
 
 
 def repeat(material: Material) -> list[str]:
-    """The commands that make this run again; a replay of older plans names the run that they came from."""
+    """The commands that make this run again; a replay names the plans that it took, and what part of them."""
     manifest, options = material.manifest, material.manifest.get("options", {})
-    broke_off = manifest.get("state") in ("interrupted", "failed")
-    command = "run" if broke_off or any(level.replayed for level in material.levels) else "simulate"
-    again = f"caodiem {command} scenarios/{manifest.get('scenario', 'SCENARIO')}.toml --scale {options.get('scale', 1)}"
     if "plans_from" in options:
-        again = f"caodiem replay results/runs/{options['plans_from']}"
+        words = ["replay", f"results/runs/{options['plans_from']}"]
     elif "plan" in options:
-        again = f"caodiem replay {options['plan']} --scenario {options.get('slo_from', 'SCENARIO')}"
+        words = ["replay", options["plan"], "--scenario", options.get("slo_from", "SCENARIO")]
+    else:
+        broke_off = manifest.get("state") in ("interrupted", "failed")
+        command = "run" if broke_off or any(level.replayed for level in material.levels) else "simulate"
+        words = [command, f"scenarios/{manifest.get('scenario', 'SCENARIO')}.toml", "--scale", options.get("scale", 1)]
+    again = shlex.join(map(str, ["caodiem", *words, *options.get("part", [])]))
     commit = manifest.get("commit")
     return [f"git checkout {commit}", again] if commit else [again]
 

@@ -10,6 +10,12 @@ from caodiem import report
 from caodiem.run import Run, read_json, write_json
 from tests.report.small_run import URL, add_hours, add_level, add_verdict, make_run, make_whole, never, paused
 
+OF_A_PLAN = {
+    "scale": 1,
+    "plan": "yesterday.parquet",
+    "slo_from": "slo.toml",
+    "part": ["--window", "10+5", "--speed", "2"],
+}
 VOID = {"meta", "link", "input", "img", "source", "br"}
 
 
@@ -176,7 +182,7 @@ def test_a_plan_that_stands_alone_has_no_level_and_lacks_no_country(tmp_path: Pa
     for made_of_a_country in (run.projection, run.level(0.0).traffic):
         made_of_a_country.unlink()
     manifest = read_json(run.manifest)
-    write_json(run.manifest, {**manifest, "options": {"scale": 1, "plan": "yesterday.parquet", "slo_from": "slo.toml"}})
+    write_json(run.manifest, {**manifest, "options": OF_A_PLAN})
     text = page_of(run).text
     assert "A plan that stands alone says nothing of the country" in text["en"]
     assert "loaded with 100% of the plan, missed 1 of 2 targets at the plan's own level" in text["en"]
@@ -185,7 +191,7 @@ def test_a_plan_that_stands_alone_has_no_level_and_lacks_no_country(tmp_path: Pa
     for language, wrong in (("en", "incomplete"), ("vi", "chưa đầy đủ")):
         assert wrong not in text[language]
         assert not re.search(r"(?<![\d.,])0%", text[language])
-    assert "caodiem replay yesterday.parquet --scenario slo.toml" in text["en"]
+    assert "caodiem replay yesterday.parquet --scenario slo.toml --window 10+5 --speed 2" in text["en"]
 
 
 def test_an_interrupted_run_has_a_report(tmp_path: Path) -> None:
