@@ -250,7 +250,7 @@ def _hours(axes: Axes, panel: Panel, words: Words) -> None:
     axes.axvspan(from_h + faults["from_s"] / 3600, from_h + faults["to_s"] / 3600, color=INK, alpha=0.16, lw=0)
     axes.set(title=panel.title, xlim=(from_h, from_h + panel.data["horizon_s"] / 3600), ylim=(0, None))
     axes.set_xlabel(words.text("hours_clock"))
-    axes.xaxis.set_major_formatter(FuncFormatter(lambda at, _: f"{int(at):02d}:{round(at % 1 * 60):02d}"))
+    axes.xaxis.set_major_formatter(FuncFormatter(lambda at, _: "{:02d}:{:02d}".format(*divmod(round(60 * at), 60))))
     axes.yaxis.set_major_formatter(_formatter(words))
 
 
