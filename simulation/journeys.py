@@ -119,3 +119,5 @@ GATHERED = (
     Gathered((Event.PAID, Event.OBLIGATION_PAID), "bank_reconciles", "reconcile_period"),
     Gathered((Event.FINISHED,), "monitor_reads", "indicator_period"),
 )
+# Journeys that come by an agency's clock: in a sample of the country they are smaller before they are fewer.
+BY_THE_CLOCK = tuple(each.journey for each in GATHERED)

@@ -11,6 +11,7 @@ from typing import Any, Protocol
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from caodiem import network as described
 from caodiem.behaviour import Time, seconds
@@ -22,6 +23,7 @@ from caodiem.scenario import Scenario
 from simulation import arrivals, network, own
 from simulation import work as works
 from simulation.figures import Ended
+from simulation.journeys import BY_THE_CLOCK
 from simulation.log import End, Log
 from simulation.network import INFINITE, Network
 from simulation.objectives import Kind, Objective, Rows
@@ -29,7 +31,6 @@ from simulation.work import Work
 
 Sizes = tuple[int, ...]  # servers of each station, in the network's order
 _BINS, _LONGEST_BIN_S = 20, 300.0
-_SYNCS = "agency_syncs"
 _REPLICATIONS, _MOST_REPLICATIONS, _CONFIDENCE = 10, 80, 0.95
 
 
@@ -184,9 +185,8 @@ class BusiestWindow:
 
     A replication draws the window anew: arrivals are Poisson, with the rate that the plan has in each twentieth of
     the window (in each five minutes of one of hours), and each makes the journey of an arrival of the plan's that was
-    due in that time. A plan of a
-    part of the country stands for the whole: its arrivals are as many more, but for syncs, which come by the clock
-    (thinning made them smaller, not fewer).
+    due in that time. A plan of a part of the country stands for the whole: its arrivals are as many more, but for
+    agencies' passes, which come by the clock (thinning made them smaller, not fewer).
     """
 
     engine = "auto"
@@ -205,8 +205,8 @@ class BusiestWindow:
         bins = max(_BINS, math.ceil(self.horizon_s / _LONGEST_BIN_S))
         self._edges_s = np.linspace(0.0, self.horizon_s, bins + 1)
         # Arrivals of the country in order of due time: so many for each one of the plan, cumulated.
-        by_the_clock = plan.table["journey"].cast(pa.string()).to_numpy(zero_copy_only=False)[self._first] == _SYNCS
-        stands_for = np.where(by_the_clock, 1.0, 1 / plan.meta.scale)
+        by_the_clock = pc.is_in(plan.table["journey"].cast(pa.string()), pa.array(BY_THE_CLOCK)).to_numpy()
+        stands_for = np.where(by_the_clock[self._first], 1.0, 1 / plan.meta.scale)
         due_s = plan.table["due_s"].to_numpy()[self._first]
         self._upto = np.concatenate([[0.0], np.cumsum(stands_for)])
         self._upto_edge = self._upto[np.searchsorted(due_s, self._edges_s)]

@@ -21,13 +21,12 @@ from caodiem.scenario import Scenario
 from simulation.agencies import key_of
 from simulation.cases import ENDS, Event, texts
 from simulation.demand import DAY_S, invert_hours
-from simulation.journeys import GATHERED, JOURNEYS, REMOTE, STARTS, Gathered, Start
+from simulation.journeys import BY_THE_CLOCK, GATHERED, JOURNEYS, REMOTE, STARTS, Gathered, Start
 
 Floats = np.ndarray
 
 # Operations that are about more than one thing.
 _ITEMS = ("file_dossier", "supplement_dossier", "push_sync")
-_BY_CLOCK = {each.journey for each in GATHERED}
 _NATIONAL, _OWN = "national_portal", "agency_portal"
 
 
@@ -78,7 +77,7 @@ def requests_per_s(day: Journeys, bin_s: float, scale: float = 1.0) -> dict[str,
         for own in (False, True):
             chosen = (day.journey == journey) & (day.own_portal == own)
             counted = np.histogram(day.at_s[chosen], bins=edges)[0] / bin_s
-            counted = counted if journey in _BY_CLOCK else counted / scale
+            counted = counted if journey in BY_THE_CLOCK else counted / scale
             for step in steps:
                 system = OPERATIONS[step].system
                 rates[_OWN if own and system == _NATIONAL else system] += counted

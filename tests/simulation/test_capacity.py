@@ -2,9 +2,13 @@
 
 import json
 import math
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+import pyarrow as pa
 import pytest
 from scipy.optimize import brentq
 from typer.testing import CliRunner
@@ -16,6 +20,7 @@ from caodiem.report.capacity import as_json
 from caodiem.scenario import Scenario
 from caodiem.scenario_file import ScenarioError, load, load_document
 from simulation import agencies, capacity, level, queueing
+from simulation.journeys import BY_THE_CLOCK
 from simulation.log import End
 from simulation.network import INFINITE
 from simulation.objectives import Counted, Decision, Kind, Objective, Rows, count, judge
@@ -272,6 +277,22 @@ def test_who_was_not_answered_rightly_is_bad_however_fast() -> None:
     assert End.REFUSED == 2
 
 
+def test_a_tenth_of_the_dossiers_stands_for_ten_times_the_arrivals_and_for_all_passes_by_the_clock(
+    scenario: Scenario, planned: Callable[..., plan.Plan]
+) -> None:
+    each = 40
+    names = ["citizen_tracks", *BY_THE_CLOCK] * each
+    drawn = planned([number / 10 for number in range(len(names))])
+    place = plan.SCHEMA.get_field_index("journey")
+    table = drawn.table.set_column(place, "journey", pa.array(names).dictionary_encode())
+    subject = BusiestWindow(scenario, plan.make(table, replace(drawn.meta, scale=0.1)))
+    redrawn = [subject.redrawn(1.0, number).table["journey"].to_pylist() for number in range(20)]
+    found = Counter(name for journeys in redrawn for name in journeys)
+    assert found["citizen_tracks"] == pytest.approx(20 * 10 * each, rel=0.05)
+    for name in BY_THE_CLOCK:
+        assert found[name] == pytest.approx(20 * each, rel=0.15)
+
+
 @pytest.fixture(scope="module")
 def window(tmp_path_factory: pytest.TempPathFactory) -> tuple[Scenario, plan.Plan]:
     scenario = load(ROOT / "scenarios" / "adoption-43-to-85.toml")
@@ -286,7 +307,7 @@ def test_a_window_drawn_anew_is_as_busy_as_the_country(window: tuple[Scenario, p
     subject = BusiestWindow(scenario, drawn)
     whole = dict.fromkeys(subject._names, 0.0)
     for entry in drawn.table.to_pylist():
-        whole[entry["operation"]] += 1 if entry["journey"] == "agency_syncs" else 50
+        whole[entry["operation"]] += 1 if entry["journey"] in BY_THE_CLOCK else 50
     works = [subject.draw(1.0, number).work for number in range(20)]
     found = np.mean([np.bincount(work.kind, minlength=len(whole)) for work in works], axis=0)
     for (name, expected), mean in zip(whole.items(), found, strict=True):
