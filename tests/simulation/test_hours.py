@@ -59,7 +59,7 @@ def test_a_system_is_a_station_that_its_operations_visit_last(december: Scenario
     where = [each.name for each in found.stations].index("population_db")
     assert [found.operations[name].visits[-1].station for name in ("file_dossier", "look_up_citizen")] == [where, where]
     assert all(where not in {v.station for v in each.visits} for n, each in found.operations.items() if n == "sign_in")
-    assert (found.stations[where].servers, found.operations["look_up_citizen"].visits[0].service.mean_s) == (8, 0.5)
+    assert (found.stations[where].servers, found.operations["look_up_citizen"].visits[-1].service.mean_s) == (8, 0.5)
 
 
 def test_times_of_the_day_are_moved_to_the_plan_s_second_0(december: Scenario) -> None:
