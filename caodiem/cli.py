@@ -116,23 +116,21 @@ def simulate(scenario: ScenarioFile, scale: Scale = 1.0, as_json: Json = False) 
             raise UsageError(f"--scale {scale:g}: expected none; {scenario} is a network of its own")
         with bars() as shown:
             ran, figures = studies.simulate_network(scenario, shown)
-        if as_json:
-            ending.print_json({"run": str(ran.folder), **figures})
-        else:
-            from caodiem.report.network import lines
-
-            print("\n".join([*lines(figures), str(ran.folder)]))
-        return
-    if kinds.is_year(scenario):
+        from caodiem.report.network import lines
+    elif kinds.is_year(scenario):
         with bars() as shown:
             ran, figures = studies.simulate_year(scenario, scale, shown)
-        if as_json:
-            ending.print_json({"run": str(ran.folder), **figures})
-        else:
-            from caodiem.report.year import lines as told
+        from caodiem.report.year import lines
+    else:
+        _simulate_levels(scenario, scale, as_json)
+    if as_json:
+        ending.print_json({"run": str(ran.folder), **figures})
+    else:
+        print(*lines(figures), ran.folder, sep="\n")
 
-            print("\n".join([*told(figures), str(ran.folder)]))
-        return
+
+def _simulate_levels(scenario: Path, scale: float, as_json: bool) -> NoReturn:
+    """Project and simulate what happens at each adoption level."""
     inputs, made = stages.begin(scenario, scale)
     ending.announce(inputs, made, scale)
 
