@@ -98,6 +98,7 @@ OPERATIONS: dict[str, Operation] = {
         Operation("look_up_status", "national_portal", "Look a status up", "Tra cứu trạng thái hồ sơ"),
         Operation("supplement_dossier", "national_portal", "Supplement a dossier", "Nộp bổ sung giấy tờ"),
         Operation("withdraw_dossier", "national_portal", "Withdraw a dossier", "Rút hồ sơ"),
+        Operation("file_at_counter", "case_system", "File at a counter", "Nhập hồ sơ nộp tại quầy"),
         Operation("receive_dossier", "case_system", "Receive a dossier", "Tiếp nhận hồ sơ"),
         Operation("refuse_dossier", "case_system", "Refuse a dossier", "Từ chối tiếp nhận"),
         Operation("start_handling", "case_system", "Start handling", "Chuyển xử lý"),
@@ -119,6 +120,9 @@ OPERATIONS: dict[str, Operation] = {
         Operation("read_indicators", "quality_monitor", "Read the indicators", "Xem chỉ số chất lượng"),
     )
 }
+
+# The operations that make a dossier.
+FILINGS = ("file_dossier", "file_at_counter")
 
 # The status that an operation leads to.
 STATUS_AFTER: dict[str, Status] = {

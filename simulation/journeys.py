@@ -34,10 +34,12 @@ JOURNEYS: dict[str, tuple[str, ...]] = {
     "agency_syncs": ("push_sync",),
     "bank_reconciles": ("reconcile_payments",),
     "monitor_reads": ("read_indicators",),
+    # Last: a journey's place is part of the year's draws, which stay what they are when one more comes.
+    "officer_files": ("file_at_counter",),
 }
 REMOTE = (Channel.ONLINE, Channel.PARTLY)
 _COUNTER = (Channel.COUNTER,)
-_AT_COUNTER = (Channel.PARTLY, Channel.COUNTER)
+_PARTLY = (Channel.PARTLY,)
 _ALL = tuple(Channel)
 
 
@@ -63,6 +65,8 @@ STARTS = (
     # The portal must have the dossier before a paper can be put to it.
     Start(Event.FILED, REMOTE, "citizen_reuses", "reuse", later=True),
     Start(Event.FILED, REMOTE, "citizen_asks", "support"),
+    # With the scans of its papers, so that none is digitised later.
+    Start(Event.FILED, _COUNTER, "officer_files"),
     Start(Event.SIGNATURES_FAILED, REMOTE, "citizen_asks", "support_after_failure"),
     Start(Event.FILED_AGAIN, REMOTE, "citizen_files"),
     Start(Event.FILED_AGAIN, REMOTE, "citizen_signs", "remote_signing"),
@@ -73,7 +77,7 @@ STARTS = (
     Start(Event.OBLIGATION_PAID, _COUNTER, "officer_starts"),
     Start(Event.WITHDRAWN, _ALL, "citizen_withdraws"),
     Start(Event.RECEIVED, _ALL, "officer_receives"),
-    Start(Event.RECEIVED, _AT_COUNTER, "officer_digitises"),
+    Start(Event.RECEIVED, _PARTLY, "officer_digitises"),
     Start(Event.NOT_RECEIVED, _ALL, "officer_refuses"),
     Start(Event.NOT_RECEIVED, _ALL, "citizen_asks", "support_after_failure"),
     Start(Event.STARTED, _ALL, "officer_starts"),

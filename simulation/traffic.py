@@ -14,7 +14,7 @@ from dataclasses import dataclass
 import numpy as np
 import pyarrow as pa
 
-from caodiem.dossier import OPERATIONS
+from caodiem.dossier import FILINGS, OPERATIONS
 from caodiem.draws import uniform
 from caodiem.plan import SCHEMA, Plan, PlanMeta, make
 from caodiem.scenario import Scenario
@@ -26,7 +26,7 @@ from simulation.journeys import BY_THE_CLOCK, GATHERED, JOURNEYS, REMOTE, STARTS
 Floats = np.ndarray
 
 # Operations that are about more than one thing.
-_ITEMS = ("file_dossier", "supplement_dossier", "push_sync")
+_ITEMS = (*FILINGS, "supplement_dossier", "push_sync")
 _NATIONAL, _OWN = "national_portal", "agency_portal"
 
 

@@ -28,7 +28,7 @@ class Signatures(Protocol):
 
     def verify(self, content: bytes) -> "Verdict":
         """The verdict on a PDF or an enveloping CAdES message, at this moment. A valid one names the certificates that
-        it was signed with: where a signature must be an agency's, a verdict without them will not do.
+        it was signed with: they say whose it is, and without them it is nobody's.
         """
         ...
 

@@ -20,7 +20,6 @@ from staging.accounts import hash_secret, new_salt
 from staging.answers import Refusal, answer
 from staging.corpus import COUNT_MAX
 from staging.credentials import Credential
-from staging.documents import make_document
 from staging.dossiers import check_code
 from staging.parts import Parts
 from staging.routes import Call, Route
@@ -61,10 +60,13 @@ class Prepared(msgspec.Struct):
 
 
 class WantedDocuments(msgspec.Struct, forbid_unknown_fields=True):
-    """GET /admin/documents. `agency`: whose officer is to sign them; citizens sign where none is given."""
+    """GET /admin/documents. `signer`: the account that is to sign them, a citizen's or an officer's; without one they
+    are papers that an agency issued. `first`: the number of the signer's first; each number has a form of its own.
+    """
 
     count: Annotated[int, msgspec.Meta(ge=1, le=COUNT_MAX)] = 24
-    agency: str = ""
+    signer: str = ""
+    first: Annotated[int, msgspec.Meta(ge=0, le=1_000_000)] = 0
 
 
 class Document(msgspec.Struct):
@@ -183,24 +185,25 @@ def way_to(target: Status) -> tuple[Status, ...]:
 
 
 async def documents(call: Call[None]) -> Response:
-    """Signed documents to file: citizens' papers, or scans by an agency's officer."""
-    parts, count = call.parts, call.query.count
-    if call.query.agency:
-        credential = await _officer(parts, call.query.agency)
-        signer, chain = parts.credentials.issued(credential), parts.credentials.chain
-        made = await asyncio.to_thread(lambda: [make_document(number, signer, chain) for number in range(count)])
-    else:
-        made = await asyncio.to_thread(parts.corpus.first, count)
+    """Signed documents to hand in: a citizen's applications, an officer's scans, or papers that an agency issued."""
+    parts, wanted = call.parts, call.query
+    if not wanted.signer:
+        return _told(await asyncio.to_thread(parts.corpus.first, wanted.count))
+    credential = await _credential(parts, wanted.signer)
+    numbers = range(wanted.first, wanted.first + wanted.count)
+    return _told(await asyncio.to_thread(parts.corpus.signed, numbers, parts.credentials.issued(credential)))
+
+
+def _told(made: list[tuple[str, bytes]]) -> Response:
     return answer(Documents([Document(*each) for each in made]))
 
 
-async def _officer(parts: Parts, agency: str) -> Credential:
-    """The credential of an agency's officer; Refusal 400 when the agency has none."""
-    account = f"officer-{agency}"
+async def _credential(parts: Parts, account: str) -> Credential:
+    """What an account signs with; Refusal 400 when it is nobody's who signs."""
     async with parts.database.connection() as connection:
-        select = "SELECT 1 FROM accounts WHERE account = %s AND role = %s"
-        if await (await connection.execute(select, (account, OFFICER))).fetchone() is None:
-            raise Refusal(400, f"agency {agency!r}: has no officer; expected one of POST /admin/prepare")
+        select = "SELECT 1 FROM accounts WHERE account = %s AND role = ANY (%s)"
+        if await (await connection.execute(select, (account, [CITIZEN, OFFICER]))).fetchone() is None:
+            raise Refusal(400, f"signer {account!r}: expected a citizen or an officer of POST /admin/prepare")
         return await parts.credentials.of(connection, account)
 
 

@@ -1,6 +1,6 @@
 """A dossier's signed papers as they come in, and the verdict on each of them.
 
-Knows the verifier, and no table. Papers that an officer hands in must be signed by somebody of the officer's agency.
+Knows the verifier, and no table. Who may have signed stands in signatories.py.
 """
 
 import hashlib
@@ -9,9 +9,11 @@ from typing import Annotated, Literal
 
 import msgspec
 
-from staging import reasons, timing
+from staging import timing
 from staging.answers import Problem, Refusal
 from staging.parts import Parts
+from staging.signatories import Signatory
+from staging.signers import Signer
 from staging.verdicts import Verdict
 
 COMPONENTS_MAX = 3
@@ -48,35 +50,38 @@ class NotTaken(Problem):
     components: list[Doubted] = msgspec.field(default_factory=list)
 
 
-async def judge(parts: Parts, components: Sequence[Component], agency: str = "") -> list[Judged]:
-    """The verdict on each component; Refusal 422 with all of them when one is not valid.
-
-    `agency`: whose officer must have signed, last if there are several signatures; anybody if it is empty.
+async def judge(parts: Parts, components: Sequence[Component], signatory: Signatory) -> list[Judged]:
+    """The verdict on each component; Refusal 422 with all of them when one is not validly signed by a signatory, or
+    all together lack one.
     """
     async with parts.faults.reach(timing.VERIFICATION):
         verdicts = await parts.verifier.verify_all([component.content for component in components])
-    verdicts = [_of_agency(verdict, agency) for verdict in verdicts]
-    if all(verdict.valid for verdict in verdicts):
-        return [Judged(component.name) for component in components]
+    last = [_last(verdict) for verdict in verdicts]
     told = [
-        Doubted(component.name, "valid" if verdict.valid else "invalid", list(verdict.reasons))
-        for component, verdict in zip(components, verdicts, strict=True)
+        _told(component, verdict, signatory.fault(signer))
+        for component, verdict, signer in zip(components, verdicts, last, strict=True)
     ]
-    bad = ", ".join(component.name for component in told if component.verdict != "valid")
-    who = f"an officer of {agency}" if agency else "a trusted signer"
-    raise Refusal(422, f"signature not valid: {bad}; expected a PAdES or CAdES signature by {who}", components=told)
+    bad = ", ".join(each.name for each in told if each.verdict != "valid")
+    if bad:
+        expected = f"expected a PAdES or CAdES signature by {signatory}"
+        raise Refusal(422, f"signature not valid: {bad}; {expected}", components=told)
+    lack = signatory.lack(last)
+    if lack:
+        raise Refusal(422, lack, components=told)
+    return [Judged(component.name) for component in components]
 
 
-def _of_agency(verdict: Verdict, agency: str) -> Verdict:
-    """The verdict where only an officer of `agency` may have signed. The last signature is the one over everything:
-    whoever signed before may have signed less.
-    """
-    if not agency or not verdict.valid:
-        return verdict
-    last = verdict.signers[-1] if verdict.signers else None
-    if last is not None and last.agency == agency:
-        return verdict
-    return Verdict(False, (f"{reasons.OTHER_AGENCY} (signed by {last}, expected {agency})",))
+def _last(verdict: Verdict) -> Signer | None:
+    """Whose signature is over all of a valid document."""
+    named = verdict.signers
+    return named[-1] if named else None
+
+
+def _told(component: Component, verdict: Verdict, fault: str) -> Doubted:
+    """What is said of a component; who signed matters once the signature is good."""
+    if not verdict.valid:
+        return Doubted(component.name, "invalid", list(verdict.reasons))
+    return Doubted(component.name, "invalid", [fault]) if fault else Doubted(component.name, "valid", [])
 
 
 def digest(procedure: str, components: Sequence[Component]) -> bytes:

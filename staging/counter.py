@@ -14,6 +14,7 @@ from staging.answers import Problem, answer
 from staging.components import Components, NotTaken, judge
 from staging.dossiers import Filed, check_own, check_repeat
 from staging.routes import Call, Route
+from staging.signatories import Officers
 from staging.tokens import OFFICER, Identity
 
 
@@ -31,7 +32,7 @@ async def file_dossier(call: Call[CounterFiling]) -> Response:
     filing, officer = call.body, call.identity
     check_own(filing.code, officer)
     citizen = await _find(call, officer.agency, filing.citizen)
-    judged = await judge(call.parts, filing.components, officer.agency)
+    judged = await judge(call.parts, filing.components, Officers(officer.agency))
     async with call.parts.reach("document_store") as connection:
         is_new = await _file(connection, filing, citizen, officer)
         if is_new:

@@ -17,6 +17,7 @@ from staging.answers import Problem, Refusal, answer
 from staging.components import Component, NotTaken, judge
 from staging.dossiers import check_own
 from staging.routes import Call, Route
+from staging.signatories import Officers
 from staging.tokens import OFFICER, Identity
 
 # A dossier that no step can follow is closed.
@@ -34,7 +35,7 @@ async def digitise(call: Call[Component]) -> Response:
     """Add a signed scan to a dossier of the agency: 201, or 200 when it is there already."""
     code, officer = call.path["code"], call.identity
     check_own(code, officer)
-    await judge(call.parts, [call.body], officer.agency)
+    await judge(call.parts, [call.body], Officers(officer.agency))
     async with call.parts.reach("document_store") as connection:
         citizen = await _citizen_of(connection, code)
         added = await keep(connection, code, citizen, [call.body], officer)

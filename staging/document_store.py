@@ -14,10 +14,12 @@ from psycopg import AsyncConnection
 from starlette.responses import Response
 
 from caodiem.dossier import Status
+from staging import population
 from staging.answers import Problem, Refusal, answer
 from staging.components import Component, NotTaken, judge
 from staging.dossiers import check_code, not_found
 from staging.routes import Call, Route
+from staging.signatories import Applicant
 from staging.tokens import CITIZEN
 
 LISTED_MAX = 100
@@ -83,8 +85,8 @@ def in_order(given: Iterable[Paper], content: Callable[[Paper], bytes]) -> list[
 
 
 async def store(call: Call[Component]) -> Response:
-    """Put a signed document of one's own into the store: 201; it may be reused from then on."""
-    await judge(call.parts, [call.body])
+    """Put a document that oneself or an agency signed into the store: 201; it may be reused from then on."""
+    await judge(call.parts, [call.body], Applicant(population.number_of(call.identity.account)))
     async with call.parts.database.connection() as connection:
         digest = await keep(connection, call.identity.account, call.body.name, call.body.content)
     return answer(Kept(digest.hex()), 201)

@@ -12,11 +12,12 @@ from psycopg import AsyncConnection
 from starlette.responses import Response
 
 from caodiem.dossier import STATUS_AFTER, STATUS_NAMES_VI, Status, parse_dossier_code
-from staging import components
+from staging import components, population
 from staging.answers import Problem, Refusal, answer
 from staging.components import Component, Components, Judged, NotTaken, judge
 from staging.moves import Moved, move
 from staging.routes import Call, Route
+from staging.signatories import Applicant
 from staging.tokens import CITIZEN, Identity
 
 _FIRST_VERSION = 1
@@ -83,7 +84,8 @@ async def file_dossier(call: Call[Filing]) -> Response:
     """File a dossier with its signed components; 200 where the same was filed before."""
     citizen, filing = call.identity.account, call.body
     agency = check_code(filing.code)
-    judged = await judge(call.parts, filing.components)
+    applicant = Applicant(population.number_of(citizen), must_sign=True)
+    judged = await judge(call.parts, filing.components, applicant)
     digest = components.digest(filing.procedure, filing.components)
     # One statement, so the dossier and its components come to be together or not at all.
     statement = """
@@ -141,7 +143,7 @@ async def look_up(call: Call[None]) -> Response:
 async def supplement(call: Call[Supplement]) -> Response:
     """Add what an officer asked for; the dossier goes back to being handled."""
     citizen, code, given = call.identity.account, call.path["code"], call.body
-    judged = await judge(call.parts, given.components)
+    judged = await judge(call.parts, given.components, Applicant(population.number_of(citizen)))
     statement = """
         WITH moved AS (
             UPDATE dossiers SET status = %s, version = version + 1

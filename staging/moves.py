@@ -25,12 +25,17 @@ async def move(connection: AsyncConnection, code: str, target: Status) -> bool:
     cursor = await connection.execute(update, (int(target), code, _BEFORE[target]))
     if cursor.rowcount:
         return True
+    await check_there(connection, code, target)
+    return False
+
+
+async def check_there(connection: AsyncConnection, code: str, target: Status) -> None:
+    """Refusal 404 or 409 unless the dossier is at `target`; takes it nowhere."""
     row = await (await connection.execute("SELECT status FROM dossiers WHERE code = %s", (code,))).fetchone()
     if row is None:
         raise Refusal(404, f"dossier {code}: not known here")
     if row[0] != target:
         raise _forbidden(code, Status(row[0]), target)
-    return False
 
 
 def _forbidden(code: str, current: Status, target: Status) -> Refusal:

@@ -16,6 +16,7 @@ WRONG_CERTIFICATE = "signature: signing-certificate attribute names another cert
 WEAK_DIGEST = "signature: digest algorithm other than SHA-256, SHA-384, SHA-512"
 BAD_TIMESTAMP = "signature: its timestamp is not valid"
 OTHER_AGENCY = "signature: not by the agency whose officer hands it in"
+NOT_APPLICANT = "signature: neither the applicant's nor an agency's"
 WRONG_TIME = "signature: claims a signing time outside its certificate's validity, or in the future"
 
 NO_PATH = "certificate: no path to the portal's trusted root"

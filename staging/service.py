@@ -87,7 +87,8 @@ def serve(
     """
     signal.signal(signal.SIGTERM, _leave)
     for variable in (adapters.SIGNATURES, adapters.STATUS_SYNC):
-        adapters.find(variable)  # a worker could tell nobody
+        if os.environ.get(variable):
+            adapters.find(variable)  # a worker could tell nobody
     port = _claim(port)
     with kept_folder(keep) if keep else _temporary_folder(data) as folder, ThreadPoolExecutor(1) as side:
         hierarchy = side.submit(pki.make_hierarchy, folder / keys.PKI_FOLDER)

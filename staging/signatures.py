@@ -18,7 +18,7 @@ from itertools import islice
 from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding
 
-from staging import full_validation, plain_signature, reasons, timing
+from staging import plain_signature, reasons, timing
 from staging.bounds import unpacks_too_far
 from staging.chains import Issuers
 from staging.plain import NotPlain
@@ -80,6 +80,9 @@ class Verifier:
 
     def verify_in_full(self, content: bytes, at: datetime, *, signature: bytes | None = None) -> Verdict:
         """The full validator's verdict, whatever the short way says."""
+        # Here, because it is rare, and because pyHanko takes longer to load than the rest of a portal's worker.
+        from staging import full_validation
+
         if signature is not None:
             return full_validation.judge_message(signature, content, self._issuers, at)
         if _is_message(content):

@@ -21,7 +21,7 @@ class Verdict:
 
     @property
     def signers(self) -> tuple[Signer, ...]:
-        """Who signed, in the order of the signatures. Read when asked for: most callers never ask."""
+        """Who signed, in the order of the signatures. Read when asked for."""
         return tuple(signers.read(each) for each in self.certificates)
 
 

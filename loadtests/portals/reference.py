@@ -16,17 +16,19 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from caodiem.dossier import SERIALS_PER_DAY, STATUS_AFTER, STATUS_BEFORE, Status, dossier_code
+from caodiem.dossier import FILINGS, SERIALS_PER_DAY, STATUS_AFTER, STATUS_BEFORE, Status, dossier_code
 from caodiem.errors import InvalidRun
 from caodiem.plan import Plan
 from loadtests.journeys import Journey
 from loadtests.portals import Request, Send
 from loadtests.portals.bodies import json_object
 
-# A dossier belongs to citizen `dossier % CITIZENS` in every journey, so whoever filed it may look it up.
-CITIZENS = 1000
-_DOCUMENTS = 24
-_STORED = 3  # documents that each citizen has in the store
+# A dossier belongs to citizen `dossier % CITIZENS` in every journey, so whoever filed it may look it up. Who files has
+# signed an application before the clock starts, and every worker keeps all of these.
+CITIZENS = 200
+_PAPERS = 24
+_STORED = 3  # papers that each citizen has in the store
+_COMPONENTS_MAX = 3  # of a filing
 _PERIOD = timedelta(days=30)  # of which indicators are read
 _DOSSIERS_A_CALL = 2000
 _ACTIONS = {
@@ -67,6 +69,7 @@ class ReferencePortal:
             "supplement_dossier": self._supplement_dossier,
             "push_sync": self._push_sync,
             "withdraw_dossier": self._withdraw_dossier,
+            "file_at_counter": self._file_at_counter,
             "ask_payment": self._ask_payment,
             "reconcile_payments": self._reconcile_payments,
             "exchange_data": self._exchange_data,
@@ -99,9 +102,13 @@ class ReferencePortal:
             secret = _ask(send, "POST", "/admin/prepare", wanted, self._admin_token)["secret"]
         return {
             "secret": secret,
-            "documents": self._signed(send, _DOCUMENTS),
-            # A paper that is digitised is signed by the agency that has it.
-            "scans": {agency: self._signed(send, 1, agency)[0] for agency in _digitising(plan)},
+            # A filing has an application, signed by who files it, and papers that an agency issued.
+            "applications": {
+                _citizen(number): self._signed(send, 1, _citizen(number), number)[0] for number in _applicants(plan)
+            },
+            "papers": self._signed(send, _PAPERS),
+            # What is scanned at a counter is signed by the agency that has it.
+            "scans": {agency: self._signed(send, _COMPONENTS_MAX, f"officer-{agency}") for agency in _scanning(plan)},
             "procedures": {agency: _procedures(send, agency) for agency in agencies},
             "officers": {agency: _token(send, f"officer-{agency}", secret) for agency in agencies},
             "systems": {agency: _token(send, f"agency-{agency}", secret) for agency in agencies},
@@ -110,18 +117,19 @@ class ReferencePortal:
             "starts_at": plan.meta.starts_at,
         }
 
-    def _signed(self, send: Send, count: int, agency: str = "") -> list[str]:
-        """Components as JSON, signed by citizens or by an agency's officer."""
-        path = f"/admin/documents?count={count}&agency={agency}"
+    def _signed(self, send: Send, count: int, signer: str = "", first: int = 0) -> list[str]:
+        """Components as JSON, signed by an account, or else issued by an agency."""
+        path = f"/admin/documents?count={count}&signer={signer}&first={first}"
         documents = _ask(send, "GET", path, None, self._admin_token)["documents"]
         return [json.dumps({"name": each["name"], "content": each["content"]}) for each in documents]
 
     def use(self, prepared: dict[str, Any]) -> None:
         """Encode what does not change from request to request."""
         self._secret: str = prepared["secret"]
-        self._documents = [document.encode() for document in prepared["documents"]]
-        self._scans = {agency: scan.encode() for agency, scan in prepared["scans"].items()}
-        contents = [b64decode(json.loads(document)["content"]) for document in prepared["documents"][:_STORED]]
+        self._applications = {citizen: each.encode() for citizen, each in prepared["applications"].items()}
+        self._papers = [paper.encode() for paper in prepared["papers"]]
+        self._scans = {agency: [scan.encode() for scan in scans] for agency, scans in prepared["scans"].items()}
+        contents = [b64decode(json.loads(paper)["content"]) for paper in prepared["papers"][:_STORED]]
         self._stored = [sha256(content).hexdigest() for content in contents]
         self._procedures: dict[str, list[list[Any]]] = prepared["procedures"]
         self._officers = {agency: _bearer(token) for agency, token in prepared["officers"].items()}
@@ -154,16 +162,20 @@ class ReferencePortal:
     def _file_dossier(self, journey: Journey) -> Request:
         code = _code(journey)
         head = json.dumps({"code": code, "procedure": self._procedure(journey)[0]})[:-1].encode()
-        body = head + b', "components": [' + self._components(journey) + b"]}"
+        components = [self._applications[_citizen(journey.dossier)], *self._issued(journey, journey.step.items - 1)]
+        body = head + b', "components": [' + b", ".join(components) + b"]}"
+        return Request("POST", "/dossiers", _check_filed(code), body, self._citizen_bearer(journey))
 
-        def check(status: int, body: bytes) -> str | None:
-            # 200 answers a filing that the portal has already: a replay may be repeated.
-            answer = json_object(body)
-            valid = all(component.get("verdict") == "valid" for component in answer.get("components", ()))
-            right = status in (200, 201) and answer.get("code") == code and valid
-            return None if right else _unexpected(status, "201 with its code, every component valid")
-
-        return Request("POST", "/dossiers", check, body, self._citizen_bearer(journey))
+    def _file_at_counter(self, journey: Journey) -> Request:
+        code = _code(journey)
+        filing = {
+            "code": code,
+            "procedure": self._procedure(journey)[0],
+            "citizen": _citizen_number(journey.dossier),
+        }
+        scans = self._scans[journey.agency][: journey.step.items]
+        body = json.dumps(filing)[:-1].encode() + b', "components": [' + b", ".join(scans) + b"]}"
+        return Request("POST", "/cases", _check_filed(code), body, self._officers[journey.agency])
 
     def _pay_fee(self, journey: Journey) -> Request:
         def check(status: int, body: bytes) -> str | None:
@@ -183,7 +195,7 @@ class ReferencePortal:
         return Request("GET", f"/dossiers/{code}", check, headers=self._citizen_bearer(journey))
 
     def _supplement_dossier(self, journey: Journey) -> Request:
-        body = b'{"components": [' + self._components(journey) + b"]}"
+        body = b'{"components": [' + b", ".join(self._issued(journey, journey.step.items)) + b"]}"
         path = f"/dossiers/{_code(journey)}/components"
         return Request("POST", path, _check_status(journey), body, self._citizen_bearer(journey))
 
@@ -246,7 +258,7 @@ class ReferencePortal:
 
     def _digitise_paper(self, journey: Journey) -> Request:
         path = f"/cases/{_code(journey)}/papers"
-        return Request("POST", path, _check_digest(), self._scans[journey.agency], self._officers[journey.agency])
+        return Request("POST", path, _check_digest(), self._scans[journey.agency][0], self._officers[journey.agency])
 
     def _send_document(self, journey: Journey) -> Request:
         document = self._document(journey) | {"kind": "letter"}
@@ -258,7 +270,7 @@ class ReferencePortal:
 
     def _document(self, journey: Journey) -> dict[str, Any]:
         """A document to another agency of the plan, or to a ministry where there is no other."""
-        given = json.loads(self._documents[journey.arrival % len(self._documents)])
+        given = json.loads(self._papers[journey.arrival % len(self._papers)])
         others = [agency for agency in self._systems if agency != journey.agency]
         others = others or [agency for agency in ("G01", "G02") if agency != journey.agency]
         to = [others[journey.arrival % len(others)]]
@@ -326,9 +338,9 @@ class ReferencePortal:
                 "at": f"{happened:%Y%m%d%H%M%S}",
             }
 
-    def _components(self, journey: Journey) -> bytes:
-        documents = self._documents
-        return b", ".join(documents[(journey.dossier + n) % len(documents)] for n in range(journey.step.items))
+    def _issued(self, journey: Journey, count: int) -> list[bytes]:
+        """Papers that an agency issued."""
+        return [self._papers[(journey.dossier + n) % len(self._papers)] for n in range(count)]
 
     def _citizen_bearer(self, journey: Journey) -> Mapping[str, str]:
         """The token that signing in gave, or that was got beforehand where the journey has no such step."""
@@ -353,10 +365,21 @@ def opening_statuses(plan: Plan) -> Iterator[dict[str, Any]]:
         yield {"code": dossier_code(agency, number), "status": status, "citizen": _citizen(number)}
 
 
-def _digitising(plan: Plan) -> list[str]:
-    """The agencies whose officers digitise papers."""
-    rows = plan.table.filter(pc.equal(plan.table["operation"].cast(pa.string()), "digitise_paper"))
+def _asking(plan: Plan, *operations: str) -> pa.Table:
+    """The rows of these operations."""
+    return plan.table.filter(pc.is_in(plan.table["operation"].cast(pa.string()), pa.array(operations)))
+
+
+def _scanning(plan: Plan) -> list[str]:
+    """The agencies whose officers scan papers."""
+    rows = _asking(plan, "digitise_paper", "file_at_counter")
     return sorted(rows["agency"].cast(pa.string()).unique().to_pylist())
+
+
+def _applicants(plan: Plan) -> list[int]:
+    """The numbers of the citizens who file online."""
+    numbers = np.unique(_asking(plan, "file_dossier")["dossier"].to_numpy() % CITIZENS)
+    return [int(number) for number in numbers]
 
 
 def never_signed_in(plan: Plan) -> list[str]:
@@ -372,11 +395,22 @@ def _deciding_rows(plan: Plan, dossier: np.ndarray) -> np.ndarray:
     That is the first step that needs one status and no other; where there is none, any look-up or payment.
     """
     operation = np.array(plan.table["operation"].to_pylist(), dtype=str)
-    exacting = np.isin(operation, [*STATUS_AFTER, "file_dossier"])
+    exacting = np.isin(operation, [*STATUS_AFTER, *FILINGS])
     easygoing = np.isin(operation, list(STATUS_BEFORE)) & ~exacting
     rows = np.concatenate([np.flatnonzero(exacting), np.flatnonzero(easygoing)])
     _, first = np.unique(dossier[rows], return_index=True)
     return np.asarray(rows[first])
+
+
+def _check_filed(code: str) -> Callable[[int, bytes], str | None]:
+    def check(status: int, body: bytes) -> str | None:
+        # 200 answers a filing that the portal has already: a replay may be repeated.
+        answer = json_object(body)
+        valid = all(component.get("verdict") == "valid" for component in answer.get("components", ()))
+        right = status in (200, 201) and answer.get("code") == code and valid
+        return None if right else _unexpected(status, "201 with its code, every component valid")
+
+    return check
 
 
 def _check_status(journey: Journey) -> Callable[[int, bytes], str | None]:

@@ -15,8 +15,9 @@ from tests.loadtests import replay_plans
 
 PREPARED = {
     "secret": "s",
-    "documents": [json.dumps({"name": f"{n}.pdf", "content": "QUJD"}) for n in range(24)],
-    "scans": {"H01": json.dumps({"name": "scan.pdf", "content": "QUJD"})},
+    "applications": {"citizen-000042": json.dumps({"name": "application.pdf", "content": "QUJD"})},
+    "papers": [json.dumps({"name": f"{n}.pdf", "content": "QUJD"}) for n in range(24)],
+    "scans": {"H01": [json.dumps({"name": f"scan {n}.pdf", "content": "QUJD"}) for n in range(3)]},
     "procedures": {"H01": [["1.000001", "Đăng ký khai sinh", 8000]]},
     "officers": {"H01": "officer"},
     "systems": {"H01": "system"},
@@ -39,12 +40,24 @@ def test_a_filing_carries_its_components_and_is_checked() -> None:
     request = asked("file_dossier", items=3)
     body = json.loads(request.body)
     assert (request.method, request.path, body["code"]) == ("POST", "/dossiers", "H01-20260609-0000042")
-    assert len({component["name"] for component in body["components"]}) == 3
+    names = [component["name"] for component in body["components"]]
+    assert (names[0], len(set(names))) == ("application.pdf", 3), "the applicant's own, then papers"
     right = {"code": body["code"], "status": 1, "components": [{"name": "a", "verdict": "valid"}]}
     assert request.check(201, json.dumps(right).encode()) is None
     right["components"][0]["verdict"] = "invalid"
     assert request.check(201, json.dumps(right).encode()) is not None
     assert request.check(422, b"{}") is not None
+
+
+def test_an_officer_files_scans_for_the_citizen_of_the_dossier() -> None:
+    request = asked("file_at_counter", items=2)
+    body = json.loads(request.body)
+    assert (request.method, request.path, request.headers) == ("POST", "/cases", {"Authorization": "Bearer officer"})
+    assert (body["code"], body["citizen"]) == ("H01-20260609-0000042", "099000000042")
+    assert [component["name"] for component in body["components"]] == ["scan 0.pdf", "scan 1.pdf"]
+    right = {"code": body["code"], "status": 1, "components": [{"name": "a", "verdict": "valid"}]}
+    assert request.check(201, json.dumps(right).encode()) is None
+    assert request.check(201, json.dumps({**right, "code": "H01-20260609-0000043"}).encode()) is not None
 
 
 def test_an_officers_action_is_checked_for_its_status() -> None:

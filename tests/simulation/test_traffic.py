@@ -69,6 +69,10 @@ def test_each_event_of_the_day_causes_its_journey(day) -> None:
     assert journeys["officer_receives"] == number["received", True] + number["received", False]
     assert journeys["officer_returns"] == number["returned", True] + number["returned", False]
     assert journeys["citizen_withdraws"] == number["withdrawn", True] + number["withdrawn", False]
+    assert journeys["officer_files"] == number["filed", False]
+    assert journeys["officer_digitises"] == sum(
+        (row["event"], row["channel"]) == ("received", "partly") for row in today
+    )
     assert journeys["portal_looks_up"] == number["filed", True]
     assert set(journeys) <= set(JOURNEYS)
 

@@ -5,6 +5,7 @@ import shutil
 import tempfile
 from base64 import b64decode
 from collections.abc import Callable, Iterator
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -72,18 +73,25 @@ def signed_in(portal: Portal, secret: str) -> Callable[[str], Caller]:
 
 
 @pytest.fixture(scope="session")
-def documents(admin: Caller) -> list[dict[str, str]]:
-    """Three signed documents as the portal hands them out: name, content in base64."""
-    reply = admin.get("/admin/documents?count=3")
+def application(admin: Caller, secret: str) -> Callable[[str], dict[str, str]]:
+    """A document signed by a citizen, by the citizen's account."""
+    return cache(lambda account: admin.get(f"/admin/documents?count=1&signer={account}").body["documents"][0])
+
+
+@pytest.fixture(scope="session")
+def documents(admin: Caller, application: Callable[[str], dict[str, str]]) -> list[dict[str, str]]:
+    """What citizen-000000 files: an application, and two papers that an agency issued; name, content in base64."""
+    reply = admin.get("/admin/documents?count=2")
     assert reply.status == 200
-    assert all(b64decode(document["content"]).startswith(b"%PDF") for document in reply.body["documents"])
-    return list(reply.body["documents"])
+    found = [application("citizen-000000"), *reply.body["documents"]]
+    assert all(b64decode(document["content"]).startswith(b"%PDF") for document in found)
+    return found
 
 
 @pytest.fixture(scope="session")
 def scans(admin: Caller, secret: str) -> list[dict[str, str]]:
     """Two documents signed by the officer of H01."""
-    return list(admin.get("/admin/documents?count=2&agency=H01").body["documents"])
+    return list(admin.get("/admin/documents?count=2&signer=officer-H01").body["documents"])
 
 
 @pytest.fixture

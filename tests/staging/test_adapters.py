@@ -33,7 +33,7 @@ def test_the_portal_uses_what_is_named(tmp_path: Path, monkeypatch: pytest.Monke
             reply = Caller(portal.url).post("/accounts/sign-in", {"account": account, "secret": secret})
             return Caller(portal.url, reply.body["token"])
 
-        documents = admin.get("/admin/documents?count=1").body["documents"]
+        documents = admin.get("/admin/documents?count=1&signer=citizen-000000").body["documents"]
         filing = {"code": "H01-20260701-0000001", "procedure": "1.000001.H01", "components": documents}
         reply = signed_in("citizen-000000").post("/dossiers", filing)
         assert (reply.status, reply.body["components"][0]["reasons"]) == (422, [REASON])

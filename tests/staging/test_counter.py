@@ -16,6 +16,7 @@ from tests.staging.openssl import openssl
 
 SignedIn = Callable[[str], Caller]
 Documents = list[dict[str, str]]
+Application = Callable[[str], dict[str, str]]
 CITIZEN, NUMBER = "citizen-000001", "099000000001"
 _serials = iter(range(10**7))
 
@@ -31,7 +32,7 @@ def filing(code: str, scans: Documents, **changed: object) -> dict[str, object]:
 @pytest.fixture(scope="module")
 def foreign(admin: Caller, secret: str) -> Documents:
     """A scan by an officer of another agency."""
-    return list(admin.get("/admin/documents?count=1&agency=H02").body["documents"])
+    return list(admin.get("/admin/documents?count=1&signer=officer-H02").body["documents"])
 
 
 def test_a_dossier_filed_at_a_counter_is_the_citizens(signed_in: SignedIn, scans: Documents) -> None:
@@ -50,10 +51,12 @@ def test_a_dossier_filed_at_a_counter_is_the_citizens(signed_in: SignedIn, scans
     assert citizen.post(f"/dossiers/{code}/withdrawal").body == {"code": code, "status": 7}
 
 
-def test_what_is_for_the_counter_only_is_filed_there(signed_in: SignedIn, scans: Documents) -> None:
+def test_what_is_for_the_counter_only_is_filed_there(
+    signed_in: SignedIn, scans: Documents, application: Application
+) -> None:
     found = Caller(signed_in(CITIZEN).url).get("/catalogue?agency=H01&q=thu%20hoi").body["procedures"]
     procedure, code = next(each["code"] for each in found if each["level"] == "counter"), new_code()
-    online = {"code": code, "procedure": procedure, "components": scans}
+    online = {"code": code, "procedure": procedure, "components": [application(CITIZEN)]}
     assert signed_in(CITIZEN).post("/dossiers", online).status == 422
     assert signed_in("officer-H01").post("/cases", filing(code, scans, procedure=procedure)).status == 201
 
@@ -88,7 +91,8 @@ def test_scans_are_signed_by_the_officers_agency(
     signed_in: SignedIn, prepared: Callable[[int], str], scans: Documents, documents: Documents, foreign: Documents
 ) -> None:
     officer, code, open_code = signed_in("officer-H01"), new_code(), prepared(2)
-    for wrong, whose in ((documents[0], "no agency"), (foreign[0], "officer-H02 of H02")):
+    of_others = ((documents[0], "no agency"), (documents[1], "of G00"), (foreign[0], "officer-H02 of H02"))
+    for wrong, whose in of_others:
         for reply in (
             officer.post("/cases", filing(code, [scans[0], wrong])),
             officer.post(f"/cases/{open_code}/papers", wrong),
@@ -104,22 +108,23 @@ def test_scans_are_signed_by_the_officers_agency(
     assert reasons.ALTERED in refused_for(officer.post("/cases", filing(code, [altered])))
 
 
-def test_a_code_is_one_filings(signed_in: SignedIn, scans: Documents) -> None:
+def test_a_code_is_one_filings(signed_in: SignedIn, scans: Documents, application: Application) -> None:
     """Neither way of filing takes over, or passes for, what came by the other."""
     officer, citizen, code, online = signed_in("officer-H01"), signed_in(CITIZEN), new_code(), new_code()
     assert officer.post("/cases", filing(code, scans)).status == 201
     assert officer.post("/cases", filing(code, scans[:1])).status == 409
     assert officer.post("/cases", filing(code, scans, citizen="099000000002")).status == 409
-    same = {"code": code, "procedure": "1.000001.H01", "components": scans}
+    same = {"code": code, "procedure": "1.000001.H01", "components": [application(CITIZEN)]}
     assert citizen.post("/dossiers", same).status == 409
     assert citizen.post("/dossiers", {**same, "code": online}).status == 201
     assert officer.post("/cases", filing(online, scans)).status == 409
     assert citizen.get(f"/dossiers/{online}").body["channel"] == "online"
 
 
-def test_a_citizen_files_with_the_agency_of_the_procedure(signed_in: SignedIn, documents: Documents) -> None:
-    given = {"code": new_code("H02"), "procedure": "1.000001.H01", "components": documents}
-    assert signed_in(CITIZEN).post("/dossiers", given).status == 422
+def test_a_citizen_files_with_the_agency_of_the_procedure(signed_in: SignedIn, application: Application) -> None:
+    given = {"code": new_code("H02"), "procedure": "1.000001.H01", "components": [application(CITIZEN)]}
+    reply = signed_in(CITIZEN).post("/dossiers", given)
+    assert (reply.status, "procedure" in reply.body["error"]) == (422, True)
 
 
 def test_a_scan_signed_remotely_by_its_officer(admin: Caller, signed_in: SignedIn) -> None:
@@ -143,13 +148,13 @@ def test_a_scan_signed_remotely_by_its_officer(admin: Caller, signed_in: SignedI
     assert signed_in("officer-H02").post("/cases", filing(new_code("H02"), [scan])).status == 422
 
 
-def test_indicators_tell_the_ways_apart(admin: Caller, signed_in: SignedIn) -> None:
+def test_indicators_tell_the_ways_apart(admin: Caller, signed_in: SignedIn, application: Application) -> None:
     wanted = {"agencies": ["H42"], "citizens": 2, "dossiers": []}
     assert admin.post("/admin/prepare", wanted).status == 200
-    scans = admin.get("/admin/documents?count=1&agency=H42").body["documents"]
+    scans = admin.get("/admin/documents?count=1&signer=officer-H42").body["documents"]
     given = {"code": "H42-20260704-0000001", "procedure": "1.000001.H42"}
     assert signed_in("officer-H42").post("/cases", filing(scans=scans, **given)).status == 201
-    online = {**given, "code": "H42-20260704-0000002", "components": scans}
+    online = {**given, "code": "H42-20260704-0000002", "components": [application(CITIZEN)]}
     assert signed_in(CITIZEN).post("/dossiers", online).status == 201
     told = Caller(admin.url).get("/indicators/H42?first=2026-07-04&last=2026-07-04").body
     assert (told["dossiers"], told["dossiers_online"], told["submitted_online"]) == (2, 1, 50.0)

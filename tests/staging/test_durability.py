@@ -22,6 +22,10 @@ AGENCY, CITIZENS, EVENTS = "H01", 4, 5
 _BACK_WITHIN_S = 30.0
 
 
+def _citizens() -> list[str]:
+    return [f"citizen-{number:06d}" for number in range(CITIZENS)]
+
+
 @dataclass
 class Journal:
     """What the portal acknowledged, by dossier. A list's append is one step, so writers need no lock."""
@@ -45,12 +49,13 @@ class Load:
         self._admin = Caller(portal.url, portal.admin_token)
         wanted = {"agencies": [AGENCY], "citizens": CITIZENS, "dossiers": []}
         self._secret = self._admin.post("/admin/prepare", wanted).body["secret"]
-        self._documents = self._admin.get("/admin/documents?count=1").body["documents"]
+        asked = {each: f"/admin/documents?count=1&signer={each}" for each in _citizens()}
+        self._applications = {each: self._admin.get(path).body["documents"] for each, path in asked.items()}
         self._serials = count()
         self._stop = threading.Event()
         self._url = portal.url
         self._officer, self._agency = (self.sign_in(f"{role}-{AGENCY}") for role in ("officer", "agency"))
-        self._threads = [threading.Thread(target=self._run, args=(number,)) for number in range(CITIZENS)]
+        self._threads = [threading.Thread(target=self._run, args=(account,)) for account in _citizens()]
 
     def __enter__(self) -> "Load":
         for thread in self._threads:
@@ -73,11 +78,11 @@ class Load:
         reply = Caller(self._url).post("/accounts/sign-in", {"account": account, "secret": self._secret})
         return Caller(self._url, reply.body["token"])
 
-    def _run(self, number: int) -> None:
-        citizen = self.sign_in(f"citizen-{number:06d}")
+    def _run(self, account: str) -> None:
+        citizen = self.sign_in(account)
         while not self._stop.is_set():
             code = f"{AGENCY}-20260705-{next(self._serials):07d}"
-            filing = {"code": code, "procedure": f"1.000001.{AGENCY}", "components": self._documents}
+            filing = {"code": code, "procedure": f"1.000001.{AGENCY}", "components": self._applications[account]}
             if not self._ask(citizen, "/dossiers", filing):
                 self.journal.unanswered.append(code)
                 time.sleep(0.05)
@@ -165,7 +170,7 @@ def test_what_was_acknowledged_survives_every_death(tmp_path: Path, kept: Path) 
         load.check()
         assert again.admin_token == portal.admin_token
         code, transaction = load.journal.paid[-1]
-        citizens = [Load(again, kept).sign_in(f"citizen-{number:06d}") for number in range(CITIZENS)]
+        citizens = [Load(again, kept).sign_in(account) for account in _citizens()]
         found = [each.get(f"/dossiers/{code}") for each in citizens]
         assert [reply.body["paid"] for reply in found if reply.status == 200] == [True]
         owner = citizens[[reply.status for reply in found].index(200)]

@@ -17,6 +17,7 @@ from hypothesis import strategies as st
 from staging import bounds, pki, reasons, status_sync
 from staging.answers import BODY_BYTES_MAX
 from staging.documents import make_document
+from staging.policy import Policy
 from staging.signatures import Verifier
 from staging.verdicts import Verdict
 from tests.staging import bombs
@@ -82,6 +83,7 @@ def trusted() -> tuple[Verifier, bytes]:
     _, document = make_document(1, pki.make_signer("Công dân", issuing), [issuing.certificate])
     verifier = Verifier(root.certificate, (issuing.certificate,), crls)
     assert verifier.verify(document).valid
+    assert verifier.verify_in_full(document, Policy().clock()).valid  # loads what it needs
     return verifier, document
 
 

@@ -151,7 +151,7 @@ def test_the_portal_works_on_postgresql_15(tmp_path: Path, debian: str, monkeypa
             return Caller(portal.url, reply.body["token"])
 
         citizen, agency = signed_in("citizen-000001"), signed_in("agency-H01")
-        document = admin.get("/admin/documents?count=1").body["documents"]
+        document = admin.get("/admin/documents?count=1&signer=citizen-000001").body["documents"]
         filing = {"code": "H01-20260701-0000002", "procedure": "1.000001.H01", "components": document}
         assert citizen.post("/dossiers", filing).status == 201
         assert citizen.post(f"/dossiers/{CODE}/payment", {"amount_vnd": 5}).status == 201

@@ -15,6 +15,7 @@ from tests.staging.calls import Caller
 SignedIn = Callable[[str], Caller]
 Prepared = Callable[[int], str]
 Documents = list[dict[str, str]]
+Application = Callable[[str], dict[str, str]]
 PROCEDURE = "1.000001.H01"
 _CODE = "H01-20260701-0000001"
 _ENTRY = re.compile(r"[a-z_]+(-wait)?;dur=\d+\.\d+")
@@ -111,11 +112,11 @@ def test_filing_and_its_repeat(signed_in: SignedIn, documents: Documents, admin:
         assert f"{station};dur=" in first.headers["server-timing"]
 
 
-def test_filing_refuses_a_code_in_use(signed_in: SignedIn, documents: Documents) -> None:
-    code = "H01-20260702-0000002"
-    assert signed_in("citizen-000000").post("/dossiers", filing(code, documents[:1])).status == 201
-    assert signed_in("citizen-000001").post("/dossiers", filing(code, documents[:1])).status == 409
-    assert signed_in("citizen-000000").post("/dossiers", filing(code, documents[1:2])).status == 409
+def test_filing_refuses_a_code_in_use(signed_in: SignedIn, application: Application, documents: Documents) -> None:
+    code, first, second = "H01-20260702-0000002", "citizen-000000", "citizen-000001"
+    assert signed_in(first).post("/dossiers", filing(code, [application(first)])).status == 201
+    assert signed_in(second).post("/dossiers", filing(code, [application(second)])).status == 409
+    assert signed_in(first).post("/dossiers", filing(code, documents[:2])).status == 409
 
 
 def test_filing_refuses_what_is_not_signed(signed_in: SignedIn, documents: Documents, admin: Caller) -> None:
@@ -181,7 +182,7 @@ def test_look_up_tells_the_owner_alone(signed_in: SignedIn, prepared: Prepared) 
 
 def test_supplement_only_when_asked(signed_in: SignedIn, prepared: Prepared, documents: Documents) -> None:
     citizen, code = signed_in("citizen-000001"), prepared(4)
-    path, content = f"/dossiers/{code}/components", {"components": documents[:1]}
+    path, content = f"/dossiers/{code}/components", {"components": documents[1:]}
     assert citizen.post(path, content).status == 409
     assert signed_in("officer-H01").post(f"/cases/{code}/ask-supplement").body == {"code": code, "status": 5}
     assert signed_in("citizen-000002").post(path, content).status == 404
@@ -229,13 +230,14 @@ def test_prepare_starts_a_dossier_anew(signed_in: SignedIn, prepared: Prepared, 
 
 
 def test_prepare_clears_the_way_for_filings(
-    signed_in: SignedIn, documents: Documents, admin: Caller, prepared: Prepared
+    signed_in: SignedIn, application: Application, admin: Caller, prepared: Prepared
 ) -> None:
     code = prepared(2)
     wanted = {"agencies": [], "citizens": 0, "dossiers": [], "absent": [code, "H01-20260701-8888888"]}
     assert admin.post("/admin/prepare", wanted).status == 200
     assert signed_in("citizen-000001").get(f"/dossiers/{code}").status == 404
-    assert signed_in("citizen-000002").post("/dossiers", filing(code, documents[:1])).status == 201
+    citizen = "citizen-000002"
+    assert signed_in(citizen).post("/dossiers", filing(code, [application(citizen)])).status == 201
 
 
 @pytest.mark.parametrize(
