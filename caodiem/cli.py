@@ -146,8 +146,9 @@ def _simulate_levels(scenario: Path, scale: float, as_json: bool) -> NoReturn:
 def size(scenario: ScenarioFile, scale: SampleScale = 1.0, as_json: Json = False) -> None:
     """Find the fewest servers that meet every SLO, and the highest rate that today's servers hold.
 
-    For a network of its own with [[slo]], or the portal of a scenario in each level's busiest window. Exit code 0:
-    today's servers meet every SLO; 1: they do not, more are needed or none would do; 3: it stays undecided.
+    For a network of its own with [[slo]], or the portal of a scenario in each level's busiest window, or in its
+    `hours`. Exit code 0: today's servers meet every SLO; 1: they do not, more are needed or none would do; 3: it
+    stays undecided.
     """
     with bars() as shown:
         made, figures, code = studies.size(scenario, scale, shown)

@@ -8,7 +8,8 @@
         traffic.json            requests a second through the busiest day
         indicators.json         each agency by the formulas of Decision 766
         sync.json               each agency's status sync, where the scenario has [sync]
-        hours.json              what clients feel while a connected system fails, where it has [hours]
+        hours.json              what clients feel while a connected system fails, where the scenario has `hours`
+        hours.parquet           the plan of these hours
         plan.parquet            what was executed
         simulated/  replayed/   observations.parquet, components.parquet
     summary.json  verdict.json  report.html  plots/
@@ -77,6 +78,10 @@ class Level:
     @property
     def hours(self) -> Path:
         return self.folder / "hours.json"
+
+    @property
+    def hours_plan(self) -> Path:
+        return self.folder / "hours.parquet"
 
     def executed(self, how: str) -> "Execution":
         """`how` is "simulated" or "replayed"."""

@@ -439,7 +439,7 @@ def _connected_contradictions(portal: Portal, hours: Hours | None) -> list[tuple
         spans += [(f"{key}.slowdowns[{place}]", one) for place, one in enumerate(each.slowdowns)]
     if hours is None:
         return found + [
-            (key, _clock(one), "hours = { from, to } that hold it, the part of the day to be simulated")
+            (key, clock(one), "hours = { from, to } that hold it, the part of the day to be simulated")
             for key, one in spans
         ]
     from_s, to_s = hours.from_.value, hours.to.value
@@ -447,7 +447,7 @@ def _connected_contradictions(portal: Portal, hours: Hours | None) -> list[tuple
         found.append(("hours.to", to_s, f"more than hours.from, {from_s:g} seconds from midnight"))
     for key, one in spans:
         if not from_s <= one.from_.value < one.to.value < to_s:
-            found.append((key, _clock(one), f"a time within the hours, {_clock(hours)}, that ends before they do"))
+            found.append((key, clock(one), f"a time within the hours, {clock(hours)}, that ends before they do"))
     for name, station in portal.stations.items():
         if station.outages or station.slowdowns:
             expected = "no outages or slow-downs beside hours: they count from the start of the replayed slice"
@@ -455,7 +455,7 @@ def _connected_contradictions(portal: Portal, hours: Hours | None) -> list[tuple
     return found
 
 
-def _clock(span: SystemOutage | SystemSlowdown | Hours) -> str:
+def clock(span: SystemOutage | SystemSlowdown | Hours) -> str:
     """A span of the day as a file writes it."""
     shown = [f"{int(each.value) // 3600:02d}:{int(each.value) % 3600 // 60:02d}" for each in (span.from_, span.to)]
     return " to ".join(shown)

@@ -15,7 +15,7 @@ from caodiem import kinds, plan, run, setting, stages
 from caodiem.errors import ExitCode, UsageError
 from caodiem.network import NetworkScenario
 from caodiem.progress import Bars
-from caodiem.scenario import Scenario
+from caodiem.scenario import Scenario, clock
 from caodiem.scenario_file import Problem, ScenarioError, load_document
 from caodiem.series import SeriesScenario
 from caodiem.shares import SharesScenario, from_csv
@@ -110,6 +110,7 @@ def size(path: Path, scale: float, bars: Bars) -> tuple[run.Run, dict[str, Any],
 
 def _subjects(path: Path, scale: float, bars: Bars) -> "tuple[run.Run, Callable[[], Iterator[tuple[str, Subject]]]]":
     """The run's folder, and what is sized in it: a network of its own, or each level's portal once it is simulated."""
+    from simulation.hours import WholeHours
     from simulation.subject import BusiestWindow, OwnNetwork
 
     if kinds.is_network(path):
@@ -124,7 +125,11 @@ def _subjects(path: Path, scale: float, bars: Bars) -> "tuple[run.Run, Callable[
     def levels() -> "Iterator[tuple[str, Subject]]":
         stages.simulate(scenario, made, scale, bars)
         for level in made.levels:
-            yield f"{level.percent:g}%", BusiestWindow(scenario, plan.read(level.plan))
+            name = f"{level.percent:g}%"
+            if scenario.hours is None:
+                yield name, BusiestWindow(scenario, plan.read(level.plan))
+            else:
+                yield f"{name}, {clock(scenario.hours)}", WholeHours(scenario, plan.read(level.hours_plan))
 
     return made, levels
 

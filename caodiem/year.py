@@ -10,7 +10,7 @@ from pydantic import Field
 
 from caodiem import quantity as q
 from caodiem.document import Part
-from caodiem.scenario import Scenario, Service
+from caodiem.scenario import Scenario, Service, clock
 
 
 class System(Part):
@@ -34,6 +34,9 @@ class YearScenario(Scenario):
 
     def contradictions(self) -> list[tuple[str, object, str]]:
         found = super().contradictions()
+        if self.hours is not None:
+            expected = "none beside [year], which simulates every hour and lets no system fail"
+            found.append(("hours", clock(self.hours), expected))
         if len(self.levels) != 1:
             found.append(("levels", self.levels, "one level: a year has one online share"))
         for number, service in enumerate(self.year.services):

@@ -1,6 +1,7 @@
 """Capacity: the fewest servers that meet every SLO, the highest rate that today's servers hold, what gives way next.
 
-A search over trials (simulation/trials.py). It takes for granted that a server more never makes an SLO worse; where
+A search over trials (simulation/trials.py). SLOs that no number of servers meets are set aside, and told; the search is
+for the others. It takes for granted that a server more never makes an SLO worse; where
 that fails (as it can with retries) the answer still met every SLO in its own trial. A size counts as good only when
 its trial decided that every SLO is met: what stays undecided is not.
 """
@@ -13,10 +14,9 @@ from dataclasses import dataclass
 from simulation.network import INFINITE
 from simulation.objectives import Decision, Interval, linearised
 from simulation.replications import interval
-from simulation.subject import Sizes
+from simulation.subject import MOST_FACTOR, Sizes
 from simulation.trials import Trial, Trials, unlimited
 
-MOST_FACTOR = 64.0
 _FINE = 1.01  # the bracket of a rate is narrowed to this ratio
 _AROUND = (-2, -1, 0, 1, 2)
 _MOST_SIZES = 60  # sizes of a smaller total that are tried one by one
@@ -40,7 +40,7 @@ class Rate:
     value: float
     low: float
     high: float
-    missed: Trial | None  # at `high`; None where even 64 times today's arrivals are held
+    missed: Trial | None  # at `high`; None where as many more arrivals as are tried are held
     tried: list[Trial]  # in order of their factors
 
 
@@ -60,7 +60,7 @@ class Capacity:
     today: Trial
     unlimited: Trial  # with as many servers as anybody could want
     offered_load: dict[int, float]
-    needed: Needed | None  # None where no number of servers meets every SLO
+    needed: Needed | None  # None where no number of servers meets any SLO
     rate: Rate
     bottleneck: Bottleneck | None
 
@@ -71,7 +71,10 @@ def find(trials: Trials, progress: Callable[[float], None] = lambda share: None)
     progress(0.1)
     loads = trials.offered_load()
     free = trials.at(unlimited(trials.subject), whole=True)
-    needed = fewest(trials, loads) if free.decision is Decision.MET else None
+    hopeless = frozenset(place for place, each in enumerate(free.judged) if each.decision is not Decision.MET)
+    some = len(hopeless) < len(free.judged)
+    trials.set_aside(hopeless if some else frozenset())
+    needed = fewest(trials, loads) if some else None
     progress(0.5)
     rate = highest_rate(trials)
     progress(0.9)
@@ -186,7 +189,7 @@ def _with(sizes: Sizes, number: int, servers: int) -> Sizes:
 
 def highest_rate(trials: Trials) -> Rate:
     """Bisect the factor on the arrivals that today's servers hold: where it is surely met, where surely missed."""
-    sizes = trials.subject.today
+    sizes, most = trials.subject.today, trials.subject.most_factor
     tried: dict[float, Trial] = {}
 
     def at(factor: float) -> Trial:
@@ -197,8 +200,8 @@ def highest_rate(trials: Trials) -> Rate:
     met, not_met = 1.0, 1.0
     while at(met).decision is not Decision.MET and met > 1 / MOST_FACTOR:
         met /= 2
-    while at(not_met).decision is Decision.MET and not_met < MOST_FACTOR:
-        not_met *= 2
+    while at(not_met).decision is Decision.MET and not_met < most:
+        not_met = min(2 * not_met, most)
     if at(not_met).decision is Decision.MET:
         return Rate(math.inf, not_met, math.inf, None, _in_order(tried))
     if at(met).decision is not Decision.MET:
@@ -206,8 +209,8 @@ def highest_rate(trials: Trials) -> Rate:
     else:
         met, not_met = _narrowed(met, not_met, lambda factor: at(factor).decision is Decision.MET)
     missed = not_met
-    while at(missed).decision is not Decision.MISSED and missed < MOST_FACTOR:
-        missed *= 2
+    while at(missed).decision is not Decision.MISSED and missed < most:
+        missed = min(2 * missed, most)
     _, missed = _narrowed(max(met, 1 / MOST_FACTOR), missed, lambda factor: at(factor).decision is not Decision.MISSED)
     return Rate(_crossing(_in_order(tried), met, missed), met, missed, at(missed), _in_order(tried))
 

@@ -37,15 +37,16 @@ from simulation.log import End, Log
 from simulation.machine import borrowed
 from simulation.network import Network
 from simulation.records import NOBODY
-from simulation.work import Work
+from simulation.work import BLOCK_BITS, Work
 
 NAME = "compiled"
 _OK, _REFUSED, _ABANDONED, _TIMED_OUT, _CUT_OFF = (
     int(each) for each in (End.OK, End.REFUSED, End.ABANDONED, End.TIMED_OUT, End.CUT_OFF)
 )
 
-# Events pending, first attempts that may be repeated, retries made, journeys under way, whether the first is taken.
-_PENDING, _BEGUN, _RETRIED, _UNDER_WAY, _TAKEN = range(5)
+# Events pending, first attempts that may be repeated, retries made, journeys under way, whether the first is taken,
+# journeys that have come.
+_PENDING, _BEGUN, _RETRIED, _UNDER_WAY, _TAKEN, _ARRIVED = range(6)
 _HEAD, _TAIL = range(2)
 
 _function = njit(cache=True)
@@ -76,30 +77,42 @@ def run(network: Network, work: Work) -> Log:
         stations, changes = records.stations(network)
         breakers, rings = records.breakers(network)
         lists = np.full((len(stations), levels, 2), NOBODY, dtype=np.int64)
-        counts = np.array([0, 0, 0, work.arrivals, 0], dtype=np.int64)
-        _loop(
-            work.due_s, work.first, records.steps(network, work), operations, visits, stations, changes, breakers,
-            rings, lists, records.heap(network, work), counts, work.service_s, work.patience_s, work.pause_s,
-            log.attempts, log.visits,
-        )  # fmt: skip
+        counts = np.array([0, 0, 0, work.arrivals, 0, 0], dtype=np.int64)
+        steps, heap = records.steps(network, work), records.heap(network, work)
+        _plan_changes(stations, changes, heap, counts)
+        while counts[_UNDER_WAY]:
+            undrawn = _loop(
+                work.due_s, work.first, steps, operations, visits, stations, changes, breakers, rings, lists, heap,
+                counts, work.service_s, work.patience_s, work.pause_s, work.drawn, log.attempts, log.visits,
+            )  # fmt: skip
+            if undrawn:
+                works.draw_later(network, work, row_of(undrawn), try_of(undrawn) >> ATTEMPT_BITS)
     return log
+
+
+@_function
+def _plan_changes(stations, changes, heap, counts):  # type: ignore[no-untyped-def]
+    """Schedule what first changes each station's servers."""
+    for station in range(len(stations)):
+        _plan_hours(station, stations, changes, heap, counts)
+        _plan_limit(station, stations, changes, heap, counts)
 
 
 @_function
 def _loop(
     due_s, first, steps, operations, visits, stations, changes, breakers, rings, lists, heap, counts,
-    service_s, patience_s, pause_s, attempts, log,
+    service_s, patience_s, pause_s, drawn, attempts, log,
 ):  # type: ignore[no-untyped-def]  # fmt: skip
-    """Take the next event, of the heap or an arrival, until no journey is under way."""
+    """Take the next event, of the heap or an arrival, until no journey is under way; returns 0.
+
+    Or the place of an attempt that begins next and is not drawn yet: once it is, the loop goes on with it.
+    """
     due_s, first, steps, operations = borrowed(due_s), borrowed(first), borrowed(steps), borrowed(operations)
     visits, stations, changes, lists = borrowed(visits), borrowed(stations), borrowed(changes), borrowed(lists)
     heap, counts, attempts, log = borrowed(heap), borrowed(counts), borrowed(attempts), borrowed(log)
     service_s, patience_s, pause_s = borrowed(service_s), borrowed(patience_s), borrowed(pause_s)
-    breakers, rings = borrowed(breakers), borrowed(rings)
-    for station in range(len(stations)):
-        _plan_hours(station, stations, changes, heap, counts)
-        _plan_limit(station, stations, changes, heap, counts)
-    arrival = 0
+    breakers, rings, drawn = borrowed(breakers), borrowed(rings), borrowed(drawn)
+    arrival = counts[_ARRIVED]
     while counts[_UNDER_WAY]:
         time_s, place = np.inf, 0
         if arrival < len(due_s):
@@ -129,6 +142,9 @@ def _loop(
             _tell(time_s, stations[where].breaker, steps[row].state, True, breakers, rings)
             steps[row].tries += 1
         elif kind == COMES:
+            if tried and not drawn[row >> BLOCK_BITS, steps[row].kind, tried >> ATTEMPT_BITS]:
+                counts[_TAKEN], counts[_ARRIVED] = 0, arrival
+                return place
             _begin(time_s, row, tried, steps, operations, heap, counts, attempts)
         elif kind == PATIENCE_ENDS and steps[row].waits and steps[row].tries == tried:
             end = _ABANDONED
@@ -150,6 +166,7 @@ def _loop(
                     time_s, steps[row].entry, steps, operations, visits, stations, changes, lists, heap, counts,
                     service_s, log,
                 )  # fmt: skip
+    return 0
 
 
 @_inlined

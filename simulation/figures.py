@@ -22,17 +22,20 @@ def of_replication(
     network: Network, work: Work, log: Log, journey: np.ndarray, names: list[str], from_s: float, to_s: float
 ) -> Figures:
     """`system`, and `stations` and `journeys` by name."""
-    where = station_of_visits(work)
+    # Most visits of most attempts are never made: what was made is looked at alone.
+    made = np.flatnonzero(log.visits["end"] != End.NONE)
+    visits, where = log.visits[made], station_of_visits(work)[made]
+    of_visit = np.repeat(journey, np.diff(work.visit_at[work.first]))[made]
     ended = Ended(work, log)
     return {
         "system": _journeys(ended, np.ones(work.arrivals, dtype=bool), from_s, to_s),
         "stations": {
-            station.name: _station(station, log.visits[where == number], from_s, to_s)
+            station.name: _station(station, visits[where == number], from_s, to_s)
             for number, station in enumerate(network.stations)
         },
         "journeys": {
             name: _journeys(ended, journey == number, from_s, to_s)
-            | {"waits": _waits_at(network, work, log, where, journey == number, from_s, to_s)}
+            | {"waits": _waits_at(network, visits, where, of_visit == number, from_s, to_s)}
             for number, name in enumerate(names)
         },
     }
@@ -73,7 +76,6 @@ def _journeys(ended: Ended, chosen: np.ndarray, from_s: float, to_s: float) -> F
 
 
 def _station(station: Station, visits: np.ndarray, from_s: float, to_s: float) -> Figures:
-    visits = visits[visits["end"] != End.NONE]
     counted = visits[(visits["came_s"] >= from_s) & (visits["came_s"] < to_s)]
     cut_off = int((counted["end"] == End.CUT_OFF).sum())
     counted = counted[counted["end"] != End.CUT_OFF]
@@ -101,17 +103,12 @@ def _station(station: Station, visits: np.ndarray, from_s: float, to_s: float) -
 
 
 def _waits_at(
-    network: Network, work: Work, log: Log, where: np.ndarray, chosen: np.ndarray, from_s: float, to_s: float
+    network: Network, visits: np.ndarray, where: np.ndarray, mine: np.ndarray, from_s: float, to_s: float
 ) -> dict[str, float]:
     """The mean wait of some arrivals' visits at each station, which priorities make differ."""
-    if len(chosen) and chosen.all():
-        mine = np.ones(len(where), dtype=bool)
-    else:
-        counts = np.diff(np.append(work.visit_at[work.first[:-1]], len(where)))
-        mine = np.repeat(chosen, counts)
-    came_s, end = log.visits["came_s"], log.visits["end"]
-    entered = mine & ~np.isin(end, (End.NONE, End.REFUSED, End.CUT_OFF)) & (came_s >= from_s) & (came_s < to_s)
-    until_s = np.where(end == End.OK, log.visits["began_s"], log.visits["left_s"])
+    came_s, end = visits["came_s"], visits["end"]
+    entered = mine & (end != End.REFUSED) & (end != End.CUT_OFF) & (came_s >= from_s) & (came_s < to_s)
+    until_s = np.where(end == End.OK, visits["began_s"], visits["left_s"])
     return {
         station.name: _mean((until_s - came_s)[entered & (where == number)])
         for number, station in enumerate(network.stations)

@@ -3,11 +3,11 @@
 The slice that is replayed is too short for an outage of an hour. So the journeys of whole hours are drawn anew for each
 replication, for the whole country, as sizing draws its window (subject.py), and go through the portal as a network.
 The figures are those of a network of one's own (figures.py, recovery.py), and beside them each SLO before, during and
-after the fault.
+after the fault. Sizing takes the hours too (`WholeHours`).
 """
 
 from collections.abc import Callable
-from dataclasses import asdict
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -18,13 +18,34 @@ from simulation import figures, objectives, recovery, replications
 from simulation import work as works
 from simulation.log import Log
 from simulation.network import Network
-from simulation.objectives import Counted, Rows
-from simulation.subject import BusiestWindow, Drawn
+from simulation.objectives import WHOLE, Counted, Phase
+from simulation.subject import MOST_FACTOR, BusiestWindow, Drawn
 
 Figures = dict[str, Any]
-Phases = dict[str, tuple[float, float]]
 CONFIDENCE = 0.95
 _ALL = ["all"]
+# Visits that the attempts of one replication could make: a few gigabytes of draws and logs.
+_MOST_VISITS = 2**25
+
+
+class WholeHours(BusiestWindow):
+    """The portal in the hours that a plan covers. Each SLO is held before, during and after the fault by itself."""
+
+    def __init__(self, scenario: Scenario, plan: Plan) -> None:
+        assert scenario.hours is not None
+        super().__init__(scenario, plan)
+        self.replications = self.most_replications = scenario.hours.replications
+        self.confidence = CONFIDENCE
+        self.span = recovery.fault(self.sized(self.today), self.horizon_s)
+        self.objectives = [replace(each, phase=phase) for each in self.objectives for phase in self._phases()]
+        self.most_factor = min(max(_MOST_VISITS / max(self.visits(), 1), 1.0), MOST_FACTOR)
+
+    def _phases(self) -> list[Phase]:
+        """Before, during and after the fault; without one the whole."""
+        if self.span is None:
+            return [Phase(WHOLE.name, 0.0, self.horizon_s)]
+        from_s, to_s = self.span
+        return [Phase("before", 0.0, from_s), Phase("during", from_s, to_s), Phase("after", to_s, self.horizon_s)]
 
 
 def simulate(scenario: Scenario, plan: Plan, progress: Callable[[float], None] = lambda share: None) -> Figures:
@@ -33,24 +54,21 @@ def simulate(scenario: Scenario, plan: Plan, progress: Callable[[float], None] =
     `slo` has for each SLO and phase the share of bad steps, of those due in the phase, and the quantile of their
     response times, each with its interval over replications; a quantile of null was infinite.
     """
-    assert scenario.hours is not None
-    window = BusiestWindow(scenario, plan)
+    window = WholeHours(scenario, plan)
     network = window.sized(window.today)
     engine, run, notice = replications.choose(window.engine, network)
-    span = recovery.fault(network, window.horizon_s)
-    phases = _phases(span, window.horizon_s)
     found: list[Figures] = []
     failed: list[Figures] = []
     counted: list[list[Counted]] = []
-    for number in range(scenario.hours.replications):
-        work = works.of_plan(network, window.redrawn(1.0, number))
-        log = run(network, work)
-        found.append(_figures(network, work, log, window.horizon_s))
-        counted.append(_counted(window, window.rows(Drawn(work, work.kind), log), phases))
-        if span:
-            failed.append(recovery.of_replication(work, log, span, window.horizon_s))
-        progress((number + 1) / scenario.hours.replications)
-    merged = replications.intervals(failed, CONFIDENCE) if span else {}
+    for number in range(window.replications):
+        drawn = window.draw(1.0, number)
+        log = run(network, drawn.work)
+        found.append(_figures(network, drawn.work, log, window.horizon_s))
+        counted.append(_counted(window, drawn, log))
+        if window.span:
+            failed.append(recovery.of_replication(drawn.work, log, window.span, window.horizon_s))
+        progress((number + 1) / window.replications)
+    merged = replications.intervals(failed, CONFIDENCE) if window.span else {}
     return {
         "starts_at": plan.meta.starts_at,
         "horizon_s": window.horizon_s,
@@ -60,16 +78,9 @@ def simulate(scenario: Scenario, plan: Plan, progress: Callable[[float], None] =
         "replications": len(found),
         "confidence": CONFIDENCE,
         **replications.intervals(found, CONFIDENCE),
-        "slo": _judged(window, counted, phases),
-        **({"faults": recovery.summary(failed, merged, span, window.horizon_s)} if span else {}),
+        "slo": _judged(window, counted),
+        **({"faults": recovery.summary(failed, merged, window.span, window.horizon_s)} if window.span else {}),
     }
-
-
-def _phases(span: tuple[float, float] | None, horizon_s: float) -> Phases:
-    """Before, during and after the fault; without one the whole."""
-    if span is None:
-        return {"whole": (0.0, horizon_s)}
-    return {"before": (0.0, span[0]), "during": span, "after": (span[1], horizon_s)}
 
 
 def _figures(network: Network, work: works.Work, log: Log, horizon_s: float) -> Figures:
@@ -79,19 +90,17 @@ def _figures(network: Network, work: works.Work, log: Log, horizon_s: float) -> 
     return {name: found[name] for name in ("system", "stations")}
 
 
-def _counted(window: BusiestWindow, rows: Rows, phases: Phases) -> list[Counted]:
-    """Each SLO in each phase, phase by phase."""
-    return [objectives.count(each, rows, *phase) for each in window.objectives for phase in phases.values()]
+def _counted(window: WholeHours, drawn: Drawn, log: Log) -> list[Counted]:
+    rows = window.rows(drawn, log)
+    return [objectives.count(each, rows, 0.0) for each in window.objectives]
 
 
-def _judged(window: BusiestWindow, counted: list[list[Counted]], phases: Phases) -> dict[str, Figures]:
-    """By the SLO's name."""
-    columns = iter(zip(*counted, strict=True))
-    judged = {}
-    for objective in window.objectives:
-        told: Figures = asdict(objective)
-        for phase in phases:
-            one = objectives.judge(objective, list(next(columns)), CONFIDENCE)
-            told[phase] = {"result": one.decision.value, "bad_share": one.bad_share, "response_s": one.response_s}
-        judged[objective.name] = told
+def _judged(window: WholeHours, counted: list[list[Counted]]) -> dict[str, Figures]:
+    """By the SLO's rule, its phases in it."""
+    judged: dict[str, Figures] = {}
+    for objective, column in zip(window.objectives, zip(*counted, strict=True), strict=True):
+        said = {"of": objective.of, "kind": objective.kind, "allowed": objective.allowed, "limit_s": objective.limit_s}
+        one = objectives.judge(objective, list(column), CONFIDENCE)
+        told = {"result": one.decision.value, "bad_share": one.bad_share, "response_s": one.response_s}
+        judged.setdefault(objective.rule, said)[objective.phase.name] = told
     return judged

@@ -1,7 +1,7 @@
 """One adoption level: from its online shares through the casework to the busiest hour and the plan.
 
-Writes casework.parquet, traffic.json, indicators.json, plan.parquet and, where asked for, sync.json and hours.json into
-the level's folder.
+Writes casework.parquet, traffic.json, indicators.json, plan.parquet and, where asked for, sync.json, hours.parquet and
+hours.json into the level's folder.
 """
 
 from collections.abc import Callable
@@ -66,7 +66,9 @@ def draw(
     figures["busiest_hour"] |= filed_in_hour
     run.write_json(into.traffic, figures)
     if scenario.hours is not None:
-        run.write_json(into.hours, hours.simulate(scenario, _plan_of_hours(scenario, scenario.hours, day, drawn.meta)))
+        of_hours = _plan_of_hours(scenario, scenario.hours, day, drawn.meta)
+        plan.write(of_hours, into.hours_plan)
+        run.write_json(into.hours, hours.simulate(scenario, of_hours))
     return drawn
 
 

@@ -37,16 +37,34 @@ class Decision(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
+class Phase:
+    """A part of the time: rows due in [from_s, to_s)."""
+
+    name: str
+    from_s: float
+    to_s: float
+
+
+WHOLE = Phase("whole", 0.0, math.inf)
+
+
+@dataclass(frozen=True, slots=True)
 class Objective:
-    """At most a share `allowed` of the rows of `of` (a journey, an operation, or `ALL`) may be bad."""
+    """At most a share `allowed` of the rows of `of` (a journey, an operation, or `ALL`) in a phase may be bad."""
 
     of: str
     kind: Kind
     allowed: float
     limit_s: float = math.inf
+    phase: Phase = WHOLE
 
     @property
     def name(self) -> str:
+        """The rule and, where it holds in a part of the time only, which part."""
+        return self.rule if self.phase.name == WHOLE.name else f"{self.rule}, {self.phase.name} the fault"
+
+    @property
+    def rule(self) -> str:
         if self.kind is Kind.RESPONSE:
             return f"{self.of}: p{100 * (1 - self.allowed):g} within {self.limit_s:g} s"
         return f"{self.of}: at most {100 * self.allowed:g}% {self.kind.value}"
@@ -88,9 +106,9 @@ class Judged:
         return share / allowed if allowed else (math.inf if share else 0.0)
 
 
-def count(objective: Objective, rows: Rows, from_s: float, to_s: float = math.inf) -> Counted:
-    """The rows that are due in [from_s, to_s)."""
-    chosen = (rows.due_s >= from_s) & (rows.due_s < to_s)
+def count(objective: Objective, rows: Rows, from_s: float) -> Counted:
+    """The rows of the objective's phase that are due from `from_s` on."""
+    chosen = (rows.due_s >= max(from_s, objective.phase.from_s)) & (rows.due_s < objective.phase.to_s)
     if objective.of != ALL:
         chosen &= rows.of == (rows.names.index(objective.of) if objective.of in rows.names else -1)
     end = rows.end[chosen]

@@ -36,6 +36,7 @@ def execute(
 
 def run(network: Network, work: Work, progress: Callable[[float], None] = lambda due_s: None) -> Log:
     """What came of every attempt and visit; ends with the last journey."""
+    works.draw_rest(network, work)
     return _Run(network, work, progress).log
 
 

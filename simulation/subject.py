@@ -30,6 +30,8 @@ from simulation.objectives import Kind, Objective, Rows
 from simulation.work import Work
 
 Sizes = tuple[int, ...]  # servers of each station, in the network's order
+# Highest factor on the arrivals that is tried.
+MOST_FACTOR = 64.0
 _BINS, _LONGEST_BIN_S = 20, 300.0
 _REPLICATIONS, _MOST_REPLICATIONS, _CONFIDENCE = 10, 80, 0.95
 
@@ -56,6 +58,7 @@ class Subject(Protocol):
     most_replications: int
     confidence: float
     horizon_s: float
+    most_factor: float  # on the arrivals; more would not fit into memory, or is of no interest
 
     @property
     def today(self) -> Sizes: ...
@@ -82,7 +85,7 @@ class OwnNetwork:
 
     def __init__(self, scenario: NetworkScenario) -> None:
         run = scenario.run
-        self._scenario = scenario
+        self._scenario, self.most_factor = scenario, MOST_FACTOR
         self._names = own.journeys(scenario)
         self.objectives = [each for slo in scenario.slo for each in _objectives(slo)]
         self.engine: str = run.engine
@@ -198,7 +201,7 @@ class BusiestWindow:
             Objective(each.operation, Kind.RESPONSE, round(1 - each.quantile.value / 100, 12), each.response.value)
             for each in scenario.slo
         ]
-        self.horizon_s = plan.meta.length_s
+        self.horizon_s, self.most_factor = plan.meta.length_s, MOST_FACTOR
         self._network = network.of(scenario.portal, plan.meta)
         self._names = plan.table["operation"].combine_chunks().dictionary.to_pylist()
         self._first = np.flatnonzero(plan.table["step"].to_numpy() == 0)
@@ -226,6 +229,14 @@ class BusiestWindow:
     def draw(self, factor: float, replication: int) -> Drawn:
         work = works.of_plan(self._network, self.redrawn(factor, replication))
         return Drawn(work, work.kind)
+
+    def visits(self) -> float:
+        """How many the arrivals of the whole country would make if every attempt were made."""
+        operations = (self._network.operations.get(name) for name in self._names)
+        each = np.array([known.attempts * len(known.visits) if known else 0 for known in operations])
+        lengths = np.diff(np.append(self._first, self._plan.steps))
+        kinds = self._plan.table["operation"].combine_chunks().indices.to_numpy()
+        return float(np.repeat(np.diff(self._upto), lengths) @ each[kinds])
 
     def redrawn(self, factor: float, replication: int) -> Plan:
         """The plan of one replication, of the whole country."""

@@ -32,11 +32,17 @@ class Trial:
     factor: float
     judged: list[Judged]
     counted: list[list[Counted]]  # of each replication, of each objective
+    aside: frozenset[int] = frozenset()  # places of SLOs that are judged and do not decide
+
+    @property
+    def deciding(self) -> list[int]:
+        """The places of the SLOs that decide."""
+        return [place for place in range(len(self.judged)) if place not in self.aside]
 
     @property
     def decision(self) -> Decision:
         """Missed when one SLO is, met when all are."""
-        found = {each.decision for each in self.judged}
+        found = {self.judged[place].decision for place in self.deciding}
         if Decision.MISSED in found:
             return Decision.MISSED
         return Decision.UNDECIDED if Decision.UNDECIDED in found else Decision.MET
@@ -44,12 +50,12 @@ class Trial:
     @property
     def strain(self) -> float:
         """That of the SLO that is nearest to its limit, or farthest beyond it; 1 is the limit."""
-        return max(each.strain for each in self.judged)
+        return self.judged[self.tightest].strain
 
     @property
     def tightest(self) -> int:
         """The place of that SLO."""
-        return max(range(len(self.judged)), key=lambda number: self.judged[number].strain)
+        return max(self.deciding, key=lambda place: self.judged[place].strain)
 
 
 class Trials:
@@ -61,17 +67,22 @@ class Trials:
         self.looks = _looks(subject.replications, subject.most_replications)
         self.made = 0
         self._told = told
+        self._aside: frozenset[int] = frozenset()
         self._counted: dict[tuple[Sizes, float], list[list[Counted]]] = {}
         self._from_s: dict[tuple[Sizes, float], float] = {}
         self._drawn: OrderedDict[tuple[float, int], Drawn] = OrderedDict()
         self._drawn_bytes = 0
 
+    def set_aside(self, places: frozenset[int]) -> None:
+        """From now on these SLOs, of those of the subject, decide nothing."""
+        self._aside = places
+
     def at(self, sizes: Sizes, factor: float = 1.0, whole: bool = False) -> Trial:
         """The trial at a size and a rate. It stops at the first SLO that is missed, unless `whole` is asked for."""
         for look in self.looks:
             counted = self._replicated(sizes, factor, look)
-            trial = Trial(sizes, factor, self._judge(counted), counted)
-            undecided = any(each.decision is Decision.UNDECIDED for each in trial.judged)
+            trial = Trial(sizes, factor, self._judge(counted), counted, self._aside)
+            undecided = any(trial.judged[place].decision is Decision.UNDECIDED for place in trial.deciding)
             if not undecided or (trial.decision is Decision.MISSED and not whole):
                 break
         return trial

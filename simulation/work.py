@@ -1,7 +1,9 @@
 """What an engine executes: every arrival, every step, and every draw that any attempt could need.
 
-Drawn whole before anything runs, keyed by (seed, quantity, arrival, step, attempt), so that no engine draws and all
-serve a visit equally long. Rows are steps; they stand arrival by arrival in order of (due time, arrival).
+Draws are keyed by (seed, quantity, arrival, step, attempt), so that all engines serve a visit equally long, whenever
+it is drawn. First attempts are drawn before anything runs; later ones, which most steps never make, when an engine
+first comes to one of them (`draw_later`), for a block of steps at once. Rows are steps; they stand arrival by arrival
+in order of (due time, arrival).
 
     steps      first[i] … first[i+1] are the steps of arrival i
     attempts   attempt_at[row] + attempt
@@ -24,6 +26,9 @@ Integers = np.ndarray
 # An operation without visits, such as one that the network does not know: answered at once.
 _NOTHING = Operation(())
 
+# Steps whose later attempts are drawn at once: 2 to the power of this.
+BLOCK_BITS = 14
+
 
 @dataclass(frozen=True, slots=True)
 class Work:
@@ -38,9 +43,11 @@ class Work:
     think_s: Floats  # of each step, before its first attempt
     attempt_at: Integers  # one more than steps
     visit_at: Integers  # one more than steps
-    service_s: Floats  # of each visit
-    patience_s: Floats  # of each visit; empty where nobody has any
+    service_s: Floats  # of each visit; NaN where it is not drawn yet
+    patience_s: Floats  # of each visit, infinite where it is not drawn yet; empty where nobody has any
     pause_s: Floats  # of each attempt, after it and before the next; empty where nobody tries again
+    drawn: np.ndarray  # bool, by block of steps, operation and attempt: whether its visits' times are drawn
+    seed: int
 
     @property
     def arrivals(self) -> int:
@@ -83,28 +90,57 @@ def of_plan(network: Network, plan: Plan) -> Work:
 
 
 def draw(network: Network, operations: tuple[Operation, ...], steps: Steps, seed: int) -> Work:
-    """Draw for each attempt of each step the times of its visits."""
+    """Draw for each step the times of the visits of its first attempt, and the pauses after all of its attempts."""
     attempts = np.array([each.attempts for each in operations], dtype=np.int64)
     visits = np.array([len(each.visits) for each in operations], dtype=np.int64)
     attempt_at = _places(attempts[steps.kind])
     visit_at = _places((attempts * visits)[steps.kind])
     patient = any(visit.patience for each in operations for visit in each.visits)
-    service_s = np.empty(visit_at[-1])
-    patience_s = np.full(visit_at[-1] if patient else 0, np.inf)
-    pause_s = np.zeros(attempt_at[-1] if attempts.max(initial=1) > 1 else 0)
+    most = int(attempts.max(initial=1))
+    work = Work(
+        operations, steps.due_s, steps.first, steps.arrival, steps.step, steps.kind, steps.think_s,
+        attempt_at, visit_at,
+        service_s=np.full(visit_at[-1], np.nan),
+        patience_s=np.full(visit_at[-1] if patient else 0, np.inf),
+        pause_s=np.zeros(attempt_at[-1] if most > 1 else 0),
+        drawn=np.zeros(((len(steps.kind) >> BLOCK_BITS) + 1, len(operations), most), dtype=np.bool_),
+        seed=seed,
+    )  # fmt: skip
     for number, operation in enumerate(operations):
         rows = np.flatnonzero(steps.kind == number)
+        _draw_attempt(network, work, rows, operation, 0)
         keys = steps.arrival[rows], steps.step[rows]
+        for attempt in range(operation.attempts - 1):
+            assert operation.retries is not None
+            work.pause_s[attempt_at[rows] + attempt] = _pauses(operation.retries, attempt, seed, keys)
+    work.drawn[:, :, 0] = True
+    return work
+
+
+def draw_later(network: Network, work: Work, row: int, attempt: int) -> None:
+    """Draw the visits' times of this attempt for all steps of the row's block and operation."""
+    block, kind = row >> BLOCK_BITS, int(work.kind[row])
+    begins = block << BLOCK_BITS
+    rows = begins + np.flatnonzero(work.kind[begins : begins + (1 << BLOCK_BITS)] == kind)
+    _draw_attempt(network, work, rows, work.operations[kind], attempt)
+    work.drawn[block, kind, attempt] = True
+
+
+def draw_rest(network: Network, work: Work) -> None:
+    """Draw every attempt that is not drawn yet."""
+    for number, operation in enumerate(work.operations):
         for attempt in range(operation.attempts):
-            at = visit_at[rows] + attempt * len(operation.visits)
-            for place, visit in enumerate(operation.visits):
-                _draw_visit(network, visit, place, attempt, seed, keys, at + place, service_s, patience_s)
-            if operation.retries and attempt + 1 < operation.attempts:
-                pause_s[attempt_at[rows] + attempt] = _pauses(operation.retries, attempt, seed, keys)
-    return Work(
-        operations, steps.due_s, steps.first, steps.arrival, steps.step, steps.kind, steps.think_s,
-        attempt_at, visit_at, service_s, patience_s, pause_s,
-    )  # fmt: skip
+            if not work.drawn[:, number, attempt].all():
+                _draw_attempt(network, work, np.flatnonzero(work.kind == number), operation, attempt)
+    work.drawn[:] = True
+
+
+def _draw_attempt(network: Network, work: Work, rows: Integers, operation: Operation, attempt: int) -> None:
+    """Draw the times of all visits of one attempt of some steps of an operation."""
+    keys = work.arrival[rows], work.step[rows]
+    at = work.visit_at[rows] + attempt * len(operation.visits)
+    for place, visit in enumerate(operation.visits):
+        _draw_visit(network, visit, place, attempt, work.seed, keys, at + place, work.service_s, work.patience_s)
 
 
 def _draw_visit(

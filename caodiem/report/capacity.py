@@ -13,10 +13,10 @@ from matplotlib.ticker import FuncFormatter, MaxNLocator
 
 from caodiem.errors import ExitCode
 from caodiem.report.plots import BLUE, GREEN, GREY, INK, ORANGE, PINK, RED, SKY
-from simulation.capacity import MOST_FACTOR, Bottleneck, Capacity, Needed, Rate
+from simulation.capacity import Bottleneck, Capacity, Needed, Rate
 from simulation.network import INFINITE
 from simulation.objectives import Decision, Judged, Kind
-from simulation.subject import Sizes
+from simulation.subject import MOST_FACTOR, Sizes
 from simulation.trials import Trial, Trials
 
 _COLOURS = (BLUE, ORANGE, GREEN, PINK, SKY, GREY)
@@ -48,7 +48,7 @@ def as_json(found: Capacity, trials: Trials) -> Figures:
         "stations": {name: _station(found, number, number in subject.sizable) for number, name in enumerate(names)},
         "slo": [_slo(found, place) for place in range(len(subject.objectives))],
         "needed": _needed(needed, names) if needed else None,
-        "reason": None if needed else reason(found),
+        "reason": reason(found),
         "capacity": _rate(found.rate),
         "bottleneck": _bottleneck(found.bottleneck, names) if found.bottleneck else None,
         "engine": trials.engine,
@@ -59,11 +59,11 @@ def as_json(found: Capacity, trials: Trials) -> Figures:
     }
 
 
-def reason(found: Capacity) -> str:
-    """Why no number of servers is enough."""
+def reason(found: Capacity) -> str | None:
+    """Which SLOs no number of servers meets, if any."""
     wrong = [each for each in found.unlimited.judged if each.decision is not Decision.MET]
     shown = "; ".join(f"{each.objective.name}: {_percent(each)} bad, {each.decision.value}" for each in wrong)
-    return f"not met with as many servers as anybody could want: {shown}"
+    return f"not met with as many servers as anybody could want: {shown}" if wrong else None
 
 
 def _station(found: Capacity, number: int, is_sized: bool) -> Figures:
@@ -147,7 +147,7 @@ def lines(case: Figures) -> Iterator[str]:
     for slo in case["slo"]:
         yield slo["name"]
         for size in ("today", "needed", "unlimited"):
-            if size in slo and (size != "unlimited" or case["needed"] is None):
+            if size in slo and (size != "unlimited" or slo[size]["decision"] != Decision.MET.value):
                 yield f"  {size:<10} {_found(slo[size])}"
     yield from _needed_lines(case)
     yield from _rate_lines(case)
@@ -160,6 +160,8 @@ def _needed_lines(case: Figures) -> Iterator[str]:
     total, neighbours = case["needed"]["total"], case["needed"]["neighbours"]
     how = "with one fewer in total no size does" if case["needed"]["least_total"] else "no single one can be spared"
     yield f"Needed: {total} servers in all; {how}."
+    if case["reason"]:
+        yield f"That is for the other SLOs; with these no number of servers helps: {case['reason']}."
     for name, each in neighbours.items():
         yield f"  with {each['servers']} at {name}: {each['slo']}: {_found(each)}"
 
@@ -167,7 +169,7 @@ def _needed_lines(case: Figures) -> Iterator[str]:
 def _rate_lines(case: Figures) -> Iterator[str]:
     factor, headroom = case["capacity"]["factor"], case["capacity"]["headroom"]
     if case["capacity"]["beyond"]:
-        yield f"Capacity of today's servers: more than {MOST_FACTOR:g} times today's arrivals."
+        yield f"Capacity of today's servers: at least {factor['low']:.3g} times today's arrivals; more were not tried."
         return
     if not factor["low"]:
         yield f"Capacity of today's servers: not even 1/{MOST_FACTOR:g} of today's arrivals is sure to meet every SLO."

@@ -3,11 +3,13 @@
 import numpy as np
 import pytest
 from hypothesis import given, settings
+from scipy.stats import gamma
 
+from caodiem.draws import uniform
 from caodiem.errors import UsageError
 from simulation import compiled, reference
 from simulation import work as works
-from simulation.distributions import Fixed
+from simulation.distributions import Fixed, Gamma
 from simulation.log import End
 from simulation.network import Network, Operation, Outage, Retries, Station, Visit
 from tests.conftest import make_plan
@@ -59,6 +61,29 @@ def one_station(service: Fixed, dues: int, attempts: int = 1) -> tuple[Network, 
     zeros = np.zeros(dues, dtype=np.int64)
     steps = works.Steps(np.arange(dues) / 2, np.arange(dues + 1), np.arange(dues), zeros, zeros, np.zeros(dues))
     return network, works.draw(network, (operation,), steps, seed=1)
+
+
+def test_later_attempts_are_drawn_for_the_blocks_that_make_them() -> None:
+    """Three blocks of steps, of which the middle one fails: its second attempts are drawn, the others' are not."""
+    block = 1 << works.BLOCK_BITS
+    refuses = Outage(1.2 * block, 1.4 * block, refuses=True)
+    operation = Operation((Visit(0, Gamma(0.1, 0.7)),), retries=Retries(3, pause_s=0.4 * block, jitter=0.5))
+    network = Network((Station("desk", 1, outages=(refuses,)),), {"ask": operation})
+    zeros = np.zeros(3 * block, dtype=np.int64)
+    numbers = np.arange(3 * block)
+    steps = works.Steps(numbers.astype(float), np.arange(3 * block + 1), numbers, zeros, zeros, zeros.astype(float))
+    lazy, whole = (works.draw(network, (operation,), steps, seed=7) for _ in range(2))
+    works.draw_rest(network, whole)
+    log = compiled.run(network, lazy)
+    assert lazy.drawn[:3, 0].tolist() == [[True, False, False], [True, True, False], [True, False, False]]
+    assert log.same_as(compiled.run(network, whole))
+    assert not np.isnan(log.visits["left_s"][log.visits["end"] == End.OK]).any()
+    # One by one as keyed: nothing depends on what else is drawn in the same call, or on how the quantile is called.
+    for step in (block + 5, 2 * block - 1):
+        chance = uniform(7, "service desk 0", step, 0, 1)
+        assert lazy.service_s[lazy.visit_at[step] + 1] == gamma.ppf(chance, 0.7**-2, scale=0.1 * 0.7**2)[0]
+    works.draw_rest(network, lazy)
+    assert lazy.service_s.tobytes() == whole.service_s.tobytes()
 
 
 def test_ends_are_all_met_by_random_work() -> None:

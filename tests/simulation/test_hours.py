@@ -13,13 +13,19 @@ from caodiem.cli import app
 from caodiem.faults import Fault
 from caodiem.plan import Plan, make
 from caodiem.report import hours as told
+from caodiem.report.capacity import as_json
+from caodiem.report.capacity import lines as lines_of_size
 from caodiem.report.inputs import input_key
 from caodiem.report.words import Words, catalogue
 from caodiem.scenario import Scenario, inputs
 from caodiem.scenario_file import ScenarioError, load
-from simulation import hours, level, network
+from simulation import capacity, hours, level, network
 from simulation.network import Outage, Slowdown
+from simulation.objectives import Decision
+from simulation.subject import MOST_FACTOR
+from simulation.trials import Trials
 from tests.conftest import ROOT, make_plan
+from tests.simulation.test_capacity import longer
 
 DECEMBER = ROOT / "scenarios" / "december-outage.toml"
 CLOCK = {"unit": "seconds", "source": "own", "evidence": "assumed"}
@@ -32,11 +38,14 @@ def december() -> Scenario:
 
 
 def alone(scenario: Scenario, **changes: Any) -> Scenario:
-    """The same, whose citizens wait for ever and ask once, and one server that takes a tenth of a second, always."""
+    """The same, whose citizens wait for ever and ask once, and one server that takes a tenth of a second, always.
+
+    `changes` are those of the system.
+    """
     portal = scenario.model_dump(mode="json")["portal"] | {"timeout": None, "retries": None}
     system = portal["connected"]["population_db"]
-    system |= {"operations": [], "servers": {**system["servers"], "value": 1}, **changes}
-    system["service"] = {"distribution": "fixed", "mean": {**CLOCK, "value": 0.1}}
+    system |= {"operations": [], "servers": {**system["servers"], "value": 1}}
+    system |= {"service": {"distribution": "fixed", "mean": {**CLOCK, "value": 0.1}}, **changes}
     whole = scenario.model_dump(mode="json") | {
         "portal": portal,
         "slo": [{**each, "operation": "look_up_citizen"} for each in scenario.model_dump(mode="json")["slo"][:1]],
@@ -109,6 +118,40 @@ def test_a_system_that_refuses_fails_exactly_whoever_comes_meanwhile(december: S
     said = list(told.lines(found, 78.3))
     assert said[0].startswith("78.3%: 09:00 to 09:04 of the busiest day") and "from 09:01 to 09:02" in said[0]
     assert any(line.startswith("Look a citizen up: not answered rightly within 1 s, allowed 5% | 0%") for line in said)
+
+
+def test_servers_are_found_for_the_hours_as_erlang_c_says(december: Scenario) -> None:
+    """λ = 4 a second at servers of 0.5 s in the mean: p95 within 1 s before and after the fault, and never in it."""
+    mean = {**CLOCK, "value": 0.5}
+    gone = [span(NINE + 400, NINE + 450, refuses=True)]
+    scenario = alone(december, outages=gone, service={"distribution": "exponential", "mean": mean})
+    limited = scenario.model_dump(mode="json")
+    limited["slo"][0]["response"]["value"] = 2.0
+    trials = Trials(hours.WholeHours(Scenario.model_validate(limited), looking_up(4.0, 900.0)))
+    found = capacity.find(trials)
+    exact = next(c for c in range(3, 9) if longer(4.0, 0.5, c, 2.0) <= 0.05)
+    assert 1 < exact < 8
+    assert found.needed is not None
+    assert found.needed.trial.sizes == (*(1 for _ in scenario.portal.stations), exact)
+    decided = {each.objective.phase.name: each.decision for each in found.unlimited.judged}
+    assert decided == {"before": Decision.MET, "during": Decision.MISSED, "after": Decision.MET}
+    assert {each.objective.phase.name for each in found.needed.trial.judged} == set(decided)
+    case = as_json(found, trials)
+    assert "during the fault: 100%" in case["reason"]
+    assert case["today"] == "missed"
+    assert any(line.startswith("That is for the other SLOs") for line in lines_of_size(case))
+
+
+def test_no_more_arrivals_are_tried_than_fit_into_memory(december: Scenario, monkeypatch: pytest.MonkeyPatch) -> None:
+    plan = looking_up(4.0, 900.0)
+    window = hours.WholeHours(alone(december, outages=[]), plan)
+    made = window.draw(1.0, 0).work
+    assert window.visits() == pytest.approx(made.visit_at[-1], rel=0.1)
+    assert window.most_factor == MOST_FACTOR
+    monkeypatch.setattr(hours, "_MOST_VISITS", 1.5 * window.visits())
+    trials = Trials(hours.WholeHours(alone(december, outages=[]), plan))
+    rate = capacity.highest_rate(trials)
+    assert (rate.low, rate.missed) == (1.5, None)
 
 
 def test_hours_in_which_nothing_fails_are_one_phase(december: Scenario) -> None:
@@ -210,15 +253,21 @@ def test_both_languages_say_whether_it_recovers(december: Scenario) -> None:
         assert name in told._recovery(78.3, found, words)
 
 
-@pytest.mark.slow
-def test_simulate_tells_of_the_hours_in_text_json_and_report(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def short(tmp_path: Path, replications: int) -> None:
+    """short.toml: three minutes of the hours, with a minute's outage in them."""
     for name in ("adoption-43-to-85.toml", "december-70.toml", "sources.csv", "agencies.csv"):
         (tmp_path / name).write_text((ROOT / "scenarios" / name).read_text(encoding="utf-8"), encoding="utf-8")
-    text = DECEMBER.read_text(encoding="utf-8").replace('to = "12:00" }', 'to = "09:03", replications = 2 }')
+    text = DECEMBER.read_text(encoding="utf-8")
+    text = text.replace('to = "12:00" }', f'to = "09:03", replications = {replications} }}')
     text = text.replace('from = "08:00"', 'from = "09:00"').replace(
         '{ from = "09:00", to = "10:00" }', '{ from = "09:01", to = "09:02" }'
     )
     (tmp_path / "short.toml").write_text(text, encoding="utf-8")
+
+
+@pytest.mark.slow
+def test_simulate_tells_of_the_hours_in_text_json_and_report(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    short(tmp_path, replications=2)
     monkeypatch.chdir(tmp_path)
     said = CliRunner().invoke(app, ["simulate", "short.toml", "--scale", "0.02", "--json"], catch_exceptions=False)
     found = json.loads(said.stdout)
@@ -229,3 +278,18 @@ def test_simulate_tells_of_the_hours_in_text_json_and_report(tmp_path: Path, mon
     assert json.loads((run / "level-78.3" / "hours.json").read_text()) == hours_of
     page = (run / "report.html").read_text(encoding="utf-8")
     assert "The fault lasts from 09:01 to 09:02." in page and "Sự cố kéo dài từ 09:01 đến 09:02." in page
+
+
+@pytest.mark.slow
+def test_size_answers_for_the_hours(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    short(tmp_path, replications=4)
+    monkeypatch.chdir(tmp_path)
+    said = CliRunner().invoke(app, ["size", "short.toml", "--scale", "0.02", "--json"], catch_exceptions=False)
+    assert said.exit_code == 1
+    (case,) = json.loads(said.stdout)["cases"]
+    assert case["case"] == "78.3%, 09:00 to 09:03"
+    asked = {slo["name"]: slo for slo in case["slo"]}
+    filed = [asked[f"file_dossier: p80 within 2 s, {phase} the fault"] for phase in ("before", "during", "after")]
+    assert [slo["unlimited"]["decision"] for slo in filed] == ["met", "missed", "met"]
+    assert "file_dossier: p80 within 2 s, during the fault" in case["reason"]
+    assert case["stations"]["population_db"]["needed"] >= 1

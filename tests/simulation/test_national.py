@@ -126,14 +126,15 @@ def test_quantiles_of_waits_are_right_to_one_percent() -> None:
 def test_what_a_year_does_not_take_is_refused_by_name(tmp_path) -> None:
     for name in ("adoption-43-to-85.toml", "national-year.toml", "sources.csv"):
         (tmp_path / name).write_bytes((ROOT / "scenarios" / name).read_bytes())
-    wrong = (tmp_path / "national-year.toml").read_text().replace("levels = [85]", "levels = [43, 85]")
+    hours = 'hours = { from = "08:00", to = "12:00" }'
+    wrong = (tmp_path / "national-year.toml").read_text().replace("levels = [85]", f"levels = [43, 85]\n{hours}")
     wrong = wrong.replace("variation = { value = 1,", "variation = { value = 0.5,", 1)
     wrong = wrong.replace('station = "payment"', 'station = "bank"', 1)
     (tmp_path / "wrong.toml").write_text(wrong)
     with pytest.raises(ScenarioError) as error:
         load_document(tmp_path / "wrong.toml", YearScenario)
     assert {problem.key for problem in error.value.problems} == {
-        "levels", "year.services[0].variation", "year.services[6].station"
+        "hours", "levels", "year.services[0].variation", "year.services[6].station"
     }  # fmt: skip
 
 
