@@ -10,7 +10,7 @@ from caodiem.document import Document
 from caodiem.errors import UsageError
 from caodiem.network import NetworkScenario
 from caodiem.scenario import Scenario
-from caodiem.scenario_file import Change, load_document, top_keys
+from caodiem.scenario_file import Change, companion, load_document, top_keys
 from caodiem.series import SeriesScenario
 from caodiem.shares import SharesScenario
 from caodiem.year import YearScenario
@@ -31,7 +31,7 @@ def load_any(path: Path) -> Document:
     kind = kind_of(path)
     scenario = load_main(path) if kind is Scenario else load_document(path, kind)
     if isinstance(scenario, Scenario):
-        agencies.load(path.parent / scenario.agencies, scenario)
+        agencies.load(companion(path, scenario.agencies), scenario)
     return scenario
 
 

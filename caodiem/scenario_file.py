@@ -111,13 +111,13 @@ def load(path: Path) -> Scenario:
 
 def load_document(path: Path, kind: type[Document], changes: tuple[Change, ...] = ()) -> Document:
     """The same for any kind of scenario file: `kind` says what it may hold, `changes` what differs from the file."""
-    raw, origins = _merged(path, ())
+    raw, origins = _merged(path)
     problems: list[Problem] = []
     for location, value in changes:
         problems += _change(raw, location, value)
         origins = {at: file for at, file in origins.items() if at[: len(location)] != location} | {location: CHANGED}
     laid = _Laid(path, kind, raw, origins)
-    sources = {} if kind.own_numbers and not _names_sources(raw) else load_sources(path.parent / "sources.csv")
+    sources = {} if kind.own_numbers and not _names_sources(raw) else sources_of(path)
     problems += _source_problems(raw, (), sources, laid)
     try:
         document = kind.model_validate(raw, context={"strict": not kind.own_numbers})
@@ -142,11 +142,26 @@ def _half_translated(laid: _Laid) -> list[Problem]:
 
 def top_keys(path: Path) -> set[str]:
     """The keys at the top of a file and of those that it extends: what kind of scenario it is."""
-    return set(_merged(path, ())[0])
+    return set(_merged(path)[0])
 
 
-def load_sources(path: Path) -> dict[str, Source]:
-    """The sources by id; UsageError when the file is missing or has other columns."""
+def companion(path: Path, name: str) -> Path:
+    """The file of that name beside a scenario file, or else beside the first of those that it extends which has one."""
+    places = [file.parent / name for file, _ in _lineage(path)]
+    return next((place for place in places if place.exists()), places[0])
+
+
+def sources_of(path: Path) -> dict[str, Source]:
+    """The sources by id, from every sources.csv beside a scenario file and those that it extends; the nearest counts.
+
+    UsageError when there is none or one has other columns.
+    """
+    places = dict.fromkeys(file.parent / "sources.csv" for file, _ in reversed(_lineage(path)))
+    found = [place for place in places if place.exists()] or [companion(path, "sources.csv")]
+    return {name: source for place in found for name, source in _load_sources(place).items()}
+
+
+def _load_sources(path: Path) -> dict[str, Source]:
     try:
         with path.open(encoding="utf-8", newline="") as file:
             return {row["id"]: Source(**row) for row in csv.DictReader(file)}
@@ -155,24 +170,38 @@ def load_sources(path: Path) -> dict[str, Source]:
         raise UsageError(f"{path}: {error}; expected a CSV file with the columns {columns}") from error
 
 
-def _merged(path: Path, above: tuple[Path, ...]) -> tuple[dict[str, Any], dict[Location, Path]]:
-    """The file's tables laid over those of the file that it extends, and which file each key came from."""
-    if path.resolve() in above:
-        raise ScenarioError([Problem(path, "extends", path.name, "a file that does not lead back to this one")])
+def _merged(path: Path) -> tuple[dict[str, Any], dict[Location, Path]]:
+    """The file's tables laid over those of the files that it extends, and which file each key came from."""
+    merged: dict[str, Any] = {}
+    origins: dict[Location, Path] = {}
+    for file, raw in reversed(_lineage(path)):
+        own = {key: value for key, value in raw.items() if key != "extends"}
+        merged = _overlay(merged, own, (), file, origins)
+    return merged, origins
+
+
+def _lineage(path: Path) -> list[tuple[Path, dict[str, Any]]]:
+    """A file, the one that it extends, and so on, each with what stands in it."""
+    found: list[tuple[Path, dict[str, Any]]] = []
+    while True:
+        if path.resolve() in [file.resolve() for file, _ in found]:
+            raise ScenarioError([Problem(path, "extends", path.name, "a file that does not lead back to this one")])
+        raw = _read(path)
+        found.append((path, raw))
+        if "extends" not in raw:
+            return found
+        if not isinstance(raw["extends"], str):
+            raise ScenarioError([Problem(path, "extends", raw["extends"], "the name of a scenario file")])
+        path = path.parent / raw["extends"]
+
+
+def _read(path: Path) -> dict[str, Any]:
     try:
-        raw = tomllib.loads(path.read_text(encoding="utf-8-sig"))
+        return tomllib.loads(path.read_text(encoding="utf-8-sig"))
     except OSError as error:
         raise UsageError(f"{path}: {error.strerror}; expected a scenario file (TOML), see scenarios/") from error
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise UsageError(f"{path}: {error}; expected TOML") from error
-    base: dict[str, Any] = {}
-    origins: dict[Location, Path] = {}
-    if "extends" in raw:
-        name = raw.pop("extends")
-        if not isinstance(name, str):
-            raise ScenarioError([Problem(path, "extends", name, "the name of a scenario file beside this one")])
-        base, origins = _merged(path.parent / name, (*above, path.resolve()))
-    return _overlay(base, raw, (), path, origins), origins
 
 
 def _overlay(

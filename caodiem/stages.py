@@ -19,7 +19,7 @@ from caodiem.errors import ExitCode, InvalidRun, UsageError
 from caodiem.part import Part
 from caodiem.progress import Bars
 from caodiem.scenario import Scenario, inputs
-from caodiem.scenario_file import load_sources
+from caodiem.scenario_file import companion, sources_of
 
 if TYPE_CHECKING:
     from gates.gate import Result as GateResult
@@ -41,7 +41,7 @@ def begin(path: Path, scale: float) -> tuple[Scenario, run.Run]:
 
     check_scale(scale)
     scenario = kinds.load_main(path)
-    listed = path.parent / scenario.agencies
+    listed = companion(path, scenario.agencies)
     known = agencies.load(listed, scenario)
     projected = projection.project(scenario, known)
     created = run.create(path.stem, scenario.hash, {"scale": scale, "seed": scenario.seed})
@@ -334,7 +334,7 @@ def close_interrupted(scenario: Scenario, into: run.Run) -> None:
 
 def resolved(scenario: Scenario, path: Path) -> dict[str, Any]:
     """scenario.json: the values as resolved, and every input with what its source says."""
-    sources = load_sources(path.parent / "sources.csv")
+    sources = sources_of(path)
     rows = []
     for row in inputs(scenario):
         source = sources[row["source"]]

@@ -16,7 +16,7 @@ from caodiem.errors import ExitCode, UsageError
 from caodiem.network import NetworkScenario
 from caodiem.progress import Bars
 from caodiem.scenario import Scenario, clock
-from caodiem.scenario_file import Problem, ScenarioError, load_document
+from caodiem.scenario_file import Problem, ScenarioError, companion, load_document
 from caodiem.series import SeriesScenario
 from caodiem.shares import SharesScenario, from_csv
 from caodiem.year import YearScenario
@@ -39,7 +39,7 @@ def simulate_year(path: Path, scale: float, bars: Bars) -> tuple[run.Run, dict[s
 
     stages.check_scale(scale)
     scenario = load_document(path, YearScenario)
-    known = agencies.load(path.parent / scenario.agencies, scenario)
+    known = agencies.load(companion(path, scenario.agencies), scenario)
     made = run.create(path.stem, scenario.hash, {"scale": scale, "seed": scenario.seed})
     run.write_json(made.scenario, stages.resolved(scenario, path))
     with _told_when_broken_off(made):
@@ -156,7 +156,7 @@ def plan_sweep(path: Path, texts: list[str], scale: float, replications: int = 1
         except UsageError as error:
             problems |= dict.fromkeys(str(error).splitlines())
             continue
-        known = (path.parent / scenario.agencies).read_text(encoding="utf-8") if isinstance(scenario, Scenario) else ""
+        known = companion(path, scenario.agencies).read_text(encoding="utf-8") if isinstance(scenario, Scenario) else ""
         points.append(Point(setting.shown(chosen), scenario, known, scale, code))
     if problems:
         raise UsageError("\n".join(problems))

@@ -6,11 +6,11 @@ import pytest
 
 from caodiem.dossier import STATUS_NAMES_VI, TRANSITIONS, Group, Status
 from caodiem.scenario import Scenario
-from caodiem.scenario_file import load_sources
+from caodiem.scenario_file import sources_of
 from simulation import adoption
-from tests.conftest import ROOT
+from tests.conftest import MAIN
 
-SOURCES = load_sources(ROOT / "scenarios" / "sources.csv")
+SOURCES = sources_of(MAIN)
 
 
 def fact(name: str) -> float:

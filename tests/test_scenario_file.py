@@ -6,7 +6,7 @@ import pytest
 
 from caodiem.errors import UsageError
 from caodiem.scenario import Scenario, inputs
-from caodiem.scenario_file import ScenarioError, load, load_sources
+from caodiem.scenario_file import ScenarioError, companion, load, sources_of
 from tests.conftest import MAIN, ROOT
 
 MISTAKES = """
@@ -73,6 +73,23 @@ def test_a_file_says_only_what_differs(beside: Path, scenario: Scenario) -> None
     assert found.hash != scenario.hash
 
 
+def test_a_file_in_a_folder_of_ones_own_takes_lists_and_sources_from_what_it_extends(
+    beside: Path, scenario: Scenario
+) -> None:
+    own = beside / "mine" / "own.toml"
+    own.parent.mkdir()
+    own.write_text('extends = "../adoption-43-to-85.toml"\nlevels = [60]\n')
+    assert load(own).model_copy(update={"levels": scenario.levels}) == scenario
+    assert companion(own, "agencies.csv").samefile(beside / "agencies.csv")
+    columns = "id,name,value,unit,period,evidence,source,note"
+    (own.parent / "sources.csv").write_text(f"{columns}\nassumed-mine,Mine,,,,assumed,Chosen,\n")
+    fee = 'fee = { value = 1, unit = "percent", source = "assumed-mine", evidence = "assumed" }'
+    own.write_text(f'extends = "../adoption-43-to-85.toml"\n[casework]\n{fee}\n')
+    (own.parent / "agencies.csv").write_text("mine")
+    assert load(own).casework.fee.source == "assumed-mine"
+    assert companion(own, "agencies.csv").samefile(own.parent / "agencies.csv")
+
+
 def test_a_number_that_differs_from_its_source_is_a_mistake(beside: Path) -> None:
     text = (beside / "adoption-43-to-85.toml").read_text()
     (beside / "adoption-43-to-85.toml").write_text(text.replace("value = 63,", "value = 64,"))
@@ -119,7 +136,7 @@ def test_a_missing_file_and_missing_sources(tmp_path: Path) -> None:
 
 
 def test_every_input_of_the_main_scenario_is_sourced(scenario: Scenario) -> None:
-    sources = load_sources(ROOT / "scenarios" / "sources.csv")
+    sources = sources_of(MAIN)
     rows = inputs(scenario)
     assert len(rows) > 80
     for each in rows:

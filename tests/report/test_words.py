@@ -10,7 +10,7 @@ from caodiem.dossier import OPERATIONS, Outcome
 from caodiem.report.inputs import input_key
 from caodiem.report.words import LANGUAGES, Words, catalogue, references_vi
 from caodiem.scenario import Scenario, inputs
-from caodiem.scenario_file import load_sources
+from caodiem.scenario_file import sources_of
 from tests.conftest import MAIN
 
 ALIKE = {"adoption_level", "comma", "milliseconds_short", "none", "unit_logit", "unit_milliseconds", "unit_percent"}
@@ -94,7 +94,7 @@ def test_each_input_of_the_main_scenario_has_a_label_and_a_unit(scenario: Scenar
 
 
 def test_each_assumption_of_the_main_scenario_is_explained_in_vietnamese(scenario: Scenario) -> None:
-    sources = load_sources(MAIN.parent / "sources.csv")
+    sources = sources_of(MAIN)
     used = {row["source"] for row in inputs(scenario) if row["evidence"] == "assumed"}
     untold = {sources[name].source for name in used} - set(references_vi())
     assert sorted(untold) == [], "add these to caodiem/report/data_vi.toml"
