@@ -44,9 +44,9 @@ _OK, _REFUSED, _ABANDONED, _TIMED_OUT, _CUT_OFF = (
     int(each) for each in (End.OK, End.REFUSED, End.ABANDONED, End.TIMED_OUT, End.CUT_OFF)
 )
 
-# Events pending, first attempts that may be repeated, retries made, journeys under way, whether the first is taken,
-# journeys that have come.
-_PENDING, _BEGUN, _RETRIED, _UNDER_WAY, _TAKEN, _ARRIVED = range(6)
+# Journeys that have come and that are under way, events pending, whether the first of them is taken, first attempts
+# that may be repeated, retries made.
+_ARRIVED, _UNDER_WAY, _PENDING, _TAKEN, _BEGUN, _RETRIED = range(6)
 _HEAD, _TAIL = range(2)
 
 _function = njit(cache=True)
@@ -77,7 +77,7 @@ def run(network: Network, work: Work) -> Log:
         stations, changes = records.stations(network)
         breakers, rings = records.breakers(network)
         lists = np.full((len(stations), levels, 2), NOBODY, dtype=np.int64)
-        counts = np.array([0, 0, 0, work.arrivals, 0, 0], dtype=np.int64)
+        counts = np.array([0, work.arrivals, 0, 0, 0, 0], dtype=np.int64)
         steps, heap = records.steps(network, work), records.heap(network, work)
         _plan_changes(stations, changes, heap, counts)
         while counts[_UNDER_WAY]:
@@ -112,38 +112,20 @@ def _loop(
     heap, counts, attempts, log = borrowed(heap), borrowed(counts), borrowed(attempts), borrowed(log)
     service_s, patience_s, pause_s = borrowed(service_s), borrowed(patience_s), borrowed(pause_s)
     breakers, rings, drawn = borrowed(breakers), borrowed(rings), borrowed(drawn)
-    arrival = counts[_ARRIVED]
     while counts[_UNDER_WAY]:
-        time_s, place = np.inf, 0
-        if arrival < len(due_s):
-            time_s, place = due_s[arrival], _order(COMES, first[arrival], 0, 0)
-        if counts[_TAKEN]:
-            _close(heap, counts)
-        if counts[_PENDING] and not before(time_s, place, heap[0].time_s, heap[0].place):
-            time_s, place, counts[_TAKEN] = heap[0].time_s, heap[0].place, 1
-        else:
-            arrival += 1
+        time_s, place = _next(due_s, first, heap, counts)
         kind, row, tried = _kind_of(place), _row_of(place), _try_of(place)
         # What becomes of the attempt that the event is about; 0: it goes on to its next visit.
         end = 0
         if kind <= TOKEN_COMES:
-            if kind == SERVED:
-                where = visits[operations[steps[row].kind].first + (tried & MOST)].station
-                stations[where].busy -= not stations[where].entrance
-            elif kind == SERVERS_CHANGE:
-                where = row >> 2
-                _change_servers(row, stations, changes, heap, counts)
-            else:
-                where = row
-                stations[where].awaits_token = 0
-            _serve(time_s, where, steps, operations, stations, changes, lists, heap, counts, service_s, log)
-            if kind != SERVED or steps[row].tries != tried:
+            if not _goes_on(
+                time_s, kind, row, tried, steps, operations, visits, stations, changes, breakers, rings, lists, heap,
+                counts, service_s, log,
+            ):  # fmt: skip
                 continue
-            _tell(time_s, stations[where].breaker, steps[row].state, True, breakers, rings)
-            steps[row].tries += 1
         elif kind == COMES:
             if tried and not drawn[row >> BLOCK_BITS, steps[row].kind, tried >> ATTEMPT_BITS]:
-                counts[_TAKEN], counts[_ARRIVED] = 0, arrival
+                counts[_TAKEN] = 0
                 return place
             _begin(time_s, row, tried, steps, operations, heap, counts, attempts)
         elif kind == PATIENCE_ENDS and steps[row].waits and steps[row].tries == tried:
@@ -167,6 +149,47 @@ def _loop(
                     service_s, log,
                 )  # fmt: skip
     return 0
+
+
+@_inlined
+def _next(due_s, first, heap, counts):  # type: ignore[no-untyped-def]
+    """Take the next event, of the heap or an arrival: its time and its place."""
+    time_s, place = np.inf, 0
+    if counts[_ARRIVED] < len(due_s):
+        time_s, place = due_s[counts[_ARRIVED]], _order(COMES, first[counts[_ARRIVED]], 0, 0)
+    if counts[_TAKEN]:
+        _close(heap, counts)
+    if counts[_PENDING] and not before(time_s, place, heap[0].time_s, heap[0].place):
+        time_s, place, counts[_TAKEN] = heap[0].time_s, heap[0].place, 1
+    else:
+        counts[_ARRIVED] += 1
+    return time_s, place
+
+
+@_inlined
+def _goes_on(
+    now_s, kind, row, tried, steps, operations, visits, stations, changes, breakers, rings, lists, heap,
+    counts, service_s, log,
+):  # type: ignore[no-untyped-def]  # fmt: skip
+    """A service ends, servers change or a token comes: who waits is served. Whether a step goes on to its next visit.
+
+    It does not if the client gave up the attempt that was served.
+    """
+    if kind == SERVED:
+        where = visits[operations[steps[row].kind].first + (tried & MOST)].station
+        stations[where].busy -= not stations[where].entrance
+    elif kind == SERVERS_CHANGE:
+        where = row >> 2
+        _change_servers(row, stations, changes, heap, counts)
+    else:
+        where = row
+        stations[where].awaits_token = 0
+    _serve(now_s, where, steps, operations, stations, changes, lists, heap, counts, service_s, log)
+    if kind != SERVED or steps[row].tries != tried:
+        return False
+    _tell(now_s, stations[where].breaker, steps[row].state, True, breakers, rings)
+    steps[row].tries += 1
+    return True
 
 
 @_inlined
