@@ -11,6 +11,7 @@ from typing import Annotated
 
 import msgspec
 from psycopg import AsyncConnection
+from psycopg.errors import ForeignKeyViolation
 from starlette.responses import Response
 
 from caodiem.dossier import TRANSITIONS, Status
@@ -27,6 +28,7 @@ from staging.tokens import ADMIN, AGENCY, CITIZEN, OFFICER
 
 # What a dossier owes that is prepared as waiting for a payment.
 OBLIGATION_VND = 50_000
+_WITH_FEE = "1.000002."  # and the agency
 _AGENCY = re.compile(r"[GH]\d{2}", re.ASCII)
 _CITIZEN = re.compile(r"citizen-\d{6,}", re.ASCII)
 # Two calls at once would take the same rows in different orders.
@@ -34,11 +36,12 @@ _PREPARE_LOCK = 7_001
 
 
 class WantedDossier(msgspec.Struct, forbid_unknown_fields=True):
-    """A dossier to have, in a status, belonging to a citizen."""
+    """A dossier to have, in a status, belonging to a citizen. `procedure`: of its agency; one with a fee if none."""
 
     code: str
     status: Annotated[int, msgspec.Meta(ge=1, le=10)]
     citizen: str
+    procedure: str = ""
 
 
 class Wanted(msgspec.Struct, forbid_unknown_fields=True):
@@ -155,11 +158,15 @@ async def _make_dossiers(connection: AsyncConnection, dossiers: list[WantedDossi
     codes = [dossier.code for dossier in dossiers]
     statement = """
         INSERT INTO dossiers (code, procedure, citizen, status, filing_digest)
-        SELECT code, '1.000001.' || substr(code, 1, 3), citizen, %s, %s
-        FROM unnest(%s::text[], %s::text[]) AS d (code, citizen)"""
+        SELECT code, coalesce(nullif(procedure, ''), %s || left(code, 3)), citizen, %s, %s
+        FROM unnest(%s::text[], %s::text[], %s::text[]) AS d (code, citizen, procedure)"""
     prepared = hashlib.sha256(b"prepared").digest()
-    citizens = [dossier.citizen for dossier in dossiers]
-    await connection.execute(statement, (int(Status.REGISTERED), prepared, codes, citizens))
+    columns = [codes, [each.citizen for each in dossiers], [each.procedure for each in dossiers]]
+    try:
+        await connection.execute(statement, (_WITH_FEE, int(Status.REGISTERED), prepared, *columns))
+    except ForeignKeyViolation as error:
+        told = error.diag.message_detail
+        raise Refusal(400, f"procedure: {told}; expected one of the dossier's agency in the catalogue") from error
     ways = {status: way_to(Status(status)) for status in {dossier.status for dossier in dossiers}}
     for step in range(1, max(map(len, ways.values()), default=0)):
         moving = [dossier for dossier in dossiers if step < len(ways[dossier.status])]

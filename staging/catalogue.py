@@ -3,6 +3,8 @@
 Knows the table `procedures`, which procedures.py fills.
 """
 
+from typing import Annotated
+
 import msgspec
 from starlette.responses import Response
 
@@ -11,12 +13,13 @@ from staging.procedures import without_diacritics
 from staging.routes import Call, Route
 
 FOUND_MAX = 20
+QUERY_MAX = 200  # letters: each word is looked up by itself, and six thousand take a second
 
 
 class Search(msgspec.Struct, forbid_unknown_fields=True):
     """Words that a procedure's name has, or begins to have; nothing finds everything."""
 
-    q: str = ""
+    q: Annotated[str, msgspec.Meta(max_length=QUERY_MAX)] = ""
     agency: str = ""
 
 

@@ -13,7 +13,6 @@ from urllib.parse import quote
 
 import msgspec
 from psycopg import AsyncConnection
-from psycopg.errors import ForeignKeyViolation
 from psycopg.types.json import Jsonb
 from starlette.responses import Response
 
@@ -26,6 +25,7 @@ from staging.tokens import AGENCY, CITIZEN
 
 CALL_BACK_AGE_MAX = timedelta(minutes=15)
 DIFFERENCES_MAX = 1000
+_YEARS = range(2000, 2101)
 ORDERS_MAX = 50  # of a fee: whoever gives up every time cannot fill the tables
 
 
@@ -75,33 +75,35 @@ class Reconciled(msgspec.Struct):
 
 
 async def pay(call: Call[Payment]) -> Response:
-    """Pay the fee that is due at once: 201 with a new transaction, or 200 with the one that paid before."""
+    """Pay the fee that is due at once: 201 with a new transaction, or 200 with the one that paid this amount before."""
     citizen, code, amount_vnd = call.identity.account, call.path["code"], call.body.amount_vnd
     # One statement: what the bank books, the portal has.
     insert = """
         WITH paid AS (
             INSERT INTO payments (code, transaction, amount_vnd, fee)
-            SELECT code, %s, %s, fee_due(code, status) FROM dossiers WHERE code = %s AND citizen = %s
+            SELECT code, %s, amount_due(code, procedure, status), fee_due(code, status) FROM dossiers
+            WHERE code = %s AND citizen = %s AND amount_due(code, procedure, status) = %s
             ON CONFLICT (code, fee) DO NOTHING RETURNING code, transaction, amount_vnd
         )
         INSERT INTO bank_transactions (code, transaction, amount_vnd) SELECT * FROM paid"""
+    # A repeat may come when another fee is due than the one that it paid.
     select = """
-        SELECT p.transaction, p.amount_vnd FROM dossiers d JOIN payments p ON p.code = d.code
-        WHERE d.code = %s AND d.citizen = %s AND p.fee = fee_due(d.code, d.status)"""
+        SELECT amount_due(code, procedure, status),
+            (SELECT transaction FROM payments p WHERE p.code = d.code AND amount_vnd = %s ORDER BY fee DESC LIMIT 1)
+        FROM dossiers d WHERE code = %s AND citizen = %s"""
     transaction = secrets.token_hex(12)
     async with call.parts.database.connection() as connection:
-        try:
-            cursor = await connection.execute(insert, (transaction, amount_vnd, code, citizen))
-        except ForeignKeyViolation as error:
-            raise Refusal(409, f"dossier {code}: {amount_vnd} VND; expected the amount that was asked for") from error
+        cursor = await connection.execute(insert, (transaction, code, citizen, amount_vnd))
         if cursor.rowcount:
             return answer(Paid(transaction), 201)
-        row = await (await connection.execute(select, (code, citizen))).fetchone()
+        row = await (await connection.execute(select, (amount_vnd, code, citizen))).fetchone()
     if row is None:
         raise not_found(code, citizen)
-    if row[1] != amount_vnd:
-        raise Refusal(409, f"dossier {code}: {row[1]} VND were paid before; expected that amount, not another")
-    return answer(Paid(row[0]))
+    due_vnd, transaction = row
+    if transaction is None:
+        expected = "nothing, since nothing is due" if due_vnd is None else f"{due_vnd}"
+        raise Refusal(409, f"dossier {code}: {amount_vnd} VND; expected {expected}")
+    return answer(Paid(transaction))
 
 
 async def order(call: Call[Payment]) -> Response:
@@ -112,17 +114,17 @@ async def order(call: Call[Payment]) -> Response:
     insert = """
         INSERT INTO payment_orders (name, code, fee, amount_vnd)
         SELECT %s, d.code, fee_due(d.code, d.status), %s FROM dossiers d
-        WHERE d.code = %s AND d.citizen = %s
+        WHERE d.code = %s AND d.citizen = %s AND amount_due(d.code, d.procedure, d.status) = %s
             AND NOT EXISTS (SELECT FROM payments p WHERE p.code = d.code AND p.fee = fee_due(d.code, d.status))
             AND (SELECT count(*) FROM payment_orders o WHERE o.code = d.code AND o.fee = fee_due(d.code, d.status)) < %s
         ON CONFLICT (name) DO UPDATE SET name = excluded.name RETURNING state, amount_vnd"""
     select = "SELECT 1 FROM dossiers WHERE code = %s AND citizen = %s"
     async with call.parts.database.connection() as connection:
-        values = (name, call.body.amount_vnd, code, citizen, ORDERS_MAX)
+        values = (name, call.body.amount_vnd, code, citizen, call.body.amount_vnd, ORDERS_MAX)
         row = await (await connection.execute(insert, values)).fetchone()
         if row is None:
             known = await (await connection.execute(select, (code, citizen))).fetchone()
-            told = f"dossier {code}: nothing is due, or its fee had {ORDERS_MAX} orders already"
+            told = f"dossier {code}: nothing is due, or another amount, or its fee had {ORDERS_MAX} orders already"
             raise Refusal(409, told) if known else not_found(code, citizen)
     return answer(Order(name, *row, redirect=f"/bank/orders/{quote(name)}"), 201)
 
@@ -178,6 +180,8 @@ async def _settle(connection: AsyncConnection, told: bank.CallBack) -> Order:
 async def reconcile(call: Call[Reconcile]) -> Response:
     """Compare a day's payments to the agency with the banks' book, and keep what differs."""
     agency, day = call.identity.agency, call.body.day or today()
+    if day.year not in _YEARS:
+        raise Refusal(400, f"day {day}: expected one of the years {_YEARS[0]} to {_YEARS[-1]}")
     start = datetime(day.year, day.month, day.day, tzinfo=VIET_NAM)
     values = {
         "first": f"{agency}-00000000",

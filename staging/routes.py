@@ -81,7 +81,7 @@ class Route:
             statuses |= {502}
         if self.who:
             statuses |= {401, 403}
-        if self.query is not None:
+        if self.query is not None or self.parameters:
             statuses |= {400}
         if self.body is not None:
             statuses |= {400, 408, 413}

@@ -16,7 +16,15 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from caodiem.dossier import FILINGS, SERIALS_PER_DAY, STATUS_AFTER, STATUS_BEFORE, Status, dossier_code
+from caodiem.dossier import (
+    FILINGS,
+    SERIALS_PER_DAY,
+    STATUS_AFTER,
+    STATUS_BEFORE,
+    Status,
+    dossier_code,
+    parse_dossier_code,
+)
 from caodiem.errors import InvalidRun
 from caodiem.plan import Plan
 from loadtests.journeys import Journey
@@ -89,17 +97,18 @@ class ReferencePortal:
     def prepare(self, plan: Plan, send: Send) -> dict[str, Any]:
         """Dossiers in the status that their first step expects, accounts, tokens of staff, documents to file."""
         agencies = sorted(plan.table["agency"].unique().to_pylist())
-        secret = ""
+        accounts = {"agencies": agencies, "citizens": CITIZENS, "dossiers": [], "stored": _STORED}
+        secret = _ask(send, "POST", "/admin/prepare", accounts, self._admin_token)["secret"]
+        procedures = {agency: _procedures(send, agency) for agency in agencies}
         for entries in _chunks(opening_statuses(plan), _DOSSIERS_A_CALL):
             wanted = {
-                "agencies": agencies,
-                "citizens": CITIZENS,
-                "dossiers": [entry for entry in entries if entry["status"]],
+                "agencies": [],
+                "citizens": 0,
+                "dossiers": [_with_procedure(entry, procedures) for entry in entries if entry["status"]],
                 # To be filed by the replay: whatever an earlier replay made of them must go.
                 "absent": [entry["code"] for entry in entries if not entry["status"]],
-                "stored": _STORED,
             }
-            secret = _ask(send, "POST", "/admin/prepare", wanted, self._admin_token)["secret"]
+            _ask(send, "POST", "/admin/prepare", wanted, self._admin_token)
         return {
             "secret": secret,
             # A filing has an application, signed by who files it, and papers that an agency issued.
@@ -109,7 +118,7 @@ class ReferencePortal:
             "papers": self._signed(send, _PAPERS),
             # What is scanned at a counter is signed by the agency that has it.
             "scans": {agency: self._signed(send, _COMPONENTS_MAX, f"officer-{agency}") for agency in _scanning(plan)},
-            "procedures": {agency: _procedures(send, agency) for agency in agencies},
+            "procedures": procedures,
             "officers": {agency: _token(send, f"officer-{agency}", secret) for agency in agencies},
             "systems": {agency: _token(send, f"agency-{agency}", secret) for agency in agencies},
             "citizens": {citizen: _token(send, citizen, secret) for citizen in never_signed_in(plan)},
@@ -347,8 +356,7 @@ class ReferencePortal:
         return _bearer(journey.token) if journey.token else self._citizens.get(_citizen(journey.dossier), {})
 
     def _procedure(self, journey: Journey) -> list[Any]:
-        offered = self._procedures[journey.agency]
-        return offered[journey.dossier % len(offered)]
+        return _procedure_of(journey.dossier, self._procedures[journey.agency])
 
 
 def opening_statuses(plan: Plan) -> Iterator[dict[str, Any]]:
@@ -500,12 +508,24 @@ def _procedures(send: Send, agency: str) -> list[list[Any]]:
     return [[procedure["code"], procedure["name"], procedure["fee_vnd"]] for procedure in charged]
 
 
+def _procedure_of(dossier: int, offered: list[list[Any]]) -> list[Any]:
+    """What a dossier is filed for, whoever files it, as (code, name, fee in VND)."""
+    return offered[dossier % len(offered)]
+
+
+def _with_procedure(entry: dict[str, Any], procedures: dict[str, list[list[Any]]]) -> dict[str, Any]:
+    """The same, for the procedure whose fee the plan pays."""
+    agency, dossier = parse_dossier_code(entry["code"])
+    return {**entry, "procedure": _procedure_of(dossier, procedures[agency])[0]}
+
+
 def _chunks(entries: Iterable[dict[str, Any]], size: int) -> Iterator[list[dict[str, Any]]]:
-    """Lists of at most `size`; one empty list when there is nothing, since accounts are wanted all the same."""
+    """Lists of at most `size`."""
     chunk: list[dict[str, Any]] = []
     for entry in entries:
         if len(chunk) == size:
             yield chunk
             chunk = []
         chunk.append(entry)
-    yield chunk
+    if chunk:
+        yield chunk

@@ -137,9 +137,10 @@ def test_preparing_sends_dossiers_in_chunks_and_signs_staff_in() -> None:
         return Answer(Outcome.OK, 200, json.dumps(told[path]).encode())
 
     prepared = ReferencePortal("admin").prepare(replay_plans.evenly(500, 10, ["ask"]), send)
-    chunks = [content for path, content in sent if path == "/admin/prepare"]
+    accounts, *chunks = [content for path, content in sent if path == "/admin/prepare"]
+    assert accounts["agencies"] == ["G02", "H01"]
     assert [len(chunk["dossiers"]) for chunk in chunks] == [2000, 2000, 1000]
-    assert chunks[0]["agencies"] == ["G02", "H01"]
+    assert {each["procedure"] for each in chunks[0]["dossiers"]} == {"2"}, "the one whose fee the plan pays"
     assert prepared["procedures"]["H01"] == [["2", "b", 5]]
     assert {content["account"] for path, content in sent if path == "/accounts/sign-in"} == {
         "officer-G02", "officer-H01", "agency-G02", "agency-H01"

@@ -82,13 +82,13 @@ class Load:
         citizen = self.sign_in(account)
         while not self._stop.is_set():
             code = f"{AGENCY}-20260705-{next(self._serials):07d}"
-            filing = {"code": code, "procedure": f"1.000001.{AGENCY}", "components": self._applications[account]}
+            filing = {"code": code, "procedure": f"1.000002.{AGENCY}", "components": self._applications[account]}
             if not self._ask(citizen, "/dossiers", filing):
                 self.journal.unanswered.append(code)
                 time.sleep(0.05)
                 continue
             self.journal.filed.append(code)
-            payment = self._ask(citizen, f"/dossiers/{code}/payment", {"amount_vnd": 5})
+            payment = self._ask(citizen, f"/dossiers/{code}/payment", {"amount_vnd": 25_000})
             if payment:
                 self.journal.paid.append((code, payment.body["transaction"]))
             if self._ask(self._officer, f"/cases/{code}/receive", {}):
@@ -174,7 +174,7 @@ def test_what_was_acknowledged_survives_every_death(tmp_path: Path, kept: Path) 
         found = [each.get(f"/dossiers/{code}") for each in citizens]
         assert [reply.body["paid"] for reply in found if reply.status == 200] == [True]
         owner = citizens[[reply.status for reply in found].index(200)]
-        repeated = owner.post(f"/dossiers/{code}/payment", {"amount_vnd": 5})
+        repeated = owner.post(f"/dossiers/{code}/payment", {"amount_vnd": 25_000})
         assert (repeated.status, repeated.body["transaction"]) == (200, transaction)
 
 

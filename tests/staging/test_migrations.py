@@ -154,7 +154,7 @@ def test_the_portal_works_on_postgresql_15(tmp_path: Path, debian: str, monkeypa
         document = admin.get("/admin/documents?count=1&signer=citizen-000001").body["documents"]
         filing = {"code": "H01-20260701-0000002", "procedure": "1.000001.H01", "components": document}
         assert citizen.post("/dossiers", filing).status == 201
-        assert citizen.post(f"/dossiers/{CODE}/payment", {"amount_vnd": 5}).status == 201
+        assert citizen.post(f"/dossiers/{CODE}/payment", {"amount_vnd": 25_000}).status == 201
         assert [each["status"] for each in citizen.get(f"/dossiers/{CODE}").body["history"]] == [1, 2, 4, 9, 10]
         for batch, told in (("a", (1, 0)), ("b", (0, 1))):
             reply = agency.post("/sync", {"batch": batch, "events": [EVENT]}).body

@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from itertools import pairwise
 
 import pytest
@@ -18,6 +19,7 @@ Documents = list[dict[str, str]]
 Application = Callable[[str], dict[str, str]]
 PROCEDURE = "1.000001.H01"
 _CODE = "H01-20260701-0000001"
+_WANTED = {"code": "H01-20260701-0000001", "status": 1, "citizen": "citizen-000001"}
 _ENTRY = re.compile(r"[a-z_]+(-wait)?;dur=\d+\.\d+")
 
 
@@ -94,6 +96,8 @@ def test_catalogue_takes_word_beginnings_and_finds_at_most_twenty(portal: Portal
     assert anyone.get("/catalogue?q=khongco").body["procedures"] == []
     assert len(anyone.get("/catalogue?q=gi").body["procedures"]) == 20
     assert len(anyone.get("/catalogue").body["procedures"]) == 20
+    assert anyone.get(f"/catalogue?q={'a%20' * 100}").status == 200
+    assert anyone.get(f"/catalogue?q={'a%20' * 101}").status == 400, "every word costs a look-up"
     for hostile in ("%27%20OR%201%3D1--", "%26%20%7C%20%21%20%3A%2A", "%00", "%25%5C"):
         assert anyone.get(f"/catalogue?q={hostile}").status == 200, hostile
 
@@ -156,16 +160,50 @@ def test_body_too_large(signed_in: SignedIn) -> None:
 def test_one_payment_a_dossier(signed_in: SignedIn, prepared: Prepared, admin: Caller) -> None:
     citizen, code = signed_in("citizen-000001"), prepared(1)
     before = admin.get("/admin/counts").body["payments"]
-    assert signed_in("citizen-000002").post(f"/dossiers/{code}/payment", {"amount_vnd": 50_000}).status == 404
-    first = citizen.post(f"/dossiers/{code}/payment", {"amount_vnd": 50_000})
-    again = citizen.post(f"/dossiers/{code}/payment", {"amount_vnd": 50_000})
+    assert signed_in("citizen-000002").post(f"/dossiers/{code}/payment", {"amount_vnd": 25_000}).status == 404
+    first = citizen.post(f"/dossiers/{code}/payment", {"amount_vnd": 25_000})
+    again = citizen.post(f"/dossiers/{code}/payment", {"amount_vnd": 25_000})
     assert (first.status, again.status) == (201, 200)
     assert first.body == again.body
     assert citizen.post(f"/dossiers/{code}/payment", {"amount_vnd": 60_000}).status == 409
-    assert signed_in("citizen-000002").post(f"/dossiers/{code}/payment", {"amount_vnd": 50_000}).status == 404
+    assert signed_in("citizen-000002").post(f"/dossiers/{code}/payment", {"amount_vnd": 25_000}).status == 404
     assert citizen.post(f"/dossiers/{code}/payment", {"amount_vnd": 0}).status == 400
     assert admin.get("/admin/counts").body["payments"] == before + 1
     assert citizen.get(f"/dossiers/{code}").body["paid"] is True
+
+
+def test_a_fee_is_paid_in_full_and_not_twice_over(
+    signed_in: SignedIn, prepared: Prepared, application: Application
+) -> None:
+    account = "citizen-000001"
+    citizen, officer, code = signed_in(account), signed_in("officer-H01"), prepared(4)
+    reply = citizen.post(f"/dossiers/{code}/payment", {"amount_vnd": 1})
+    assert (reply.status, "expected 25000" in reply.body["error"]) == (409, True)
+    assert citizen.post(f"/dossiers/{code}/payment-orders", {"amount_vnd": 1}).status == 409
+    # A repeat of what was paid for an obligation is no payment of the fee for filing, which is due again by then.
+    assert officer.post(f"/cases/{code}/ask-payment", {"amount_vnd": 70_000}).status == 200
+    first, again = (citizen.post(f"/dossiers/{code}/payment", {"amount_vnd": 70_000}) for _ in range(2))
+    assert (first.status, again.status, again.body) == (201, 200, first.body)
+    assert citizen.post(f"/dossiers/{code}/payment", {"amount_vnd": 25_000}).status == 201
+    for over in (3, 7, 8):
+        assert citizen.post(f"/dossiers/{prepared(over)}/payment", {"amount_vnd": 25_000}).status == 409
+    # Of an agency's 64 procedures the first costs nothing.
+    free = "H01-20260702-0000010"
+    assert citizen.post("/dossiers", filing(free, [application(account)])).status == 201
+    reply = citizen.post(f"/dossiers/{free}/payment", {"amount_vnd": 1})
+    assert (reply.status, "nothing is due" in reply.body["error"]) == (409, True)
+
+
+def test_who_pays_many_times_at_once_pays_once(signed_in: SignedIn, prepared: Prepared) -> None:
+    citizen, officer = signed_in("citizen-000001"), signed_in("officer-H01")
+    with ThreadPoolExecutor(8) as pool:
+        for _ in range(3):
+            code = prepared(4)
+            assert officer.post(f"/cases/{code}/ask-payment", {"amount_vnd": 70_000}).status == 200
+            path, amount = f"/dossiers/{code}/payment", {"amount_vnd": 70_000}
+            replies = list(pool.map(lambda _, to=path, of=amount: citizen.post(to, of), range(8)))
+            assert sorted(each.status for each in replies) == [200] * 7 + [201]
+            assert len({each.body["transaction"] for each in replies}) == 1
 
 
 def test_look_up_tells_the_owner_alone(signed_in: SignedIn, prepared: Prepared) -> None:
@@ -222,7 +260,7 @@ def test_unknown_cases_and_actions(signed_in: SignedIn, prepared: Prepared) -> N
 
 def test_prepare_starts_a_dossier_anew(signed_in: SignedIn, prepared: Prepared, admin: Caller) -> None:
     citizen, code = signed_in("citizen-000001"), prepared(1)
-    citizen.post(f"/dossiers/{code}/payment", {"amount_vnd": 50_000})
+    citizen.post(f"/dossiers/{code}/payment", {"amount_vnd": 25_000})
     wanted = {"code": code, "status": 9, "citizen": "citizen-000001"}
     assert admin.post("/admin/prepare", {"agencies": [], "citizens": 0, "dossiers": [wanted]}).status == 200
     reply = citizen.get(f"/dossiers/{code}").body
@@ -247,6 +285,7 @@ def test_prepare_clears_the_way_for_filings(
         {"agencies": [], "citizens": -1, "dossiers": []},
         {"agencies": [], "citizens": 0, "dossiers": [{"code": "x", "status": 1, "citizen": "citizen-000001"}]},
         {"agencies": [], "citizens": 0, "dossiers": [{"code": "H01-20260701-0000001", "status": 1, "citizen": "me"}]},
+        {"agencies": [], "citizens": 0, "dossiers": [{**_WANTED, "procedure": "1.000001.H02"}]},
     ],
 )
 def test_prepare_refuses_bad_wishes(admin: Caller, wanted: dict[str, object]) -> None:

@@ -86,6 +86,14 @@ def test_bodies_of_another_shape_or_too_large(route: Route, portal: Portal, sign
     assert caller.call(route.method, path, raw=b" " * (BODY_BYTES_MAX + 1)).status == 413
 
 
+@pytest.mark.parametrize("route", named([route for route in ROUTES if route.parameters]))
+def test_paths_that_the_database_cannot_hold(route: Route, portal: Portal, signed_in: SignedIn) -> None:
+    """NUL is in no text of PostgreSQL's. Where the path does not get that far, something else is wrong with it."""
+    path = route.path.format(**dict.fromkeys(route.parameters, "%00"))
+    reply = allowed(route, portal, signed_in).call(route.method, path, None if route.body is None else {})
+    assert reply.status in (400, 404), reply
+
+
 # OAuth has an authorization endpoint ignore what it does not know (RFC 6749, 3.1).
 @pytest.mark.parametrize("route", named([route for route in ROUTES if route.query not in (None, identity.Wish)]))
 def test_queries_of_another_shape(route: Route, portal: Portal, signed_in: SignedIn) -> None:

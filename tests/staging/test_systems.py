@@ -157,7 +157,7 @@ def test_a_result_verifies_with_openssl(signed_in: SignedIn, prepared: Prepared,
 
 def test_an_obligation_is_paid_once_and_handling_goes_on(signed_in: SignedIn, prepared: Prepared) -> None:
     citizen, officer, code = signed_in("citizen-000001"), signed_in("officer-H01"), prepared(4)
-    assert citizen.post(f"/dossiers/{code}/payment", {"amount_vnd": 20_000}).status == 201  # the fee for filing
+    assert citizen.post(f"/dossiers/{code}/payment", {"amount_vnd": 25_000}).status == 201  # the fee for filing
     asked = officer.post(f"/cases/{code}/ask-payment", {"amount_vnd": 70_000})
     assert asked.body == {"code": code, "status": 6}
     assert officer.post(f"/cases/{code}/ask-payment", {"amount_vnd": 70_000}).status == 200
@@ -170,26 +170,26 @@ def test_an_obligation_is_paid_once_and_handling_goes_on(signed_in: SignedIn, pr
 
 def test_a_bank_calls_back_twice_late_and_forged(signed_in: SignedIn, prepared: Prepared, admin: Caller) -> None:
     citizen, code = signed_in("citizen-000001"), prepared(1)
-    order = citizen.post(f"/dossiers/{code}/payment-orders", {"amount_vnd": 30_000}).body
+    order = citizen.post(f"/dossiers/{code}/payment-orders", {"amount_vnd": 25_000}).body
     assert signed_in("citizen-000002").post(order["redirect"], {"pay": True}).status == 404
     call_back = citizen.post(order["redirect"], {"pay": True}).body
     told = citizen.post(order["redirect"], {"pay": False}).body["told"]
     assert '"state":"paid"' in told, "what is booked cannot be given up"
     bank = Caller(citizen.url)
-    forged = {**call_back, "told": call_back["told"].replace("30000", "1")}
+    forged = {**call_back, "told": call_back["told"].replace("25000", "1")}
     assert bank.post("/payments/call-back", forged).status == 403
     assert citizen.get(f"/dossiers/{code}").body["paid"] is False
     # The day's books differ until the call-back comes.
     agency = signed_in("agency-H01")
     (missing,) = [each for each in agency.post("/payments/reconciliations").body["differences"] if each["code"] == code]
-    assert (missing["portal_vnd"], missing["bank_vnd"]) == (None, 30_000)
+    assert (missing["portal_vnd"], missing["bank_vnd"]) == (None, 25_000)
     before = admin.get("/admin/counts").body["payments"]
     for _ in range(2):
         assert bank.post("/payments/call-back", call_back).body["state"] == "paid"
     assert admin.get("/admin/counts").body["payments"] == before + 1
     assert citizen.get(f"/dossiers/{code}").body["paid"] is True
     assert not [each for each in agency.post("/payments/reconciliations").body["differences"] if each["code"] == code]
-    assert citizen.post(f"/dossiers/{code}/payment-orders", {"amount_vnd": 30_000}).status == 409
+    assert citizen.post(f"/dossiers/{code}/payment-orders", {"amount_vnd": 25_000}).status == 409
 
 
 # --- documents between agencies ---

@@ -1,5 +1,6 @@
 """What the connected systems refuse and repeat: every answer that they document and no other test brings about."""
 
+import asyncio
 import base64
 import json
 from collections.abc import Callable
@@ -9,7 +10,10 @@ from pathlib import Path
 import psycopg
 import pytest
 
+from caodiem.dossier import Status
 from staging import keys
+from staging.answers import Refusal
+from staging.moves import check_there
 from staging.payments import ORDERS_MAX
 from staging.service import Portal
 from tests.staging.calls import Caller
@@ -39,6 +43,8 @@ QUESTION = {"question": "refusals", "agency": "H01", "kind": "question", "text":
         ("officer-H01", "POST", f"/cases/{NOWHERE}/return", None, 404),
         ("officer-H01", "POST", "/cases/nonsense/return", None, 400),
         ("officer-H01", "POST", "/population/look-ups", {"number": "099999999999"}, 404),
+        ("agency-H01", "POST", "/payments/reconciliations", {"day": "9999-12-31"}, 400),
+        ("agency-H01", "POST", "/payments/reconciliations", {"day": "0001-01-01"}, 400),
         ("agency-H01", "GET", "/identity/userinfo", None, 403),
         ("officer-H01", "GET", "/csc/v1/info", None, 200),
         ("officer-H01", "POST", "/csc/v1/info", {}, 200),
@@ -52,6 +58,21 @@ def test_what_is_not_there(
 
 def test_a_return_needs_a_finished_dossier(signed_in: SignedIn, prepared: Prepared) -> None:
     assert signed_in("officer-H01").post(f"/cases/{prepared(4)}/return").status == 409
+
+
+def test_a_return_that_came_too_early_takes_a_dossier_nowhere(
+    prepared: Prepared, folder: Path, signed_in: SignedIn
+) -> None:
+    """Even if it was finished in between: what is returned has a result."""
+    code = prepared(9)
+
+    async def check() -> None:
+        async with await psycopg.AsyncConnection.connect(keys.read(folder).conninfo, autocommit=True) as connection:
+            await check_there(connection, code, Status.RETURNED)
+
+    with pytest.raises(Refusal):
+        asyncio.run(check())
+    assert signed_in("citizen-000001").get(f"/dossiers/{code}").body["status"] == 9
 
 
 def test_papers_go_to_dossiers_that_are_open(signed_in: SignedIn, prepared: Prepared, scans: Documents) -> None:
@@ -71,7 +92,7 @@ def test_a_wrong_secret_opens_no_signing_service(portal: Portal) -> None:
 
 def test_an_order_has_one_outcome(signed_in: SignedIn, prepared: Prepared, admin: Caller) -> None:
     citizen, code = signed_in("citizen-000001"), prepared(1)
-    order = citizen.post(f"/dossiers/{code}/payment-orders", {"amount_vnd": 10_000}).body
+    order = citizen.post(f"/dossiers/{code}/payment-orders", {"amount_vnd": 25_000}).body
     failed = citizen.post(order["redirect"], {"pay": False}).body
     # Gave up, and came back before the bank had told: it signs no second outcome, and books nothing.
     assert citizen.post(order["redirect"], {"pay": True}).status == 404
@@ -85,7 +106,7 @@ def test_an_order_has_one_outcome(signed_in: SignedIn, prepared: Prepared, admin
     assert not [each for each in books if each["code"] == code]
     # An order whose dossier is gone: what the bank told of it is right, and of nothing here.
     later = prepared(1)
-    gone = citizen.post(f"/dossiers/{later}/payment-orders", {"amount_vnd": 10_000}).body
+    gone = citizen.post(f"/dossiers/{later}/payment-orders", {"amount_vnd": 25_000}).body
     told = citizen.post(gone["redirect"], {"pay": True}).body
     clear = {"agencies": [], "citizens": 0, "dossiers": [], "absent": [later]}
     assert admin.post("/admin/prepare", clear).status == 200
@@ -94,9 +115,9 @@ def test_an_order_has_one_outcome(signed_in: SignedIn, prepared: Prepared, admin
 
 def test_a_fee_that_was_paid_otherwise_is_not_paid_by_an_order(signed_in: SignedIn, prepared: Prepared) -> None:
     citizen, code = signed_in("citizen-000001"), prepared(1)
-    order = citizen.post(f"/dossiers/{code}/payment-orders", {"amount_vnd": 10_000}).body
+    order = citizen.post(f"/dossiers/{code}/payment-orders", {"amount_vnd": 25_000}).body
     paid = citizen.post(order["redirect"], {"pay": True}).body
-    assert citizen.post(f"/dossiers/{code}/payment", {"amount_vnd": 10_000}).status == 201
+    assert citizen.post(f"/dossiers/{code}/payment", {"amount_vnd": 25_000}).status == 201
     assert Caller(citizen.url).post("/payments/call-back", paid).status == 409
 
 
@@ -104,7 +125,7 @@ def test_who_decides_twice_at_once_gets_one_outcome(signed_in: SignedIn, prepare
     citizen = signed_in("citizen-000001")
     with ThreadPoolExecutor(8) as pool:
         for _ in range(3):
-            order = citizen.post(f"/dossiers/{prepared(1)}/payment-orders", {"amount_vnd": 10_000}).body
+            order = citizen.post(f"/dossiers/{prepared(1)}/payment-orders", {"amount_vnd": 25_000}).body
             decisions = [{"pay": bool(number % 2)} for number in range(8)]
             replies = list(pool.map(lambda decision, to=order["redirect"]: citizen.post(to, decision), decisions))
             told = {json.loads(each.body["told"])["state"] for each in replies if each.status == 200}
@@ -118,10 +139,10 @@ def test_a_fee_has_so_many_orders_and_no_more(signed_in: SignedIn, prepared: Pre
     with psycopg.connect(keys.read(folder).conninfo) as connection:
         given_up = [(f"{code}-{number}", code) for number in range(ORDERS_MAX - 1)]
         connection.cursor().executemany(insert, given_up)
-    assert citizen.post(f"/dossiers/{code}/payment-orders", {"amount_vnd": 10_000}).status == 201
-    assert citizen.post(f"/dossiers/{code}/payment-orders", {"amount_vnd": 10_000}).status == 409
-    assert citizen.post(f"/dossiers/{other}/payment-orders", {"amount_vnd": 10_000}).status == 201
-    assert citizen.post(f"/dossiers/{code}/payment", {"amount_vnd": 10_000}).status == 201
+    assert citizen.post(f"/dossiers/{code}/payment-orders", {"amount_vnd": 25_000}).status == 201
+    assert citizen.post(f"/dossiers/{code}/payment-orders", {"amount_vnd": 25_000}).status == 409
+    assert citizen.post(f"/dossiers/{other}/payment-orders", {"amount_vnd": 25_000}).status == 201
+    assert citizen.post(f"/dossiers/{code}/payment", {"amount_vnd": 25_000}).status == 201
 
 
 def test_a_question_has_one_name_and_steps_in_order(signed_in: SignedIn) -> None:
