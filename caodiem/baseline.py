@@ -1,17 +1,18 @@
 """The figures of a run that was reviewed, and whether another run is as good: response times from due and capacity.
 
 Pure functions of a run's folder and a baseline's file under results/baselines/. Only like is held against like: another
-scenario, another part of the plans or another machine makes the comparison invalid.
+scenario, other plans, another portal or generator, or another machine makes the comparison invalid.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from caodiem import comparison, run, summary
+from caodiem import comparison, plan, run, summary
 from caodiem.errors import InvalidRun, UsageError
+from caodiem.part import Part
 from caodiem.verdict import Result, worst
 
 BASELINES = Path("results/baselines")
@@ -19,6 +20,8 @@ SCHEMA_VERSION = 1
 QUANTILES = {"p50": 0.50, "p95": 0.95, "p99": 0.99}
 # What a run may be worse by. They stand in the file, where a review sees them and may change them.
 RESPONSE_PERCENT, CAPACITY_PERCENT = 25.0, 10.0
+# Options that say where plans come from and which part of them is replayed; the scale stays, for runs without plans.
+_OF_PLANS = {"plans_from", "part", *(each.name for each in fields(Part))} - {"scale"}
 _STEPS_BEYOND = 10  # a quantile is kept when so many steps lie beyond it
 _DOUBT = 2.576  # standard deviations: a quantile's bound is wrong once in two hundred times, on each side
 
@@ -50,8 +53,8 @@ def take(folder: Path) -> dict[str, Any]:
     return {
         "schema_version": SCHEMA_VERSION,
         "tolerated": {"response_percent": RESPONSE_PERCENT, "capacity_percent": CAPACITY_PERCENT},
-        **{key: manifest.get(key) for key in ("scenario", "scenario_hash", "options", "commit", "started_at")},
-        "machine": manifest.get("machine"),
+        **{key: manifest.get(key) for key in ("scenario", "commit", "started_at")},
+        **_alike(opened, manifest),
         **figures,
     }
 
@@ -62,10 +65,9 @@ def hold(folder: Path, file: Path) -> list[Rule]:
     if not isinstance(known, dict) or known.get("schema_version") != SCHEMA_VERSION:
         raise UsageError(f"{file}: schema_version: expected {SCHEMA_VERSION}, as `caodiem baseline` writes it")
     _check_valid(opened)
-    manifest = run.read_json(opened.manifest)
-    for key in ("scenario_hash", "options", "machine"):
-        if known[key] != manifest.get(key):
-            raise InvalidRun(f"{folder}: {key} is {manifest.get(key)}; expected {known[key]}, as in {file}")
+    for key, value in _alike(opened, run.read_json(opened.manifest)).items():
+        if known.get(key) != value:
+            raise InvalidRun(f"{folder}: {key}: {value}; expected {known.get(key)}, as in {file}")
     tolerated = known["tolerated"]
     rules = _hold_capacity(opened, known["capacity_factor"], tolerated["capacity_percent"])
     return [*_hold_responses(opened, known["response_s"], tolerated["response_percent"]), *rules]
@@ -80,6 +82,14 @@ def _check_valid(opened: run.Run) -> None:
         raise InvalidRun(f"{opened.folder}: its verdict is invalid; expected a run that proves something")
     if (state := run.read_json(opened.manifest)["state"]) != "finished":
         raise InvalidRun(f"{opened.folder}: it is {state}; expected a run that was finished")
+
+
+def _alike(opened: run.Run, manifest: dict[str, Any]) -> dict[str, Any]:
+    """What two runs must share to be compared. Which plans were replayed, their hashes say, whoever drew them when."""
+    options = {key: value for key, value in manifest["options"].items() if key not in _OF_PLANS}
+    plans = {level.folder.name: plan.read_meta(level.plan).plan_hash for level in opened.levels if level.plan.is_file()}
+    told = {"scenario_hash": manifest.get("scenario_hash"), "options": options, "plans": plans}
+    return {**told, "machine": manifest.get("machine")}
 
 
 def _replayed(opened: run.Run) -> dict[str, dict[str, comparison.Floats]]:

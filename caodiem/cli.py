@@ -58,6 +58,9 @@ GreatestLateness = Annotated[
     float | None,
     typer.Option(metavar="S", help="Drop, and count, what cannot be sent within S seconds of its due time."),
 ]
+PortalClass = Annotated[
+    str | None, typer.Option("--portal", metavar="MODULE:CLASS", help="The class that knows the host's requests.")
+]
 Ca = Annotated[Path | None, typer.Option(metavar="FILE", help="Trust these authorities (PEM) over TLS.")]
 Window = Annotated[str, typer.Option(metavar="START+LENGTH", help="Replay this part, like 600+60 or 10min+90s.")]
 PartScale = Annotated[float, typer.Option("--scale", help="Replay this share of the plan's dossiers, above 0 to 1.")]
@@ -73,14 +76,15 @@ def run_all(
     scenario: ScenarioFile,
     scale: Scale = 1.0,
     host: Host = None,
+    portal: PortalClass = None,
     abort: Abort = None,
     ca: Ca = None,
     as_json: Json = False,
 ) -> None:
     """Project, simulate, replay, judge and report: all of it."""
-    generator = stages.Generator(host, tuple(abort or ()), ca=ca)
+    generator = stages.Generator(host, tuple(abort or ()), portal=portal, ca=ca)
     generator.check()
-    inputs, made = stages.begin(scenario, scale)
+    inputs, made = stages.begin(scenario, scale, generator)
     ending.announce(inputs, made, scale, generator.in_words(inputs))
     ending.finish(inputs, made, as_json, lambda: _simulate_and_replay(inputs, made, scale, generator))
 
@@ -225,13 +229,11 @@ def replay(
     greatest_lateness: GreatestLateness = None,
     abort: Abort = None,
     host: Host = None,
-    portal: Annotated[
-        str | None, typer.Option(metavar="MODULE:CLASS", help="The class that knows the host's requests.")
-    ] = None,
+    portal: PortalClass = None,
     ca: Ca = None,
     scenario: Annotated[
-        Path, typer.Option(help="Whose SLOs and limits hold for a plan that belongs to no run.")
-    ] = _MAIN_SCENARIO,
+        Path | None, typer.Option(help="Whose SLOs and limits hold for a plan alone (default: the main scenario's).")
+    ] = None,
     as_json: Json = False,
 ) -> None:
     """Replay the plans of a run, or a part of them, or a plan alone, into a new run's folder."""
@@ -239,7 +241,11 @@ def replay(
     generator.check()
     part = parse_part(window, scale, speed, journeys)
     alone = stages.stands_alone(source)
-    inputs, made = stages.of_plan(source, part, scenario) if alone else stages.continued(source, part)
+    inputs, made = (
+        stages.of_plan(source, part, scenario or _main_scenario(), generator)
+        if alone
+        else stages.continued(source, part, generator)
+    )
     ending.announce(
         inputs, made, run.read_json(made.manifest)["options"]["scale"], str(part), generator.in_words(inputs)
     )
@@ -469,6 +475,8 @@ def staging(
 
 def main() -> None:
     """Entry point of `caodiem`."""
+    # What a user names as module:Class is found in the working folder, as by `python -m`; last, so it hides nothing.
+    sys.path.append("")
     # Also in a script's background, where Ctrl-C is ignored: a command that is told to stop cleans up.
     for each in (signal.SIGINT, signal.SIGTERM):
         signal.signal(each, signal.default_int_handler)
@@ -496,6 +504,11 @@ def main() -> None:
         traceback.print_exc()
         code = ending.tell("this is a mistake in Caodiem; please report it with the lines above", ExitCode.INVALID)
     sys.exit(code)
+
+
+def _main_scenario() -> Path:
+    """The working folder's, as in a clone of ours; anywhere else the one beside this code."""
+    return _MAIN_SCENARIO if _MAIN_SCENARIO.is_file() else Path(__file__).parents[1] / _MAIN_SCENARIO
 
 
 def _simulate_and_replay(inputs: Scenario, made: run.Run, scale: float, generator: stages.Generator) -> ExitCode:

@@ -69,6 +69,7 @@ def _print_result(made: run.Run, result: Result | None, code: ExitCode, as_json:
 
     said = answer(made)
     hours = {level.percent: run.read_json(level.hours) for level in made.levels if level.hours.is_file()}
+    failures = {level.percent: found for level in made.levels if (found := _info(level).get("failures"))}
     if as_json:
         print_json(
             {
@@ -79,6 +80,7 @@ def _print_result(made: run.Run, result: Result | None, code: ExitCode, as_json:
                 "answer": said,
                 "summary": run.read_json(made.summary) if made.summary.exists() else None,
                 **({"hours": {f"{percent:g}%": each for percent, each in hours.items()}} if hours else {}),
+                **({"failures": {f"{percent:g}%": each for percent, each in failures.items()}} if failures else {}),
             }
         )
         return
@@ -90,6 +92,8 @@ def _print_result(made: run.Run, result: Result | None, code: ExitCode, as_json:
         print(f"Verdict: {result.value}")
         for line in _not_met(made):
             print(f"  {line}")
+    if failures:
+        print("Not answered well:", *_gone_wrong(failures), sep="\n  ")
     print(f"Report: {made.report}")
     print(made.folder)
 
@@ -110,10 +114,26 @@ def _not_met(made: run.Run) -> list[str]:
                 found = "never" if rule["found"] is None else f"{rule['found']:g}"
                 limit = f"limit {rule['limit']:g} {rule['unit']}, found {found}"
                 lines.append(f"{name}: {rule['name']} {rule['operation']}{quantile}: {limit}: {rule['result']}")
-        info = made.level(level["percent"]).executed("replayed").info
-        if info.is_file() and (why := run.read_json(info).get("stopped_because")):
+        if why := _info(made.level(level["percent"])).get("stopped_because"):
             lines.append(f"{name}: {why}")
     return lines
+
+
+def _gone_wrong(failures: dict[float, list[dict[str, Any]]]) -> list[str]:
+    """What was refused, failed or timed out: a line for each operation and kind, with the first step that shows it."""
+    return [
+        f"{_level(percent)}: {each['operation']}: {each['steps']} {each['outcome'].replace('_', ' ')}: {each['error']} "
+        f"(first: arrival {each['first']['arrival']}, due at {each['first']['due_s']:.2f} s)"
+        for percent, found in failures.items()
+        for each in found
+    ]
+
+
+def _info(level: run.Level) -> dict[str, Any]:
+    """What the replay of a level says of itself; nothing where there was none."""
+    path = level.executed("replayed").info
+    found: dict[str, Any] = run.read_json(path) if path.is_file() else {}
+    return found
 
 
 def tell(error: str, code: ExitCode) -> ExitCode:

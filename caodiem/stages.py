@@ -35,8 +35,11 @@ def check_scale(scale: float) -> None:
         raise UsageError(f"--scale {scale:g}: expected more than 0 and at most 1")
 
 
-def begin(path: Path, scale: float) -> tuple[Scenario, run.Run]:
-    """Read the scenario and make the run's folder; nothing is written when the scenario has mistakes."""
+def begin(path: Path, scale: float, generator: "Generator | None" = None) -> tuple[Scenario, run.Run]:
+    """Read the scenario and make the run's folder; nothing is written when the scenario has mistakes.
+
+    With `generator` the manifest says how its plans are to be replayed.
+    """
     from simulation import agencies, projection
 
     check_scale(scale)
@@ -44,7 +47,8 @@ def begin(path: Path, scale: float) -> tuple[Scenario, run.Run]:
     listed = companion(path, scenario.agencies)
     known = agencies.load(listed, scenario)
     projected = projection.project(scenario, known)
-    created = run.create(path.stem, scenario.hash, {"scale": scale, "seed": scenario.seed})
+    options = {"scale": scale, "seed": scenario.seed, **_recorded(generator, scenario)}
+    created = run.create(path.stem, scenario.hash, options)
     shutil.copyfile(listed, created.folder / "agencies.csv")
     run.write_json(created.scenario, resolved(scenario, path))
     run.write_json(created.projection, projected)
@@ -59,32 +63,37 @@ def simulate(scenario: Scenario, into: run.Run, scale: float, bars: Bars) -> Non
     simulate_levels(scenario, into.folder / "agencies.csv", scale, into, progress)
 
 
-def continued(given: Path, part: Part) -> tuple[Scenario, run.Run]:
+def continued(given: Path, part: Part, generator: "Generator") -> tuple[Scenario, run.Run]:
     """A new run with the scenario and plans of another, for a replay of its own; `given` is the other's folder.
 
     Or the plan of one of its levels, and then the new run has only that level. Where only a part of the plans is to
-    be replayed, they become that part, and its response times are predicted anew.
+    be replayed, they become that part, and its response times are predicted anew. Of some journeys alone only the SLOs
+    for what they ask are judged.
     """
     source, levels = _source(given)
     scenario = read_scenario(source).model_copy(update={"levels": [level.percent for level in levels]})
-    parts = {} if part.is_whole else {level.percent: part.of(plan.read(level.plan)) for level in levels}
+    wholes = {} if part.is_whole else {level.percent: plan.read(level.plan) for level in levels}
+    parts = {percent: part.of(whole) for percent, whole in wholes.items()}
+    if part.journeys:
+        scenario = _judged_by(scenario, [plan.only(each, part.journeys) for each in wholes.values()], str(given))
     manifest = run.read_json(source.manifest)
     plans_from = "/".join(given.resolve().parts[-3:]) if given.is_file() else source.folder.name
     options = {**manifest["options"], "plans_from": plans_from, **asdict(part), "part": part.options}
-    options["scale"] = manifest["options"]["scale"] * part.scale
+    options |= {"scale": manifest["options"]["scale"] * part.scale, **_recorded(generator, scenario)}
     created = run.create(manifest["scenario"], scenario.hash, options)
     for name in ("projection.json", "agencies.csv"):
         if (source.folder / name).is_file():  # a run of a plan that stands alone has neither
             shutil.copyfile(source.folder / name, created.folder / name)
     inputs_as_resolved = run.read_json(source.scenario)
-    inputs_as_resolved["levels"] = inputs_as_resolved["resolved"]["levels"] = scenario.levels
+    for key, value in (("levels", scenario.levels), ("slo", scenario.model_dump(mode="json")["slo"])):
+        inputs_as_resolved[key] = inputs_as_resolved["resolved"][key] = value
     run.write_json(created.scenario, inputs_as_resolved)
     for level in levels:
         _copy_level(scenario, level, created.level(level.percent), parts.get(level.percent))
     return scenario, created
 
 
-def of_plan(given: Path, part: Part, path: Path) -> tuple[Scenario, run.Run]:
+def of_plan(given: Path, part: Part, path: Path, generator: "Generator") -> tuple[Scenario, run.Run]:
     """A new run for a plan that stands alone, such as one from an access log; its only level is the plan's.
 
     The scenario in `path` gives what a plan does not have: SLOs (of them those for the plan's operations; UsageError
@@ -94,28 +103,32 @@ def of_plan(given: Path, part: Part, path: Path) -> tuple[Scenario, run.Run]:
 
     drawn = part.of(plan.read(given))
     percent = drawn.meta.level_percent
-    scenario = kinds.load_main(path)
-    asked = set(drawn.table["operation"].unique().to_pylist())
-    slo = [each for each in scenario.slo if each.operation in asked or each.operation == "all"]
-    if not slo:
-        raise UsageError(f"{path}: slo: none for {', '.join(sorted(asked))}; expected one for an operation of {given}")
+    scenario = _judged_by(kinds.load_main(path), [drawn], str(given))
     said = {
         "levels": [percent],
         "title": given.name,
         "title_vi": given.name,
         "question": f"Does the portal hold the traffic of {given.name}?",
         "question_vi": f"Cổng có chịu được lưu lượng của {given.name} không?",
-        "slo": slo,
     }
     scenario = scenario.model_copy(update=said)
     options = {"plan": str(given), "slo_from": str(path), "seed": drawn.meta.seed, **asdict(part), "part": part.options}
-    created = run.create(given.stem, scenario.hash, options)
+    created = run.create(given.stem, scenario.hash, {**options, **_recorded(generator, scenario)})
     run.write_json(created.scenario, resolved(scenario, path))
     level = created.level(percent)
     level.folder.mkdir()
     plan.write(drawn, level.plan)
     predict(scenario, drawn, level)
     return scenario, created
+
+
+def _judged_by(scenario: Scenario, plans: list[plan.Plan], where: str) -> Scenario:
+    """The scenario with the SLOs for what the plans ask; UsageError when there is none."""
+    asked = {operation for each in plans for operation in each.table["operation"].unique().to_pylist()}
+    slo = [each for each in scenario.slo if each.operation in asked or each.operation == "all"]
+    if not slo:
+        raise UsageError(f"{where}: asks {', '.join(sorted(asked))}; expected an [[slo]] for one of them")
+    return scenario.model_copy(update={"slo": slo})
 
 
 def stands_alone(given: Path) -> bool:
@@ -184,7 +197,8 @@ class Generator:
         host = urlsplit(self.host).hostname or "" if self.host is not None else ""
         rules = abort_rules.rules(self.abort, is_loopback=not host or targets.is_loopback(host))
         return (
-            f"host {host or 'a reference portal of its own'}, pool {told['pool']}, "
+            f"host {host or 'a reference portal of its own'}{f', asked by {self.portal}' if self.portal else ''}, "
+            f"pool {told['pool']}, "
             f"greatest lateness {told['greatest_lateness_s']:g} s, "
             f"abort rules: {'; '.join(rule.text for rule in rules) or 'none'}"
         )
@@ -202,13 +216,24 @@ class Generator:
         }
 
 
+def _recorded(generator: Generator | None, scenario: Scenario) -> dict[str, Any]:
+    """What a manifest's options say of how a run's plans are replayed."""
+    if generator is None:
+        return {}
+    told = generator.options(scenario)
+    limits = {key: told[key] for key in ("pool", "greatest_lateness_s")}
+    host = None if generator.host is None else targets.without_secrets(generator.host)
+    return {"generator": {"host": host, "portal": generator.portal, "abort": list(generator.abort), **limits}}
+
+
 def replay(scenario: Scenario, into: run.Run, generator: Generator, bars: Bars) -> ExitCode:
     """Replay every level's plan, each against a fresh reference portal or the generator's host; the worst exit code.
 
     PASS here says only that each plan was replayed to its end. What stops one level for safety stops the run: no
-    further level is replayed.
+    further level is replayed. UsageError, before anything is sent, when the portal class cannot ask what a plan does.
     """
     generator.check()
+    _check_serves(into, generator)
     worst = ExitCode.PASS
     for level in into.levels:
         bar = bars.bar(f"Replay at {level.percent:g}%" if level.percent else "Replay")
@@ -217,6 +242,17 @@ def replay(scenario: Scenario, into: run.Run, generator: Generator, bars: Bars) 
         if worst is ExitCode.SAFETY:
             break
     return worst
+
+
+def _check_serves(into: run.Run, generator: Generator) -> None:
+    from loadtests import portals
+
+    served = portals.load(generator.portal or portals.REFERENCE)
+    for level in into.levels:
+        try:
+            portals.check_serves(served, plan.read(level.plan))
+        except UsageError as error:
+            raise UsageError(f"{level.plan}: {error}; `caodiem replay {into.folder}` takes --journeys") from error
 
 
 def _replay_level(scenario: Scenario, level: run.Level, generator: Generator, bar: Any) -> ExitCode:

@@ -77,7 +77,7 @@ class Assignment:
             f"plan {self.plan_file}: seed {meta.seed}, {self.part}\n"
             f"replays {self.plan.arrivals} arrivals, {self.plan.steps} steps in {meta.length_s:g} s from "
             f"{meta.starts_at}, hash {meta.plan_hash[:12]}\n"
-            f"host {targets.without_secrets(self.host)}, pool {pool}, "
+            f"host {targets.without_secrets(self.host)}, asked by {self.portal}, pool {pool}, "
             f"greatest lateness {self.greatest_lateness_s:g} s, "
             f"abort rules: {'; '.join(rule.text for rule in self.rules) or 'none'}"
         )

@@ -23,6 +23,7 @@ from loadtests.assignment import Assignment
 from loadtests.board import Board
 from loadtests.client import CONNECT_TIMEOUT_S, REQUEST_TIMEOUT_S
 from loadtests.crew import Crew, Hand
+from loadtests.failures import Failures
 from loadtests.leases import LENGTH_S, Leases
 from loadtests.share import ANSWER, BEGIN, END, LEASE, ORDERS, PULSE, THROUGH, TOLD
 
@@ -126,6 +127,7 @@ class Conductor:
         self._execution: run.Execution | None = None
         self._presence: accounts.Presence | None = None
         self._breach: abort.Breach | None = None
+        self._failures = Failures()
 
     def _start(self, **_: Any) -> None:
         """Locust starts a test: check again, prepare the portal; workers get their orders when they next ask."""
@@ -245,6 +247,7 @@ class Conductor:
             hand.written = told["number"]
         except OSError as error:
             self._stop_sending(ExitCode.INVALID, _in_words(error))
+        self._failures.add(told["failures"])
         self._watch.note(hand.label, told["at_s"], told["settled"], told["overdue"])
         if not self._reason:
             self._breach = self._watch.breach(told["at_s"])
@@ -354,7 +357,7 @@ class Conductor:
             "stopped_because": self._reason or None,
             "stopped_for_safety": bool(self._reason) and self._code is ExitCode.SAFETY,
             "abort_rule_broken": self._breach.as_json() if self._breach is not None else None,
-            "failures": statistics.failures(stats),
+            "failures": self._failures.as_json(),
             "locust_statistics": statistics.by_name(stats),
         }
 

@@ -12,6 +12,7 @@ import pyarrow as pa
 
 from caodiem.dossier import Outcome
 from caodiem.observations import SCHEMA, Row
+from loadtests.failures import Failures, First
 from loadtests.journeys import Journey
 from loadtests.portals import Answer
 
@@ -41,10 +42,11 @@ Times = tuple[float, float, float, float]  # due, released, started, finished
 
 
 class Held(NamedTuple):
-    """Rows and components as they were recorded, since the last time that they were taken."""
+    """Rows, components and failures as they were recorded, since the last time that they were taken."""
 
     packed: bytearray
     components: list[Row]
+    failures: Failures
 
 
 class Ledger:
@@ -54,7 +56,7 @@ class Ledger:
         self._worker = worker
         self._numbers: dict[tuple[str, str, str, str], int] = {}
         self._kinds: list[tuple[str, str, str, str]] = []
-        self._held = Held(bytearray(), [])
+        self._held = _nothing()
 
     def record(self, journey: Journey, times_s: Times, answer: Answer) -> None:
         """One row, for the step at which the journey stands."""
@@ -79,12 +81,15 @@ class Ledger:
                 0 if outcome is Outcome.DROPPED else 1,
             )
         )
+        if answer.error:
+            first = First(times_s[0], journey.arrival, status)
+            held.failures.note(step.operation, outcome, answer.error, first)
         if answer.components:
             held.components.extend((journey.arrival, step.number, *component) for component in answer.components)
 
     def take(self) -> Held:
         """What was recorded since it was last taken."""
-        held, self._held = self._held, Held(bytearray(), [])
+        held, self._held = self._held, _nothing()
         return held
 
     def table(self, held: Held) -> pa.Table:
@@ -97,6 +102,10 @@ class Ledger:
         columns["outcome"] = _chosen([outcome.value for outcome in _OUTCOMES], rows["outcome"])
         columns["worker"] = _chosen([self._worker], np.zeros(len(rows), dtype=np.int32))
         return pa.table([columns[name] for name in SCHEMA.names], names=SCHEMA.names).cast(SCHEMA)
+
+
+def _nothing() -> Held:
+    return Held(bytearray(), [], Failures())
 
 
 def _chosen(words: list[str], numbers: np.ndarray) -> pa.DictionaryArray:

@@ -2,23 +2,12 @@
 
 from typing import Any
 
-from locust.stats import RequestStats, StatsEntry, StatsError
-
-_MOST_FAILURES = 20
+from locust.stats import RequestStats, StatsEntry
 
 
 def by_name(stats: RequestStats) -> list[dict[str, Any]]:
     """Figures of every operation, and of all together."""
     return [_figures(entry) for entry in [*stats.entries.values(), stats.total]]
-
-
-def failures(stats: RequestStats) -> list[dict[str, Any]]:
-    """What went wrong with answers, the most frequent kinds first, and of those no more than twenty."""
-    found = sorted(stats.errors.values(), key=lambda each: -each.occurrences)[:_MOST_FAILURES]
-    return [
-        {"operation": each.name, "error": StatsError.parse_error(each.error), "occurrences": each.occurrences}
-        for each in found
-    ]
 
 
 def _figures(entry: StatsEntry) -> dict[str, Any]:

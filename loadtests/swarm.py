@@ -19,7 +19,7 @@ from caodiem import abort, observations
 from caodiem.dossier import Outcome
 from caodiem.errors import SafetyError
 from caodiem.targets import without_secrets
-from loadtests import clock, portals
+from loadtests import clock, failures, portals
 from loadtests.client import Client, kept_cookies
 from loadtests.journeys import Journey
 from loadtests.leases import FENCE_S
@@ -36,13 +36,14 @@ OnRequest = Callable[[str, str, float, int, str], None]
 
 class Told(NamedTuple):
     """What a worker tells of the time since it last told: rows and components packed (observations.packed), the
-    seconds played, what each abort rule counts of the steps settled, how many it finds overdue."""
+    seconds played, what each abort rule counts of the steps settled, how many it finds overdue, what went wrong."""
 
     rows: bytes
     components: bytes
     at_s: float
     settled: list[abort.Count]
     overdue: list[int]
+    failures: list[failures.Told]
 
 
 # A step that the pacer has handed out, waiting for one of the pool: when it was due, when handed out, whose it is.
@@ -231,7 +232,7 @@ class Swarm:
         overdue = [abort.count_overdue(rule, self._open_due_s.values(), now_s) for rule in self._rules]
         # In a thread of the hub's pool, so that packing does not hold the pacer up.
         packed = gevent.get_hub().threadpool.apply(self._pack, (held,))
-        self._on_told(Told(packed[0], packed[1], now_s, packed[2], overdue))
+        self._on_told(Told(packed[0], packed[1], now_s, packed[2], overdue, held.failures.told()))
 
     def _pack(self, held: Held) -> tuple[bytes, bytes, list[abort.Count]]:
         rows = self._ledger.table(held)

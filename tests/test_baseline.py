@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from caodiem import baseline, observations, run
+from caodiem import baseline, observations, plan, run
 from caodiem.dossier import Outcome
 from caodiem.errors import InvalidRun, UsageError
 from caodiem.verdict import Result
@@ -27,6 +27,7 @@ def made(folder: Path, scale: float = 1.0, steps: int = STEPS, **manifest: objec
         rows.append(tuple(values))
     execution = run.Execution(folder / "level-85" / "replayed")
     execution.folder.mkdir(parents=True)
+    plan.write(planned, folder / "level-85" / "plan.parquet")
     observations.write(observations.close_accounts(planned, observations.table_of(rows)), execution.observations)
     told = {"scenario": "a", "scenario_hash": "f" * 64, "options": {"scale": 0.1}, "state": "finished"}
     run.write_json(folder / "manifest.json", {**told, "machine": MACHINE, **manifest})
@@ -65,7 +66,18 @@ def test_what_is_not_alike_is_invalid(known: Path, tmp_path: Path) -> None:
         with pytest.raises(InvalidRun):
             baseline.hold(made(tmp_path / f"other-{number}", **other), known)
     few = made(tmp_path / "few", steps=20)
+    with pytest.raises(InvalidRun, match=r"plans: .*; expected "):
+        baseline.hold(few, known)
+    (few / "level-85" / "plan.parquet").write_bytes((tmp_path / "reviewed/level-85/plan.parquet").read_bytes())
     assert baseline.result(baseline.hold(few, known)) is Result.INVALID
+
+
+def test_the_same_plan_replayed_in_the_same_way_is_alike_wherever_it_was_kept(known: Path, tmp_path: Path) -> None:
+    whole = {"scale": 0.1, "plans_from": "yesterday", "start_s": 0.0, "length_s": None, "speed": 1.0, "journeys": []}
+    assert baseline.result(baseline.hold(made(tmp_path / "again", options=whole), known)) is Result.PASS
+    elsewhere = {**whole, "generator": {"host": "https://other.example", "portal": None}}
+    with pytest.raises(InvalidRun, match=r"options: .*other\.example"):
+        baseline.hold(made(tmp_path / "elsewhere", options=elsewhere), known)
 
 
 def test_capacity_is_held_too(tmp_path: Path) -> None:

@@ -7,14 +7,16 @@ from shutil import copyfile
 
 import pytest
 
-from caodiem import kinds, plan, stages, studies
+from caodiem import kinds, plan, run, stages, studies
 from caodiem.errors import CaodiemError, ExitCode, UsageError
 from caodiem.part import Part
+from caodiem.progress import bars
 from caodiem.scenario import Scenario
 from caodiem.stages import Generator
 from loadtests import portals
 from loadtests.assignment import Assignment
 from tests.conftest import MAIN, ROOT
+from tests.loadtests import replay_plans
 
 
 def test_what_is_not_said_is_the_scenarios_word(scenario: Scenario) -> None:
@@ -88,10 +90,43 @@ def test_a_run_of_a_plan_alone_can_be_read_and_replayed_again(
     monkeypatch.chdir(tmp_path)
     drawn = planned([0.0, 1.0, 2.0])
     plan.write(plan.make(drawn.table, replace(drawn.meta, level_percent=0.0)), tmp_path / "plan.parquet")
-    scenario, made = stages.of_plan(tmp_path / "plan.parquet", Part(), MAIN)
+    scenario, made = stages.of_plan(tmp_path / "plan.parquet", Part(), MAIN, Generator())
     assert stages.read_scenario(made) == scenario
     assert scenario.levels == [0.0] and "plan.parquet" in scenario.question
     assert assigned(made.level(0.0).plan).scenario() == scenario
-    part, again = stages.continued(made.folder, Part(length_s=1.5))
+    part, again = stages.continued(made.folder, Part(length_s=1.5), Generator(pool=7))
     assert part.levels == [0.0]
     assert plan.read(again.level(0.0).plan).arrivals == 2
+    options = run.read_json(again.manifest)["options"]
+    assert (options["generator"]["pool"], options["generator"]["host"], options["length_s"]) == (7, None, 1.5)
+
+
+def test_some_journeys_are_judged_by_the_slos_for_what_they_ask(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, scenario: Scenario
+) -> None:
+    """Of what no journey asks there is nothing to prove: else no replay of them could ever pass."""
+    monkeypatch.chdir(tmp_path)
+    source = run.create("some", scenario.hash, {"scale": 1.0, "seed": 1})
+    run.write_json(source.scenario, stages.resolved(scenario, MAIN))
+    level = source.level(85)
+    level.folder.mkdir()
+    plan.write(replay_plans.evenly(5, 2), level.plan)
+    assert "file_dossier" in {each.operation for each in scenario.slo}
+    for journeys, is_asked in (((), True), (("file",), True), (("ask", "sync"), False)):
+        part, made = stages.continued(source.folder, Part(journeys=journeys), Generator())
+        assert ("file_dossier" in {each.operation for each in part.slo}) is is_asked
+        assert "all" in {each.operation for each in part.slo}
+        assert stages.read_scenario(made) == part
+
+
+def test_what_a_portal_class_cannot_ask_is_bad_usage_before_anything_is_sent(
+    tmp_path: Path, scenario: Scenario
+) -> None:
+    made = run.Run(tmp_path)
+    made.level(85).folder.mkdir()
+    plan.write(replay_plans.evenly(5, 2), made.level(85).plan)
+    generator = Generator(host="http://127.0.0.1:9", portal="loadtests.portals.gateway:GatewayPortal")
+    told = r"level-85/plan.parquet: the portal class serves no file_dossier, .*expected --journeys ask,search,sync"
+    with bars() as shown, pytest.raises(UsageError, match=told):
+        stages.replay(scenario, made, generator, shown)
+    assert not made.level(85).executed("replayed").folder.exists()

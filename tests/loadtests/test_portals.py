@@ -43,8 +43,9 @@ def test_what_a_class_raises_fails_its_step_and_no_other(serve: Callable[..., An
     assert replay(tmp_path / "plan.parquet", into, serve().url, "admin", 20, 1.0, None, portal=name) == 0
     outcomes = summary.arrival_outcomes(observations.read(into.observations))
     assert (outcomes["ok"], outcomes["failed"], outcomes["lost"]) == (19, 41, 0)
-    failures = {each["error"]: each["occurrences"] for each in run.read_json(into.info)["failures"]}
-    told = {re.sub(r":\d+$", "", error): count for error, count in failures.items()}
+    failures = run.read_json(into.info)["failures"]
+    told = {re.sub(r":\d+$", "", each["error"]): each["steps"] for each in failures}
+    assert {(each["operation"], each["outcome"]) for each in failures} == {("search_catalogue", "failed")}
     assert told == {
         "request: KeyError at raising_portal.py": 20,
         "answer 200: check: IndexError at raising_portal.py": 20,
