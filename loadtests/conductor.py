@@ -64,7 +64,10 @@ class Conductor:
         self._ended_s = 0.0
         environment.events.test_start.add_listener(self._start)
         environment.events.spawning_complete.add_listener(self._note_pool)
+        environment.events.test_stopping.add_listener(self._hear_out)
         environment.events.test_stop.add_listener(self._settle)
+        # Where Locust misses its last worker it quits, and the greenlet in which it had begun to stop goes with that.
+        environment.events.quitting.add_listener(self._settle_at_last)
 
     def is_over(self) -> bool:
         """Asked by the shape once a second: whether there is nothing more to wait for."""
@@ -81,10 +84,10 @@ class Conductor:
             return False
         self._lose_silent()
         if not self._is_done:
-            self._is_done = self._crew.is_done or self._now_s > self._until_s + _GRACE_S
+            self._is_done = self._crew.is_done(self._now_s) or self._now_s > self._until_s + _GRACE_S
             if self._is_done:
                 self._send_all(END)
-        return self._is_done and not self._crew.present and self._workers_have_reported()
+        return self._is_done and not self._crew.awaited(self._now_s) and self._workers_have_reported()
 
     @property
     def host(self) -> str:
@@ -264,7 +267,7 @@ class Conductor:
         if report["halted"]:
             self._note_halted(hand, f"worker {hand.label}: {report['halted']}", ExitCode(report["code"]))
         self._last_through_at = clock.monotonic()
-        if not self._crew.present:
+        if not self._crew.awaited(self._now_s):
             self._all_through.set()
         elif not self._is_done and not self._reason:
             self._grant()
@@ -298,18 +301,27 @@ class Conductor:
             except OSError as error:
                 self._stop_sending(ExitCode.INVALID, _in_words(error))
 
+    def _hear_out(self, **_: Any) -> None:
+        """The test is about to stop, whatever the reason: get the last rows from the workers, while they are heard."""
+        if self._replay and not self._is_done:
+            nobody = "no worker is left: " if self._has_begun and not self._crew.present else ""
+            self.conclude(ExitCode.INVALID, f"{nobody}stopped before the plan's end")
+        if self._crew.awaited(self._now_s):
+            self._send_all(END)
+            self._all_through.wait(_WORKERS_END_WITHIN_S)
+
     def _settle(self, **_: Any) -> None:
-        """The test has stopped, whatever the reason: get the last rows from the workers and close the accounts."""
+        """The test has stopped: close the accounts."""
         if self._replay and self._execution is not None:
-            if not self._is_done:
-                self.conclude(ExitCode.INVALID, "stopped before the plan's end")
-            if self._crew.present:
-                self._send_all(END)
-                self._all_through.wait(_WORKERS_END_WITHIN_S)
             self._judge_clocks()
             self._look_for_the_last_time()
         self._environment.process_exit_code = self._close()
         self._forget()
+
+    def _settle_at_last(self, **_: Any) -> None:
+        """Locust ends: close the accounts if nobody has."""
+        if self._execution is not None:
+            self._settle()
 
     def _judge_clocks(self) -> None:
         for hand in self._crew.hands.values():

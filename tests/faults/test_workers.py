@@ -70,8 +70,25 @@ def test_a_worker_that_slept_does_not_send_what_others_were_given(machines: Make
         ended(worker)
 
 
+def test_the_end_waits_for_what_a_sleeping_worker_holds(machines: Make) -> None:
+    """It is told to stop while the last arrivals are due, and goes on when everybody else has long come to the end."""
+    at = machines(replay_plans.evenly(RATE_PER_S, 6, ["search"]))
+    master, first, second = at.master("--greatest-lateness", "30"), at.worker(), at.worker()
+    at.wait_until_played(5.0)
+    second.send_signal(signal.SIGSTOP)
+    at.wait_until_played(6.0)
+    time.sleep(4)
+    second.send_signal(signal.SIGCONT)
+    code, said = ended(master)
+    _, outcomes = at.accounts()
+    assert "is silent" in said
+    assert code == 0 and outcomes["ok"] == at.planned.arrivals, said
+    for worker in (first, second):
+        ended(worker)
+
+
 def test_a_worker_that_comes_late_gets_its_share(machines: Make) -> None:
-    at = machines(replay_plans.evenly(RATE_PER_S, 10, ["ask"]))
+    at = machines(replay_plans.evenly(RATE_PER_S, 20, ["ask"]))
     master, first = at.master(workers=1), at.worker()
     at.wait_until_played(1.0)
     second = at.worker()
@@ -80,7 +97,7 @@ def test_a_worker_that_comes_late_gets_its_share(machines: Make) -> None:
     assert code == 0 and outcomes["ok"] == at.planned.arrivals, said
     due_s, worker = rows["due_s"].to_numpy(), np.array(rows["worker"].to_pylist())
     assert len(set(worker[due_s < 1])) == 1
-    last = worker[due_s >= 9]
+    last = worker[due_s >= 19]
     assert sorted(np.unique(last, return_counts=True)[1] / len(last)) == pytest.approx([0.5, 0.5], abs=0.05)
     ended(first)
     ended(second)
@@ -141,6 +158,22 @@ def test_no_worker_left_ends_the_replay(machines: Make) -> None:
     _, outcomes = at.accounts()
     assert code == 3 and outcomes["lost"] > 1000 and outcomes["ok"] > 20
     assert not at.info["reached_end"] and "before the plan's end" in at.info["stopped_because"]
+    wait_for(lambda: not at.alive())
+
+
+def test_where_every_worker_sleeps_the_accounts_are_closed_without_them(machines: Make) -> None:
+    """Locust stops the test when it misses the last worker; what that one says when it wakes changes nothing."""
+    at = machines(replay_plans.evenly(RATE_PER_S, 30, ["search"]))
+    master, only = at.master(workers=1), at.worker()
+    at.wait_until_written(rows=21)
+    only.send_signal(signal.SIGSTOP)
+    code, said = ended(master)
+    _, outcomes = at.accounts()
+    told = at.info["stopped_because"]
+    assert code == 3 and told == "no worker is left: stopped before the plan's end" and told in said
+    only.send_signal(signal.SIGCONT)
+    ended(only)
+    assert at.accounts()[1] == outcomes and outcomes["ok"] > 20 and outcomes["lost"] > 1000
     wait_for(lambda: not at.alive())
 
 

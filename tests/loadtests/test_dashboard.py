@@ -60,9 +60,10 @@ def test_the_tab_shows_the_replay(serve: Callable[..., Any], tmp_path: Path) -> 
         start = wait_for(lambda: browser.find_element("xpath", "//button[contains(., 'Start')]"))
         assert browser.find_element("name", "host").get_attribute("readonly")
         start.click()
-        wait_for(lambda: browser.find_element("xpath", "//*[@role='tab'][contains(., 'Replay')]")).click()
+        # Locust's page draws its tabs more than once, so what was found may be gone when it is clicked.
+        wait_for(lambda: browser.find_element("xpath", "//*[@role='tab'][contains(., 'Replay')]").click() is None)
         wait_for(lambda: figures(address).get("played_s", 0) > 3)
-        browser.switch_to.frame(browser.find_element("css selector", "iframe[title=Replay]"))
+        browser.switch_to.frame(wait_for(lambda: browser.find_element("css selector", "iframe[title=Replay]")))
         wait_for(lambda: len(browser.find_elements("css selector", "#charts svg path")) == 6)
         operations = {row.text.split()[0] for row in browser.find_elements("css selector", "#by_operation tbody tr")}
         assert operations == set(planned.table["operation"].unique().to_pylist())
