@@ -40,7 +40,7 @@ class Rate:
     value: float
     low: float
     high: float
-    missed: Trial | None  # at `high`; None where as many more arrivals as are tried are held
+    missed: Trial | None  # at `high`; None where no factor that was tried is surely too much
     tried: list[Trial]  # in order of their factors
 
 
@@ -211,6 +211,8 @@ def highest_rate(trials: Trials) -> Rate:
     missed = not_met
     while at(missed).decision is not Decision.MISSED and missed < most:
         missed = min(2 * missed, most)
+    if at(missed).decision is not Decision.MISSED:
+        return Rate(math.inf, met, math.inf, None, _in_order(tried))
     _, missed = _narrowed(max(met, 1 / MOST_FACTOR), missed, lambda factor: at(factor).decision is not Decision.MISSED)
     return Rate(_crossing(_in_order(tried), met, missed), met, missed, at(missed), _in_order(tried))
 

@@ -168,11 +168,13 @@ def _needed_lines(case: Figures) -> Iterator[str]:
 
 def _rate_lines(case: Figures) -> Iterator[str]:
     factor, headroom = case["capacity"]["factor"], case["capacity"]["headroom"]
-    if case["capacity"]["beyond"]:
-        yield f"Capacity of today's servers: at least {factor['low']:.3g} times today's arrivals; more were not tried."
-        return
     if not factor["low"]:
         yield f"Capacity of today's servers: not even 1/{MOST_FACTOR:g} of today's arrivals is sure to meet every SLO."
+    elif case["capacity"]["beyond"]:
+        yield (
+            f"Capacity of today's servers: at least {factor['low']:.3g} times today's arrivals; "
+            "nothing that was tried is surely too much."
+        )
     else:
         yield (
             f"Capacity of today's servers: {factor['value']:.3f} times today's arrivals "
@@ -180,6 +182,8 @@ def _rate_lines(case: Figures) -> Iterator[str]:
             f"({100 * headroom['low']:.1f}% to {100 * headroom['high']:.1f}%)."
         )
     bottleneck = case["bottleneck"]
+    if bottleneck is None:
+        return
     station = bottleneck["station"]
     told = f"a server more at {station} helps most" if station else "no station is sure to be helped by a server more"
     yield f"Next bottleneck, at {factor['high']:.3f} times today's arrivals: {told}."

@@ -16,7 +16,7 @@ from typer.testing import CliRunner
 from caodiem import plan, run
 from caodiem.cli import app
 from caodiem.network import NetworkScenario
-from caodiem.report.capacity import as_json
+from caodiem.report.capacity import as_json, lines
 from caodiem.scenario import Scenario
 from caodiem.scenario_file import ScenarioError, load, load_document
 from simulation import agencies, capacity, level, queueing
@@ -110,6 +110,17 @@ def test_the_capacity_of_one_server_for_a_quantile(tmp_path: Path) -> None:
     assert found is not None
     assert found.station == 0
     assert found.utilisation[0] == pytest.approx(rate.high * 0.25, abs=0.02)
+
+
+def test_a_rate_at_which_nothing_is_decided_is_not_called_too_high(tmp_path: Path) -> None:
+    exact = (1 - math.log(20) / 6) / 0.25
+    trials = desk(tmp_path, "{ quantile = 95, response = 6 }", rate=0.25, servers=1, mean=1, horizon=2000)
+    trials.subject.most_factor = exact
+    rate = capacity.highest_rate(trials)
+    assert (rate.high, rate.missed) == (math.inf, None)
+    assert 1 < rate.low < exact
+    found = capacity.Capacity(trials.at((1,)), trials.at((1,)), trials.offered_load(), None, rate, None)
+    assert any("nothing that was tried is surely too much" in line for line in lines(as_json(found, trials)))
 
 
 TANDEM = """
