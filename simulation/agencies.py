@@ -1,7 +1,7 @@
-"""The agencies of the country: 22 ministries and 63 provinces, each with its volume and its online share.
+"""The agencies of the country: ministries and provinces, each with its volume and its online share.
 
-Names and ranks come from the list that the scenario names, so another list may have other numbers of them; how far
-agencies stand apart comes from the scenario. Groups' means are kept exactly.
+Names and ranks come from the list that the scenario names (22 and 63 before the mergers of 2025, 17 and 34 since); how
+far agencies stand apart comes from the scenario. Groups' means are kept exactly.
 """
 
 import csv

@@ -255,7 +255,7 @@ def test_both_languages_say_whether_it_recovers(december: Scenario) -> None:
 
 def short(tmp_path: Path, replications: int) -> None:
     """short.toml: three minutes of the hours, with a minute's outage in them."""
-    for name in ("adoption-43-to-85.toml", "december-70.toml", "sources.csv", "agencies.csv"):
+    for name in ("adoption-43-to-85.toml", "december-70.toml", "sources.csv", "agencies-2025.csv"):
         (tmp_path / name).write_text((ROOT / "scenarios" / name).read_text(encoding="utf-8"), encoding="utf-8")
     text = DECEMBER.read_text(encoding="utf-8")
     text = text.replace('to = "12:00" }', f'to = "09:03", replications = {replications} }}')

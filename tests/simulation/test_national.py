@@ -2,6 +2,8 @@
 
 import subprocess
 import sys
+from dataclasses import replace
+from datetime import timedelta
 from typing import Any
 
 import numpy as np
@@ -9,7 +11,7 @@ import pytest
 
 from caodiem.scenario_file import ScenarioError, load_document
 from caodiem.year import YearScenario
-from simulation import agencies, demand, ledger, national, queueing, systems
+from simulation import agencies, cases, casework_compiled, demand, ledger, national, queueing, systems
 from simulation.cases import NUMBER, ROW, Channel, Event
 from simulation.demand import DAY_S
 from tests.conftest import ROOT
@@ -25,7 +27,7 @@ def year() -> YearScenario:
 
 @pytest.fixture(scope="module")
 def known(year: YearScenario) -> agencies.Agencies:
-    return agencies.load(ROOT / "scenarios" / "agencies.csv", year)
+    return agencies.load(ROOT / "scenarios" / year.agencies, year)
 
 
 @pytest.fixture(scope="module")
@@ -71,6 +73,31 @@ def test_a_warm_up_holds_the_working_days_asked_for_or_all_that_there_are(year: 
     before = calendar.working[: calendar.begins]
     days = national._warm_up_days(calendar, asked)
     assert before[len(before) - days :].sum() == min(asked, before.sum())
+
+
+def test_day_by_day_side_by_side_is_the_same_as_all_at_once(
+    year: YearScenario, known: agencies.Agencies, figures: dict[str, Any]
+) -> None:
+    """All dossiers drawn in one call, one office after the other, memory never used again, each day's rows in a row."""
+    country = national._Country(year, known, SCALE)
+    first, last = country.first - timedelta(country.warm_up_days), country.first + timedelta(country.days - 1)
+    filed = demand.filings(year, known, country.shares, country.calendar, first, last, SCALE)
+    drawn, before = cases.draw(
+        year, country.clock, replace(filed, filed_s=filed.filed_s + country.begins_s), country.desks
+    )
+    worked, _ = casework_compiled.run(country.clock, country.desks, drawn, year.casework.answer_term.value * DAY_S)
+    rows = np.concatenate([before, worked])
+    day_of = np.floor(rows["at_s"] / DAY_S)
+    served = systems.Systems(year, len(known.code), country.days)
+    for day in range(-country.warm_up_days, country.days):
+        served.advance(*ledger.Ledger().take([rows[day_of == day]], day), day)
+    within = rows[(day_of >= 0) & (day_of < country.days)]
+    assert figures["dossiers"] == np.sum(within["event"] == NUMBER[Event.FILED])
+    assert figures["ended"] == {event.value: np.sum(within["event"] == NUMBER[event]) for event in cases.ENDS}
+    for number, station in enumerate(figures["stations"].values()):
+        assert station["visits"] == served.stations[number]["visits"]
+        assert station["wait_s_mean"] == served.stations[number]["wait_s"] / station["visits"]
+        assert station["wait_s_p99"] == systems.quantile_s(served.waits[number], 0.99)
 
 
 def test_desks_are_as_busy_as_the_scenario_says(year: YearScenario, figures: dict[str, Any]) -> None:
@@ -147,7 +174,7 @@ from simulation import agencies, national
 folder = Path(sys.argv[1])
 year = load_document(folder / "national-year.toml", YearScenario)
 year = year.model_copy(update={"year": year.year.model_copy(update={"months": int(sys.argv[2])})})
-print(national.simulate(year, agencies.load(folder / "agencies.csv", year), 0.05)["peak_rss_bytes"])
+print(national.simulate(year, agencies.load(folder / year.agencies, year), 0.05)["peak_rss_bytes"])
 """
 
 

@@ -91,8 +91,8 @@ def test_a_swept_number_keeps_its_unit_and_is_assumed(file: str) -> None:
 def test_a_point_has_the_agencies_that_its_scenario_names() -> None:
     merged = ROOT / "scenarios" / "merger-july-2025.toml"
     (as_written,) = studies.plan_sweep(merged, ["levels=[60]"], 0.1)
-    swept = studies.plan_sweep(MAIN, ["agencies=agencies.csv,agencies-34.csv"], 0.1)
-    assert [len(point.agencies.splitlines()) - 1 for point in (as_written, *swept)] == [22 + 34, 22 + 63, 22 + 34]
+    swept = studies.plan_sweep(MAIN, ["agencies=agencies.csv,agencies-2025.csv"], 0.1)
+    assert [len(point.agencies.splitlines()) - 1 for point in (as_written, *swept)] == [17 + 34, 22 + 63, 17 + 34]
 
 
 @pytest.mark.slow
