@@ -24,6 +24,8 @@ from simulation.subject import MOST_FACTOR, BusiestWindow, Drawn
 Figures = dict[str, Any]
 CONFIDENCE = 0.95
 _ALL = ["all"]
+# Replications after which sizing looks first whether they decide: each is long, with little left to chance.
+_PILOTS = 3
 # Visits that the attempts of one replication could make: a few gigabytes of draws and logs.
 _MOST_VISITS = 2**25
 
@@ -34,7 +36,8 @@ class WholeHours(BusiestWindow):
     def __init__(self, scenario: Scenario, plan: Plan) -> None:
         assert scenario.hours is not None
         super().__init__(scenario, plan)
-        self.replications = self.most_replications = scenario.hours.replications
+        self.replications = min(_PILOTS, scenario.hours.replications)
+        self.most_replications = scenario.hours.replications
         self.confidence = CONFIDENCE
         self.span = recovery.fault(self.sized(self.today), self.horizon_s)
         self.objectives = [replace(each, phase=phase) for each in self.objectives for phase in self._phases()]
@@ -60,14 +63,14 @@ def simulate(scenario: Scenario, plan: Plan, progress: Callable[[float], None] =
     found: list[Figures] = []
     failed: list[Figures] = []
     counted: list[list[Counted]] = []
-    for number in range(window.replications):
+    for number in range(window.most_replications):
         drawn = window.draw(1.0, number)
         log = run(network, drawn.work)
         found.append(_figures(network, drawn.work, log, window.horizon_s))
         counted.append(_counted(window, drawn, log))
         if window.span:
             failed.append(recovery.of_replication(drawn.work, log, window.span, window.horizon_s))
-        progress((number + 1) / window.replications)
+        progress((number + 1) / window.most_replications)
     merged = replications.intervals(failed, CONFIDENCE) if window.span else {}
     return {
         "starts_at": plan.meta.starts_at,

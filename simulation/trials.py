@@ -20,7 +20,7 @@ from simulation.network import INFINITE, Network
 from simulation.objectives import Counted, Decision, Judged, Rows, count, judge
 from simulation.subject import Drawn, Sizes, Subject
 
-_KEPT_BYTES = 512 * 2**20
+_KEPT_BYTES = 2**30
 _SLICES = 24
 
 
