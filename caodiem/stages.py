@@ -133,15 +133,15 @@ def _judged_by(scenario: Scenario, plans: list[plan.Plan], where: str) -> Scenar
 
 def stands_alone(given: Path) -> bool:
     """Whether a file is a plan that belongs to no run."""
-    return given.is_file() and not run.Run(given.parent.parent).manifest.is_file()
+    return given.is_file() and not run.Run(given.resolve().parent.parent).manifest.is_file()
 
 
 def _source(given: Path) -> tuple[run.Run, list[run.Level]]:
     """The run that is meant, and those of its levels that are; each has a plan."""
     if given.is_file():
-        level = run.Level(given.parent)
+        level = run.Level(given.resolve().parent)
         source = run.open_run(level.folder.parent)
-        if given.resolve() != level.plan.resolve():
+        if not level.folder.match("level-*") or given.resolve() != level.plan:
             raise UsageError(f"{given}: expected a run's folder, or the level-*/plan.parquet of a run")
         return source, [level]
     source = run.open_run(given)

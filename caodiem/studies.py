@@ -186,10 +186,10 @@ def sweep(points: "list[Point]", made: run.Run, scheduler: str | None, bars: Bar
 
     with _told_when_broken_off(made):
         known = sweeps.execute(points, made.folder / "points", scheduler, bars.bar(f"Sweep of {len(points)} points"))
-    rows = sweeps.rows(points, made.folder / "points")
-    shown.write(rows, made.folder)
-    keys = [key for key, _ in points[0].settings]
-    picture = shown.draw(rows, keys, made.plots / "sweep.png")
+        rows = sweeps.rows(points, made.folder / "points")
+        shown.write(rows, made.folder)
+        keys = [key for key, _ in points[0].settings]
+        picture = shown.draw(rows, keys, made.plots / "sweep.png")
     run.finish(made, "finished", ExitCode.PASS)
     return {"points": len(points), "known_before": known, "keys": keys, "picture": picture, "rows": rows}
 
@@ -217,8 +217,9 @@ def _project_counts(path: Path, scenario: SeriesScenario) -> "tuple[run.Run, lis
     known = backtest.fit(scenario)
     rows = backtest.foretell(scenario, known)
     made = run.create(path.stem, scenario.hash, {"fit_until": scenario.fit_until.isoformat()})
-    run.write_json(made.folder / "backtest.json", backtest.as_json(scenario, known, rows))
-    growth.draw(scenario, known, rows, made.plots / "growth.png")
+    with _told_when_broken_off(made):
+        run.write_json(made.folder / "backtest.json", backtest.as_json(scenario, known, rows))
+        growth.draw(scenario, known, rows, made.plots / "growth.png")
     run.finish(made, "finished", ExitCode.PASS)
     return made, rows
 
@@ -232,8 +233,9 @@ def _project_shares(path: Path, scenario: SharesScenario) -> "tuple[run.Run, lis
     if not rows:
         raise UsageError(f"{path}: project_to = []: expected one or more days, there or by --on")
     made = run.create(path.stem, scenario.hash, {"fit_until": scenario.fit_until and scenario.fit_until.isoformat()})
-    run.write_json(made.folder / "backtest.json", share_growth.as_json(scenario, fits, rows))
-    growth.draw_shares(scenario, fits, rows, made.plots / "growth.png")
+    with _told_when_broken_off(made):
+        run.write_json(made.folder / "backtest.json", share_growth.as_json(scenario, fits, rows))
+        growth.draw_shares(scenario, fits, rows, made.plots / "growth.png")
     run.finish(made, "finished", ExitCode.PASS)
     return made, rows
 

@@ -11,6 +11,7 @@ from caodiem import kinds, plan, run, stages, studies
 from caodiem.errors import CaodiemError, ExitCode, UsageError
 from caodiem.part import Part
 from caodiem.progress import bars
+from caodiem.report import growth
 from caodiem.scenario import Scenario
 from caodiem.stages import Generator
 from loadtests import portals
@@ -99,6 +100,32 @@ def test_a_run_of_a_plan_alone_can_be_read_and_replayed_again(
     assert plan.read(again.level(0.0).plan).arrivals == 2
     options = run.read_json(again.manifest)["options"]
     assert (options["generator"]["pool"], options["generator"]["host"], options["length_s"]) == (7, None, 1.5)
+
+
+def test_a_plan_of_a_run_is_known_wherever_one_stands_and_no_other_file_is_taken_for_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, planned: Callable[..., plan.Plan]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    plan.write(planned([0.0, 1.0]), tmp_path / "plan.parquet")
+    _, made = stages.of_plan(tmp_path / "plan.parquet", Part(), MAIN, Generator())
+    (made.folder / "kept").mkdir()
+    other = copyfile(tmp_path / "plan.parquet", made.folder / "kept" / "plan.parquet")
+    with pytest.raises(UsageError, match="expected a run's folder, or the level"):
+        stages.continued(other, Part(), Generator())
+    monkeypatch.chdir(made.levels[0].folder)
+    assert not stages.stands_alone(Path("plan.parquet"))
+
+
+def test_a_projection_that_breaks_off_says_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def no_room(*_: object) -> None:
+        raise OSError("No space left on device")
+
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(growth, "draw", no_room)
+    with pytest.raises(OSError, match="No space"):
+        studies.project(ROOT / "scenarios" / "merger-2025.toml", None, [])
+    (made,) = (tmp_path / "results" / "runs").iterdir()
+    assert run.read_json(made / "manifest.json")["state"] == "failed"
 
 
 def test_some_journeys_are_judged_by_the_slos_for_what_they_ask(
