@@ -19,7 +19,17 @@ from staging.tokens import AGENCY
 
 RECEIVERS_MAX = 100
 FETCHED_MAX = 20
+# Before the last of those that one answer brings: with it, twice what a body may bring in.
+FETCHED_BYTES_MAX = 8 * 1024 * 1024
 TITLE_MAX = 500
+# The oldest deliveries of a source that one answer has room for; at least one, however large. The length of a document
+# is known without reading it.
+_ONE_ANSWER = f"""
+    SELECT number FROM (
+        SELECT number, row_number() OVER older AS place,
+            sum(octet_length(content)) OVER older - octet_length(content) AS bytes_before
+        FROM {{source}} JOIN axis_documents USING (sender, document) WINDOW older AS (ORDER BY number)
+    ) AS sized WHERE place <= {FETCHED_MAX} AND bytes_before < {FETCHED_BYTES_MAX}"""
 State = Literal["sent", "delivered", "received", "refused", "in_process", "done", "recalled"]
 Name = Annotated[str, msgspec.Meta(min_length=1, max_length=100)]
 Title = Annotated[str, msgspec.Meta(min_length=1, max_length=TITLE_MAX)]
@@ -130,29 +140,32 @@ async def fetch(call: Call[None]) -> Response:
     """
     statement = f"""
         WITH waiting AS (
-            SELECT number FROM deliveries WHERE receiver = %s AND state = 'sent' ORDER BY number
+            SELECT number, sender, document FROM deliveries WHERE receiver = %s AND state = 'sent' ORDER BY number
             LIMIT {FETCHED_MAX + 1} FOR UPDATE SKIP LOCKED
         ), taken AS (
             UPDATE deliveries SET state = 'delivered', at = now()
-            WHERE number IN (SELECT number FROM waiting ORDER BY number LIMIT {FETCHED_MAX})
-            RETURNING number, sender, document
+            WHERE number IN ({_ONE_ANSWER.format(source="waiting")}) RETURNING number, sender, document
         )
         SELECT sender, document, kind, title, content, sent_at, (SELECT count(*) FROM waiting)
         FROM taken JOIN axis_documents USING (sender, document) ORDER BY number"""
     async with call.parts.database.connection() as connection:
         rows = await (await connection.execute(statement, (call.identity.agency,))).fetchall()
-    return answer(Inbox([Fetched(*row[:-1]) for row in rows], bool(rows) and rows[0][-1] > FETCHED_MAX))
+    return answer(Inbox([Fetched(*row[:-1]) for row in rows], bool(rows) and rows[0][-1] > len(rows)))
 
 
 async def undone(call: Call[None]) -> Response:
     """What was delivered to the agency and neither received nor refused since."""
     select = f"""
-        SELECT sender, document, kind, title, content, sent_at
-        FROM deliveries JOIN axis_documents USING (sender, document)
-        WHERE receiver = %s AND state = 'delivered' ORDER BY number LIMIT {FETCHED_MAX + 1}"""
+        WITH delivered AS (
+            SELECT number, sender, document FROM deliveries WHERE receiver = %s AND state = 'delivered'
+            ORDER BY number LIMIT {FETCHED_MAX + 1}
+        )
+        SELECT sender, document, kind, title, content, sent_at, (SELECT count(*) FROM delivered)
+        FROM delivered JOIN axis_documents USING (sender, document)
+        WHERE number IN ({_ONE_ANSWER.format(source="delivered")}) ORDER BY number"""
     async with call.parts.database.connection() as connection:
         rows = await (await connection.execute(select, (call.identity.agency,))).fetchall()
-    return answer(Inbox([Fetched(*row) for row in rows[:FETCHED_MAX]], len(rows) > FETCHED_MAX))
+    return answer(Inbox([Fetched(*row[:-1]) for row in rows], bool(rows) and rows[0][-1] > len(rows)))
 
 
 async def step(call: Call[Step]) -> Response:

@@ -219,6 +219,21 @@ def test_a_document_goes_step_by_step(signed_in: SignedIn) -> None:
     assert receiver.get(f"/axis/documents/{name}").status == 404
 
 
+def test_an_answer_brings_so_many_bytes_and_no_more(admin: Caller, signed_in: SignedIn) -> None:
+    """An agency of its own: documents of 3 MB, of which three are more than 8 MiB."""
+    assert admin.post("/admin/prepare", {"agencies": ["H43"], "citizens": 0, "dossiers": []}).status == 200
+    sender, receiver = signed_in("agency-H01"), signed_in("agency-H43")
+    for number in range(4):
+        large = document(f"large-{number}", ["H43"]) | {"content": text(bytes(3_000_000))}
+        assert sender.post("/axis/documents", large).status == 201
+    told = [receiver.post("/axis/inbox").body for _ in range(2)]
+    assert [(len(each["documents"]), each["more"]) for each in told] == [(3, True), (1, False)]
+    undone = receiver.get("/axis/inbox").body
+    assert ([each["document"] for each in undone["documents"]], undone["more"]) == (
+        ["large-0", "large-1", "large-2"], True
+    )  # fmt: skip
+
+
 # --- look-ups ---
 
 
