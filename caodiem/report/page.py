@@ -266,7 +266,7 @@ def provenance(material: Material, words: Words) -> list[tuple[str, str]]:
 
 
 def repeat(material: Material) -> list[str]:
-    """The commands that make this run again; a replay names the plans that it took, and what part of them."""
+    """The commands that make this run again; a replay names the plans that it took, what part of them and how."""
     manifest, options = material.manifest, material.manifest.get("options", {})
     if "plans_from" in options:
         words = ["replay", f"results/runs/{options['plans_from']}"]
@@ -276,9 +276,20 @@ def repeat(material: Material) -> list[str]:
         broke_off = manifest.get("state") in ("interrupted", "failed")
         command = "run" if broke_off or any(level.replayed for level in material.levels) else "simulate"
         words = [command, f"scenarios/{manifest.get('scenario', 'SCENARIO')}.toml", "--scale", options.get("scale", 1)]
-    again = shlex.join(map(str, ["caodiem", *words, *options.get("part", [])]))
+    sent = _sent(options.get("generator", {}), words[0] == "replay")
+    again = shlex.join(map(str, ["caodiem", *words, *options.get("part", []), *sent]))
     commit = manifest.get("commit")
     return [f"git checkout {commit}", again] if commit else [again]
+
+
+def _sent(generator: Json, with_limits: bool) -> list[str]:
+    """The options of a command that say whom it asked, under what rules and, of `caodiem replay`, with what limits."""
+    said = {"--host": generator.get("host"), "--portal": generator.get("portal")}
+    if with_limits:
+        said |= {"--pool": generator.get("pool"), "--greatest-lateness": generator.get("greatest_lateness_s")}
+    rules = [("--abort", rule) for rule in generator.get("abort", [])]
+    given = [(option, value) for option, value in said.items() if value is not None]
+    return [str(word) for pair in [*given, *rules] for word in pair]
 
 
 def note_on_scale(material: Material, words: Words) -> dict[str, str]:

@@ -15,7 +15,18 @@ OF_A_PLAN = {
     "plan": "yesterday.parquet",
     "slo_from": "slo.toml",
     "part": ["--window", "10+5", "--speed", "2"],
+    "generator": {
+        "host": "http://localhost:8000",
+        "portal": None,
+        "abort": ["failures > 5% for 10 s"],
+        "pool": 7,
+        "greatest_lateness_s": 0.5,
+    },
 }
+REPLAYED = (
+    "caodiem replay yesterday.parquet --scenario slo.toml --window 10+5 --speed 2 --host http://localhost:8000 "
+    "--pool 7 --greatest-lateness 0.5 --abort 'failures > 5% for 10 s'"
+)
 VOID = {"meta", "link", "input", "img", "source", "br"}
 
 
@@ -191,7 +202,7 @@ def test_a_plan_that_stands_alone_has_no_level_and_lacks_no_country(tmp_path: Pa
     for language, wrong in (("en", "incomplete"), ("vi", "chưa đầy đủ")):
         assert wrong not in text[language]
         assert not re.search(r"(?<![\d.,])0%", text[language])
-    assert "caodiem replay yesterday.parquet --scenario slo.toml --window 10+5 --speed 2" in text["en"]
+    assert REPLAYED in text["en"]
 
 
 def test_an_interrupted_run_has_a_report(tmp_path: Path) -> None:
