@@ -6,8 +6,6 @@ lengthened by more.
 """
 
 import subprocess
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -53,12 +51,11 @@ class Place:
     clock: str
 
 
-@contextmanager
-def copy_of(root: Path, folder: Path) -> Iterator[Path]:
+def copy_of(root: Path, folder: Path) -> Path:
     """A clone that shares the repository's objects, to commit patches in."""
     copy = folder / "copy"
     _git(root, "clone", "--quiet", "--shared", str(root), str(copy))
-    yield copy
+    return copy
 
 
 def plant(copy: Path, place: Place, share: float) -> str:

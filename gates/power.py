@@ -78,7 +78,8 @@ def measure(root: Path, paths: list[HotPath], budget_s: float) -> None:
     known = [row for row in read(LINES) if row["gate"] == version]
     done = {(row["path"], row["share"], row["has_competitor"], row["number"]) for row in known}
     by_name = {path.name: path for path in paths}
-    with tempfile.TemporaryDirectory(prefix="caodiem-power-") as folder, planting.copy_of(root, Path(folder)) as copy:
+    with tempfile.TemporaryDirectory(prefix="caodiem-power-") as folder:
+        copy = planting.copy_of(root, Path(folder))
         base = repository.commit_of(copy, "HEAD")
         heads = {(path.name, share): planting.plant(copy, path.place, share) for path in paths for share in SHARES}
         heads |= {(path.name, 0.0): base for path in paths}
