@@ -80,7 +80,7 @@ class Verifier:
 
     def verify_in_full(self, content: bytes, at: datetime, *, signature: bytes | None = None) -> Verdict:
         """The full validator's verdict, whatever the short way says."""
-        # Here, because it is rare, and because pyHanko takes longer to load than the rest of a portal's worker.
+        # Here, because it is rare, and because pyHanko would make loading a worker half as long again.
         from staging import full_validation
 
         if signature is not None:

@@ -28,6 +28,9 @@ with running(Path(sys.argv[1])) as portal:
 """
 
 
+_WORKER = "import sys, staging.app, staging.signatures, staging.status_sync; print('pyhanko' in sys.modules)"
+
+
 def tree(pid: int) -> list[psutil.Process]:
     """The supervisor and all below it: workers, PostgreSQL and its own processes."""
     supervisor = psutil.Process(pid)
@@ -59,6 +62,12 @@ def wait_until(condition: Callable[[], bool], within_s: float = GONE_WITHIN_S) -
 
 def all_gone(processes: list[psutil.Process], within_s: float = GONE_WITHIN_S) -> bool:
     return wait_until(lambda: all(is_gone(each) for each in processes), within_s)
+
+
+def test_a_worker_starts_without_what_it_seldom_needs() -> None:
+    """pyHanko would make loading it half as long again."""
+    done = subprocess.run([sys.executable, "-c", _WORKER], capture_output=True, text=True, check=True, cwd=_ROOT)
+    assert done.stdout.strip() == "False"
 
 
 def test_nothing_stays_behind(tmp_path: Path) -> None:
