@@ -47,14 +47,17 @@ def _clock(given: Any) -> Any:
     return given
 
 
-Seconds = Annotated[q.Quantity, completed("seconds"), q.checked(tuple(SECONDS), 0, 1e12)]
+# Times and rates beyond these are mistakes, and let floating-point numbers overflow.
+LONGEST_S = 1e12
+MOST_PER_SECOND = 1e9
+Seconds = Annotated[q.Quantity, completed("seconds"), q.checked(tuple(SECONDS), 0, LONGEST_S)]
 # Pydantic calls what stands before a type's check from the right: first _clock, then completed.
-Moment = Annotated[q.Quantity, completed("seconds"), BeforeValidator(_clock), q.checked(tuple(SECONDS), 0, 1e12)]
+Moment = Annotated[q.Quantity, completed("seconds"), BeforeValidator(_clock), q.checked(tuple(SECONDS), 0, LONGEST_S)]
 # Of the busiest day: 07:30, or seconds from midnight.
 TimeOfDay = Annotated[
     q.Quantity, completed("seconds", setting=True), BeforeValidator(_clock), q.checked(("seconds",), 0, 86400)
 ]
-Rate = Annotated[q.Quantity, completed("per second"), q.checked(tuple(PER_SECOND), 0, 1e9)]
+Rate = Annotated[q.Quantity, completed("per second"), q.checked(tuple(PER_SECOND), 0, MOST_PER_SECOND)]
 Ratio = Annotated[q.Quantity, completed("ratio"), q.checked(("ratio",), 0, 1e6)]
 Share = Annotated[q.Quantity, completed("ratio"), q.checked(("ratio",), 0, 1)]
 Count = Annotated[q.Quantity, completed("visits"), q.checked(("visits",), 0, 1e9, whole=True)]
@@ -65,8 +68,8 @@ Servers = Annotated[
     BeforeValidator(lambda given: float(INFINITE_SERVERS) if given == "infinite" else given),
     q.checked(("servers",), 0, INFINITE_SERVERS, whole=True),
 ]
-Times = Annotated[q.Profile, completed("seconds"), q.listed(tuple(SECONDS))]
-Weights = Annotated[q.Profile, completed("weight"), q.listed(("weight",))]
+Times = Annotated[q.Profile, completed("seconds"), q.listed(tuple(SECONDS), LONGEST_S)]
+Weights = Annotated[q.Profile, completed("weight"), q.listed(("weight",), 1e6)]
 
 
 def seconds(quantity: q.Quantity) -> float:
@@ -183,6 +186,8 @@ class Calendar(Part):
 
     @model_validator(mode="after")
     def _apart(self) -> "Calendar":
+        if self.period_s < 1:
+            raise wrong(("period", self.period_s, "at least 1 second"))
         end = 0.0
         for from_s, to_s, _ in self.spans():
             if from_s < end or to_s <= from_s or to_s > self.period_s:
@@ -265,11 +270,21 @@ class Retries(Part):
 
     attempts: Annotated[int, Field(ge=1, le=100)]
     pause: Seconds
-    factor: Ratio = q.Quantity(value=2, unit="ratio", source=q.OWN, evidence="assumed")
+    # A thousand to the power of 98 is still a floating-point number.
+    factor: Annotated[q.Quantity, completed("ratio"), q.checked(("ratio",), 0, 1000)] = q.Quantity(
+        value=2, unit="ratio", source=q.OWN, evidence="assumed"
+    )
     longest: Seconds | None = None
     jitter: Share = q.Quantity(value=0, unit="ratio", source=q.OWN, evidence="assumed")
     budget: Ratio | None = None
     burst: Count = q.Quantity(value=0, unit="visits", source=q.OWN, evidence="assumed")
+
+    @model_validator(mode="after")
+    def _ends(self) -> "Retries":
+        last_s = seconds(self.pause) * self.factor.value ** max(self.attempts - 2, 0)
+        if self.longest is None and last_s > LONGEST_S:
+            raise wrong(("longest", None, f"a value; the last pause would be {last_s:g} seconds"))
+        return self
 
 
 def overlaps(key: str, spans: Sequence[Outage | Slowdown]) -> q.Problems:

@@ -38,6 +38,10 @@ def load_any(path: Path) -> Document:
 def kind_of(path: Path) -> type[Document]:
     """The kind of scenario that a file's keys say it is; UsageError where they say two."""
     keys = top_keys(path)
+    if not keys:
+        raise UsageError(f"{path}: no keys; expected a scenario, or a network with [arrivals] and [[stations]]")
+    if "stations" in keys and "arrivals" not in keys:
+        return NetworkScenario
     said = [key for key in _KINDS if key in keys]
     if len(said) > 1:
         raise UsageError(f"{path}: {' and '.join(said)}: expected one of them; each makes a scenario of another kind")

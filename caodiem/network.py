@@ -11,6 +11,8 @@ from pydantic import Field, model_validator
 
 from caodiem import quantity as q
 from caodiem.behaviour import (
+    LONGEST_S,
+    MOST_PER_SECOND,
     Breaker,
     Calendar,
     Count,
@@ -36,12 +38,13 @@ from caodiem.document import Document, Part
 # What admission control is called among the stations.
 ENTRANCE = "entrance"
 _MOST_STEPS = 1000
+Finite = Annotated[float, Field(allow_inf_nan=False)]
 
 
 class Points(Part):
     """A rate by time: pairs of seconds and arrivals per second, linear between them."""
 
-    value: list[tuple[float, float]] = Field(min_length=2)
+    value: list[tuple[Finite, Finite]] = Field(min_length=2)
     unit: Literal["seconds, per second"]
     source: str = Field(min_length=1)
     evidence: Literal[q.EVIDENCE]  # type: ignore[valid-type]
@@ -66,9 +69,11 @@ class Arrivals(Part):
         if self.repeat is not None and self.points is None:
             raise wrong(("repeat", self.repeat.value, "points, which repeat"))
         if self.points is not None:
-            times = [time for time, _ in self.points.value]
-            if times != sorted(times) or min(rate for _, rate in self.points.value) < 0 or times[0] != 0:
-                raise wrong(("points", self.points.value, "times from 0 that rise, rates of at least 0"))
+            times, rates = zip(*self.points.value, strict=True)
+            if times[0] != 0 or list(times) != sorted(times) or times[-1] > LONGEST_S:
+                raise wrong(("points", self.points.value, f"times that rise from 0 to at most {LONGEST_S:g} seconds"))
+            if not 0 <= min(rates) <= max(rates) <= MOST_PER_SECOND:
+                raise wrong(("points", self.points.value, f"rates from 0 to {MOST_PER_SECOND:g} per second"))
             if self.repeat is not None and seconds(self.repeat) < times[-1]:
                 raise wrong(("repeat", self.repeat.value, f"at least the last time, {times[-1]:g} seconds"))
             if self.repeat is not None and not any(rate for _, rate in self.points.value):
@@ -297,7 +302,7 @@ class NetworkScenario(Document):
 
     def _services(self) -> q.Problems:
         """Visits whose service time is said nowhere."""
-        told = {station.name for station in self.stations if station.service}
+        untold = {station.name for station in self.stations if not station.service}
         if not self.journeys:
             missing = [n for n, station in enumerate(self.stations) if not station.service]
             return [(f"stations[{n}].service", None, "a service time; no journey gives one") for n in missing]
@@ -306,7 +311,7 @@ class NetworkScenario(Document):
             for j, journey in enumerate(self.journeys)
             for step in journey.requests()
             for visit in step.visits
-            if visit.service is None and visit.station not in told
+            if visit.service is None and visit.station in untold
         ]
         return [(key, name, "a service, at the visit or at its station") for key, name in dict.fromkeys(visits)]
 

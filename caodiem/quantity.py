@@ -77,15 +77,15 @@ def checked(units: tuple[str, ...], least: float, most: float, whole: bool = Fal
     return AfterValidator(check)
 
 
-def listed(units: tuple[str, ...]) -> Any:
-    """A validator for one or more numbers in one of `units`."""
+def listed(units: tuple[str, ...], most: float) -> Any:
+    """A validator for one or more numbers in one of `units`, of at most `most`."""
 
     def check(profile: Profile) -> Profile:
         problems = _evidence_problems(profile)
         if profile.unit not in units:
             problems.append(("unit", profile.unit, " or ".join(map(repr, units))))
-        if not profile.value:
-            problems.append(("value", profile.value, "one or more numbers"))
+        if not profile.value or max(profile.value) > most:
+            problems.append(("value", profile.value, f"one or more numbers up to {most:g} {units[0]}"))
         _refuse(problems)
         return profile
 

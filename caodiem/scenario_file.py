@@ -274,7 +274,10 @@ def _problems(entry: Any, laid: _Laid) -> list[Problem]:
     if entry["type"] == "missing":
         return [Problem(file, key, None, f"a value; this key is required{_form(laid.model(location))}")]
     if entry["type"] in ("model_type", "model_attributes_type", "dict_type"):
-        return [Problem(file, key, value, f"a table{_form(laid.model(location))}")]
+        model = laid.model(location)
+        if laid.kind.own_numbers and model is Quantity:
+            return [Problem(file, key, value, 'a number, or a table like { value = 1, unit = "..." }')]
+        return [Problem(file, key, value, f"a table{_form(model)}")]
     if entry["type"] == "too_short":
         return [Problem(file, key, value, f"at least {entry['ctx']['min_length']} of them")]
     if entry["type"] == "literal_error":
@@ -321,8 +324,9 @@ def _within(raw: Any, location: Location) -> Location:
     known: list[str | int] = []
     node = raw
     for number, step in enumerate(location):
-        last = number == len(location) - 1
-        if isinstance(node, dict) and (step in node or last):
+        # A place in a list of which the file gives one, as `[arrivals]`, is none of its keys.
+        is_missing_key = number == len(location) - 1 and isinstance(step, str)
+        if isinstance(node, dict) and (step in node or is_missing_key):
             known.append(step)
             node = node.get(step)
         elif isinstance(node, list) and isinstance(step, int):

@@ -21,11 +21,14 @@ def poisson(rate: float, horizon_s: float, seed: int, stream: str) -> Floats:
 
 def by_rate(points: list[tuple[float, float]], repeat_s: float, horizon_s: float, seed: int, stream: str) -> Floats:
     """A rate that is linear between `points` (second, per second), stays after the last one, or repeats."""
-    rates = _Rates(points, min(repeat_s, horizon_s) if math.isinf(repeat_s) else repeat_s)
-    turns = math.floor(horizon_s / rates.length_s)
-    total = turns * rates.whole + rates.upto(horizon_s - turns * rates.length_s)
-    due = rates.times(_units(total, seed, stream))
+    rates = _rates(points, repeat_s, horizon_s)
+    due = rates.times(_units(rates.expected(horizon_s), seed, stream))
     return due[due < horizon_s]
+
+
+def expected_by_rate(points: list[tuple[float, float]], repeat_s: float, horizon_s: float) -> float:
+    """How many `by_rate` draws in the mean."""
+    return _rates(points, repeat_s, horizon_s).expected(horizon_s)
 
 
 def renewal(interval: Distribution, horizon_s: float, seed: int, stream: str) -> Floats:
@@ -38,6 +41,10 @@ def renewal(interval: Distribution, horizon_s: float, seed: int, stream: str) ->
     return due[due < horizon_s]
 
 
+def _rates(points: list[tuple[float, float]], repeat_s: float, horizon_s: float) -> "_Rates":
+    return _Rates(points, horizon_s if math.isinf(repeat_s) else repeat_s)
+
+
 class _Rates:
     """A piecewise-linear rate over one turn and the integral of it."""
 
@@ -45,7 +52,9 @@ class _Rates:
         times = np.array([time for time, _ in points])
         rates = np.array([rate for _, rate in points])
         kept = times < length_s
-        end = np.interp(length_s, times, rates)
+        # Where the rate jumps at the end of a turn, the turn ends with the rate before the jump.
+        upto_end = np.searchsorted(times, length_s) + 1
+        end = np.interp(length_s, times[:upto_end], rates[:upto_end])
         self.times_s = np.append(times[kept], length_s)
         self.rates = np.append(rates[kept], end)
         self.length_s = length_s
@@ -59,6 +68,11 @@ class _Rates:
         gone = time_s - self.times_s[place]
         rise = (self.rates[place + 1] - self.rates[place]) / max(self.times_s[place + 1] - self.times_s[place], 1e-300)
         return float(self.cumulated[place] + gone * (self.rates[place] + gone * rise / 2))
+
+    def expected(self, horizon_s: float) -> float:
+        """Arrivals expected until the horizon."""
+        turns = math.floor(horizon_s / self.length_s)
+        return turns * self.whole + self.upto(horizon_s - turns * self.length_s)
 
     def times(self, expected: Floats) -> Floats:
         """Where the cumulative rate reaches each of `expected`, by the quadratic formula in its stable form."""

@@ -9,7 +9,7 @@ from caodiem import network as described
 from caodiem.behaviour import SECONDS, per_second, seconds
 from caodiem.draws import uniform
 from caodiem.network import ENTRANCE, NetworkScenario
-from simulation import arrivals, distributions
+from simulation import arrivals, distributions, expectation
 from simulation import work as works
 from simulation.distributions import Distribution
 from simulation.network import (
@@ -52,7 +52,8 @@ def journeys(scenario: NetworkScenario) -> list[str]:
 
 
 def draw(scenario: NetworkScenario, network: Network, replication: int) -> tuple[Work, Integers]:
-    """The work of one replication, and the journey of each arrival."""
+    """The work of one replication, and the journey of each arrival. UsageError where it would not fit into memory."""
+    expectation.check_room(scenario)
     seed = seed_of(scenario.run.seed, replication)
     due_s, journey, entry = _arrivals(scenario, seed)
     operations = tuple(network.operations.values())
@@ -125,18 +126,14 @@ def _scripts(scenario: NetworkScenario, journey: Integers) -> tuple[Integers, In
 
 def _walks(scenario: NetworkScenario, entry: Integers, seed: int) -> tuple[Integers, Integers, Integers]:
     """(first, step, kind) of walks from station to station: one draw for each departure."""
-    names = [each.name for each in scenario.stations]
-    chances = np.zeros((len(names), len(names)))
-    for route in scenario.routes:
-        chances[names.index(route.from_), names.index(route.to)] += route.probability.value
-    edges = np.cumsum(chances, axis=1)
+    edges = np.cumsum(expectation.chances(scenario), axis=1)
     walking, here, number = np.arange(len(entry)), entry, 0
     visited = []
     while len(walking):
         visited.append((walking, here, np.full(len(walking), number)))
         chance = uniform(seed, "route", walking, number)
         onward = (edges[here] <= chance[:, None]).sum(axis=1)
-        goes = onward < len(names)
+        goes = onward < len(scenario.stations)
         walking, here, number = walking[goes], onward[goes], number + 1
     who, where, which = (np.concatenate(column) for column in zip(*visited, strict=True)) if visited else 3 * [entry]
     order = np.lexsort((which, who))

@@ -15,7 +15,7 @@ from caodiem.behaviour import seconds
 from caodiem.errors import UsageError
 from caodiem.network import NetworkScenario
 from caodiem.quantity import Quantity
-from simulation import figures, own, recovery, reference
+from simulation import expectation, figures, own, recovery, reference
 from simulation.figures import Ended, Figures
 from simulation.log import Log
 from simulation.network import Network
@@ -50,7 +50,10 @@ def simulate(scenario: NetworkScenario, progress: Callable[[float], None] = lamb
         "title": scenario.title,
         "scenario_hash": scenario.hash,
         "engine": engine,
-        "notices": [note for note in (notice, warm_up_note, _precision_note(scenario, found)) if note],
+        "notices": [
+            *(note for note in (notice, warm_up_note, _precision_note(scenario, found)) if note),
+            *expectation.overloads(scenario),
+        ],
         "seed": scenario.run.seed,
         "replications": len(found),
         "confidence": scenario.run.confidence,

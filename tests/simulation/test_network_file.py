@@ -12,9 +12,10 @@ from typer.testing import CliRunner
 
 from caodiem.behaviour import Time
 from caodiem.cli import app
+from caodiem.errors import UsageError
 from caodiem.network import NetworkScenario
 from caodiem.scenario_file import ScenarioError, load_document
-from simulation import arrivals, distributions, own, replications
+from simulation import arrivals, distributions, expectation, own, replications
 from simulation.distributions import Empirical, Exponential, Fixed, Gamma, Lognormal, Mixture, Uniform
 from tests.conftest import ROOT
 
@@ -82,17 +83,38 @@ MISTAKES = {
     "parameter": ('"exponential"', '"gamma"', "service.variation", "gamma times need mean, variation"),
     "parameter too many": ("mean = 1", "mean = 1, low = 2", "service.low", "exponential times have mean"),
     "servers": ("servers = 1", "servers = 0", "stations[0].servers", "at least 1 server at some time"),
-    "half a server": ("servers = 1", "servers = 1.5", "stations[0]", "a whole number of servers"),
-    "word": ("servers = 1", 'servers = "many"', "stations[0].servers", "a table"),
+    "half a server": ("servers = 1", "servers = 1.5", "stations[0].servers", "a whole number of servers"),
+    "word": ("servers = 1", 'servers = "many"', "stations[0].servers", "a number, or a table like"),
+    "nowhere": ("[arrivals]\nrate = 0.9", "", "arrivals", "this key is required"),
     "name": ('name = "desk"', 'name = ""', "stations[0].name", "at least 1 character"),
     "route": ("[run]", '[[routes]]\nfrom = "desk"\nto = "dsk"\nprobability = 1\n[run]', "routes[0].to", "one of desk"),
     "no way out": ("[run]", '[[routes]]\nfrom = "desk"\nto = "desk"\nprobability = 1\n[run]', "routes", "a way out"),
     "journey": ("rate = 0.9", 'rate = 0.9\njourney = "x"', "arrivals[0].journey", "there are no journeys"),
     "two kinds": ("rate = 0.9", "rate = 0.9\ninterval = 1", "rate", "exactly one of rate, points, interval, times"),
+    "points without number": ("rate = 0.9", "points = [[0, 1], [9, nan]]", "arrivals.points", "finite number"),
+    "points backwards": ("rate = 0.9", "points = [[0, 1], [9, 1], [3, 2]]", "arrivals.points", "times that rise"),
+    "points below zero": ("rate = 0.9", "points = [[0, 1], [9, -1]]", "arrivals.points", "rates from 0 to 1e+09"),
+    "gaps of nothing": (
+        "rate = 0.9", 'interval = { distribution = "uniform", low = 0, high = 0 }', "arrivals.interval",
+        "gaps above 0"),
+    "batches without end": (
+        "rate = 0.9", 'interval = { distribution = "mixture", parts = [0, 5], weights = [1, 0] }', "arrivals.interval",
+        "gaps above 0"),
+    "journeys of one name": (
+        "[run]", 2 * '[[journeys]]\nname = "x"\nroute = ["desk"]\n' + "[run]", "journeys[1].name",
+        "a name that no other journey has"),
+    "pauses without end": (
+        "[run]", "[retries]\nattempts = 99\npause = 1\n[run]", "retries.longest", "the last pause would be"),
+    "times beyond all": (
+        'service = { distribution = "exponential", mean = 1 }',
+        'service = { distribution = "empirical", values = [1e300] }', "service.values.value", "up to 1e+12 seconds"),
     "outage": ("servers = 1", "servers = 1\noutages = [{ from = 5, to = 4 }]", "outages[0]", "spans in order"),
     "calendar": (
         "servers = 1", 'servers = 1\ncalendar = { period = "day", open = [{ from = "17:00", to = "08:00" }] }',
         "calendar.open", "spans within 86400 seconds"),
+    "calendar of a moment": (
+        "servers = 1", "servers = 1\ncalendar = { period = 1e-9, open = [{ from = 0, to = 1e-10 }] }",
+        "calendar.period", "at least 1 second"),
     "values": (
         'service = { distribution = "exponential", mean = 1 }',
         'service = { distribution = "empirical", values = { value = [1], unit = "weeks" } }',
@@ -136,6 +158,66 @@ def test_a_mistake_is_told_with_its_key_and_what_is_accepted(tmp_path: Path, nam
     assert str(tmp_path / "network.toml") in told
 
 
+LOOP = '[[routes]]\nfrom = "desk"\nto = "desk"\nprobability = 0.9999999\n[run]'
+
+
+@pytest.mark.parametrize(
+    ("good", "bad"),
+    [("horizon = 20000", "horizon = 1e12"), ("rate = 0.9", "interval = 1e-99"), ("[run]", LOOP), ("0.9", "1e8")],
+    ids=["horizon", "gaps", "a loop hardly ever left", "rate"],
+)
+def test_what_does_not_fit_into_memory_is_refused_before_it_is_tried(tmp_path: Path, good: str, bad: str) -> None:
+    with pytest.raises(UsageError, match=r"run.horizon = .* visits.* GiB of .*expected at most .* seconds"):
+        replications.simulate(loaded(tmp_path, SHORT.replace(good, bad, 1)))
+
+
+def test_a_station_without_a_steady_state_is_told(tmp_path: Path) -> None:
+    text = SHORT.replace("rate = 0.9", "rate = 0.6").replace("20000", "500")
+    walk = '[[routes]]\nfrom = "desk"\nto = "desk"\nprobability = 0.5\n[run]'
+    told = replications.simulate(loaded(tmp_path, text.replace("[run]", walk, 1)))["notices"]
+    assert any(note.startswith("desk: 1.2 erlangs of work for 1 servers") for note in told)
+    others = (text, text.replace("[run]", walk, 1).replace("servers = 1", "servers = 1\nqueue = 5", 1))
+    assert not any(
+        "erlangs" in note for each in others for note in replications.simulate(loaded(tmp_path, each))["notices"]
+    )
+
+
+def test_expected_visits_are_those_made(tmp_path: Path) -> None:
+    """Held against a replication's work: streams of every kind, journeys given and shared out, routes."""
+    text = """
+        [[arrivals]]
+        points = [[0, 1], [100, 1], [100, 0]]
+        repeat = 200
+        [[arrivals]]
+        interval = { distribution = "uniform", low = 0, high = 2 }
+        journey = "y"
+        [[arrivals]]
+        times = [1, 2, 3]
+        [[stations]]
+        name = "a"
+        servers = "infinite"
+        service = 1
+        [[stations]]
+        name = "b"
+        servers = "infinite"
+        service = 1
+        [[journeys]]
+        name = "x"
+        share = 3
+        route = [{ station = "a", visits = 2 }, "b"]
+        [[journeys]]
+        name = "y"
+        steps = [{ visits = ["b"] }, { visits = ["b", "b"] }]
+        [run]
+        horizon = 20000
+        """
+    scenario = loaded(tmp_path, text)
+    work, _ = own.draw(scenario, own.network_of(scenario), 0)
+    expected = sum(count for _, count in expectation.visits(scenario))
+    assert expected == pytest.approx(10003 * 3 + 20000 * 3)
+    assert len(work.service_s) == pytest.approx(expected, rel=0.02)
+
+
 def test_mistakes_are_told_all_at_once(tmp_path: Path) -> None:
     text = SHORT
     for name in ("unit", "key", "parameter"):
@@ -170,6 +252,15 @@ def test_the_n_th_arrival_is_where_the_cumulative_rate_reaches_the_n_th_unit() -
 def test_a_constant_rate_by_points_is_a_constant_rate() -> None:
     by_points = arrivals.by_rate([(0.0, 2.0), (7.0, 2.0)], math.inf, 100.0, 5, "a")
     assert by_points == pytest.approx(arrivals.poisson(2.0, 100.0, 5, "a"))
+
+
+@pytest.mark.parametrize(("repeat_s", "horizon_s"), [(100.0, 1000.0), (math.inf, 100.0), (math.inf, 50.0)])
+def test_a_jump_where_a_turn_or_the_horizon_ends_changes_nothing_before_it(repeat_s: float, horizon_s: float) -> None:
+    steps = [(0.0, 1.0), (50.0, 1.0), (50.0, 3.0), (100.0, 3.0)]
+    closed = arrivals.by_rate([*steps, (100.0, 1.0)], repeat_s, horizon_s, 3, "a")
+    assert closed == pytest.approx(arrivals.by_rate(steps, 100.0, horizon_s, 3, "a"))
+    early = closed[closed < 50]
+    assert early == pytest.approx(arrivals.poisson(1.0, 50.0, 3, "a"))
 
 
 def test_regular_arrivals_and_listed_ones() -> None:
