@@ -12,6 +12,8 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 BODY_BYTES_MAX = 10 * 1024 * 1024
+# From those who have not signed in: a crowd of strangers must not fill the memory.
+STRANGERS_BYTES_MAX = 64 * 1024
 BODY_MAX_S = 30.0
 RETRY_AFTER_S = 1
 
@@ -48,13 +50,13 @@ async def refuse(_: Request, refusal: Exception) -> Response:
     return response
 
 
-async def read_body(request: Request, shape: Any, *, form: bool = False) -> Any:
-    """The body as a `shape`, from JSON or from a form's encoding; Refusal 413 beyond BODY_BYTES_MAX, 408 when it takes
+async def read_body(request: Request, shape: Any, *, form: bool = False, bytes_max: int = BODY_BYTES_MAX) -> Any:
+    """The body as a `shape`, from JSON or from a form's encoding; Refusal 413 beyond `bytes_max`, 408 when it takes
     longer than BODY_MAX_S to come, 400 when it is not of that shape.
     """
     try:
         async with asyncio.timeout(BODY_MAX_S):
-            content = await _read(request)
+            content = await _read(request, bytes_max)
     except TimeoutError as error:
         raise Refusal(408, f"body: not whole within {BODY_MAX_S:g} s; expected it sooner") from error
     try:
@@ -69,14 +71,14 @@ async def read_body(request: Request, shape: Any, *, form: bool = False) -> Any:
         raise Refusal(400, f"body of {request.method} {request.url.path}: not UTF-8 ({error})") from error
 
 
-async def _read(request: Request) -> bytes:
+async def _read(request: Request, bytes_max: int) -> bytes:
     chunks: list[bytes] = []
     size = 0
     # An oversized body is read to its end and thrown away: a client that is still writing would miss the answer.
     async for chunk in request.stream():
         size += len(chunk)
-        if size <= BODY_BYTES_MAX:
+        if size <= bytes_max:
             chunks.append(chunk)
-    if size > BODY_BYTES_MAX:
-        raise Refusal(413, f"body of {size} bytes: expected at most {BODY_BYTES_MAX}")
+    if size > bytes_max:
+        raise Refusal(413, f"body of {size} bytes: expected at most {bytes_max}")
     return b"".join(chunks)

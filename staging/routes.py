@@ -17,7 +17,7 @@ from starlette.responses import Response
 from starlette.routing import BaseRoute, Match
 from starlette.types import Receive, Scope, Send
 
-from staging.answers import Problem, Refusal, read_body
+from staging.answers import BODY_BYTES_MAX, STRANGERS_BYTES_MAX, Problem, Refusal, read_body
 from staging.tokens import ADMIN, NOBODY, Identity, bearer, identify
 
 if TYPE_CHECKING:
@@ -51,6 +51,7 @@ class Route:
 
     `who`: the roles of staging.tokens that may call, ADMIN for the token made at start-up; empty for anybody. `query`:
     a Struct whose fields have defaults. `body`: what it is decoded as; `form`: from an HTML form's encoding, not JSON.
+    `says_who`: the body itself says who calls, so it may be as large as that of somebody who has signed in.
     `system`: whose work it is, of caodiem.faults.SYSTEMS; empty for what serves the load test itself and never fails on
     demand. `answers`: content by status, but for the answers that follow from the rest (`all_answers`).
     """
@@ -64,6 +65,7 @@ class Route:
     query: type[msgspec.Struct] | None = None
     body: Any = None
     form: bool = False
+    says_who: bool = False
     parameters: tuple[str, ...] = field(init=False)
 
     def __post_init__(self) -> None:
@@ -98,8 +100,14 @@ class Route:
 
     async def _handle(self, request: Request, parts: "Parts", identity: Identity, path: dict[str, str]) -> Response:
         query = _read_query(request, self.query) if self.query is not None else None
-        body = await read_body(request, self.body, form=self.form) if self.body is not None else None
-        return await self.handler(Call(request, parts, identity, path, query, body))
+        return await self.handler(Call(request, parts, identity, path, query, await self._read_body(request)))
+
+    async def _read_body(self, request: Request) -> Any:
+        """The body, if the route takes one; less of it from strangers."""
+        if self.body is None:
+            return None
+        bytes_max = BODY_BYTES_MAX if self.who or self.says_who else STRANGERS_BYTES_MAX
+        return await read_body(request, self.body, form=self.form, bytes_max=bytes_max)
 
 
 def _identify(request: Request, parts: "Parts", who: tuple[str, ...]) -> Identity:

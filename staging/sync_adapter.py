@@ -254,7 +254,13 @@ _CATALOGUES: dict[str, _Service] = {"LayDanhMucCoQuan": _agencies, "LayDanhMucLi
 
 ROUTES = tuple(
     Route(
-        "POST", f"/adapter/{{form}}/{name}", handler, {200: Answered, 404: Problem}, system="status_sync", body=Envelope
+        "POST",
+        f"/adapter/{{form}}/{name}",
+        handler,
+        {200: Answered, 404: Problem},
+        system="status_sync",
+        body=Envelope,
+        says_who=True,
     )
     for name, handler in (("dossiers", serve_dossiers), ("catalogues", serve_catalogues))
 )
