@@ -7,6 +7,7 @@ attributes), with the benchmark's name beside it: docs/gates.md shows how to han
 
 import json
 import math
+import re
 import time
 from dataclasses import asdict
 from pathlib import Path
@@ -16,7 +17,10 @@ from xml.etree import ElementTree
 from caodiem.run import plain
 from gates.evidence import Interval, Outcome
 from gates.gate import Result, Verdict
-from gates.summary import lines, shown_interval
+from gates.summary import in_short, lines, shown_interval
+
+_COLOURS = re.compile(r"\x1b\[[0-9;]*m")
+_NOT_IN_XML = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 
 
 def as_json(result: Result) -> dict[str, Any]:
@@ -40,15 +44,15 @@ def junit(result: Result) -> str:
     suite = ElementTree.Element("testsuite", name="caodiem gate", time=f"{result.took_s:.3f}")
     if result.problem:
         case = ElementTree.SubElement(suite, "testcase", classname="caodiem.gate", name="gate", time="0")
-        ElementTree.SubElement(case, "error", message=_first_line(result.problem)).text = result.problem
+        ElementTree.SubElement(case, "error", message=_plain(in_short(result.problem))).text = _plain(result.problem)
     for each in result.verdicts:
         file, _, name = each.benchmark.partition("::")
         spent_s = sum(pair.base_s + pair.head_s for pair in each.pairs)
         case = ElementTree.SubElement(suite, "testcase", classname=file, name=name, time=f"{spent_s:.3f}")
         if each.outcome is Outcome.SLOWER:
-            ElementTree.SubElement(case, "failure", message=_told(result, each)).text = each.reason
+            ElementTree.SubElement(case, "failure", message=_told(result, each)).text = _plain(each.reason)
         elif each.outcome is Outcome.INCONCLUSIVE:
-            ElementTree.SubElement(case, "error", message=_told(result, each)).text = each.reason
+            ElementTree.SubElement(case, "error", message=_told(result, each)).text = _plain(each.reason)
         ElementTree.SubElement(case, "system-out").text = _told(result, each)
     for kind, tag in (("tests", "testcase"), ("failures", "failure"), ("errors", "error")):
         suite.set(kind, str(len(suite.findall(f".//{tag}"))))
@@ -99,8 +103,9 @@ def _interval(found: Interval) -> dict[str, float | int]:
 
 
 def _told(result: Result, verdict: Verdict) -> str:
-    return " ".join(lines(result)[result.verdicts.index(verdict)].split())
+    return _plain(" ".join(lines(result)[result.verdicts.index(verdict)].split()))
 
 
-def _first_line(text: str) -> str:
-    return text.splitlines()[0]
+def _plain(text: str) -> str:
+    """Without colours and what else XML 1.0 cannot hold; a crash may have printed anything."""
+    return _NOT_IN_XML.sub("", _COLOURS.sub("", text))

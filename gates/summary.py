@@ -30,14 +30,14 @@ def markdown(result: Result) -> str:
     told = [f"## Performance gate: {_SYMBOLS[result.outcome]} {result.outcome}", ""]
     told += [f"Base `{result.base[:10]}`, head `{result.head[:10]}`, seed {result.seed}, {result.took_s:.0f} s."]
     if result.problem:
-        told += ["", f"**Proves nothing:** {result.problem.splitlines()[0]}"]
+        told += ["", f"**Proves nothing:** {in_short(result.problem)}"]
     told += ["", "| benchmark | | head / base | interval | base | signs |", "|---|---|---|---|---|---|"]
     for each in result.verdicts:
         plot = f"`{_plot(shown_interval(each))}`"
         name = _name(each).replace("|", "\\|")
         told.append(
             f"| {name} | {_SYMBOLS[each.outcome]} {each.outcome} | {_ratio(each)} | {plot} | "
-            f"{_time(each.base_s)} | {_why(each)} |"
+            f"{_time(each.base_s)} | {_why(each).replace('|', '&#124;')} |"
         )
     half = 100 * (math.exp(_RANGE) - 1)
     told += ["", f"Plots reach from {-100 * (1 - math.exp(-_RANGE)):.0f}% to +{half:.0f}%; `┊` is equal speed.", ""]
@@ -47,6 +47,14 @@ def markdown(result: Result) -> str:
 def shown_interval(verdict: Verdict) -> Interval:
     """The interval that decided: the confirming block's where there is one, else the first's."""
     return verdict.finding.second if verdict.finding.second.pairs else verdict.finding.first
+
+
+def in_short(reason: str) -> str:
+    """One line of what may be a whole traceback: who and where, then pytest's line of the error if there is one."""
+    first, *more = reason.splitlines() or [""]
+    errors = [line.removeprefix("E ").strip() for line in more if line.startswith("E ")]
+    # After "failed in call: " pytest shows the arguments of the test.
+    return f"{':'.join(first.split(':')[:2])}: {errors[0]}" if errors else first
 
 
 def problems(result: Result) -> Iterator[str]:
@@ -61,7 +69,7 @@ def problems(result: Result) -> Iterator[str]:
 def _outcome(result: Result) -> str:
     counted = {outcome: sum(each.outcome is outcome for each in result.verdicts) for outcome in Outcome}
     told = ", ".join(f"{count} {outcome}" for outcome, count in counted.items() if count) or "no benchmark"
-    why = f": {result.problem.splitlines()[0]}" if result.problem else ""
+    why = f": {in_short(result.problem)}" if result.problem else ""
     return f"Verdict: {result.outcome} ({told}) after {result.took_s:.0f} s{why}"
 
 
@@ -91,8 +99,7 @@ def _why(verdict: Verdict) -> str:
         else sign
         for sign in verdict.signs
     ]
-    reason = verdict.reason.splitlines()[0] if verdict.reason else ""
-    return "; ".join(filter(None, [reason, *signs]))
+    return "; ".join(filter(None, [in_short(verdict.reason), *signs]))
 
 
 def _plot(found: Interval) -> str:

@@ -24,7 +24,8 @@ Progress = Callable[[float], None]
 _ROOT = Path(__file__).resolve().parents[1]
 _LOOK_EVERY_S = 0.25
 _TERMINATE_WITHIN_S = 10.0
-_SPAWN_RATE_PER_S = 100
+# A pool of ten thousand would take 100 s at the rate at which Locust begins to warn.
+_SPAWN_RATE_PER_S, _POOL_WITHIN_S = 100, 10.0
 
 
 def replay(
@@ -87,7 +88,7 @@ def _command(
         "--observations": into.folder.resolve(),
         "--host": host,
         "--users": pool,
-        "--spawn-rate": min(pool, _SPAWN_RATE_PER_S),
+        "--spawn-rate": min(pool, max(_SPAWN_RATE_PER_S, round(pool / _POOL_WITHIN_S))),
         "--greatest-lateness": greatest_lateness_s,
         "--portal": portal,
         **({"--ca": ca} if ca else {}),

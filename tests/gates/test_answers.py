@@ -68,6 +68,25 @@ def test_junit_is_read_by_a_reader() -> None:
     assert [len(each) for each in suite.findall("testcase")] == [1, 1, 2, 2]
 
 
+TRACEBACK = """head-1: failed in call: benchmark = <fixture>
+
+    def test_a(benchmark):
+E   KeyError: 'a|b'
+\x1b[31m\x00a.py:5"""
+
+
+def test_what_crashed_may_have_printed_anything() -> None:
+    found = result(case([], problem=TRACEBACK), problem="base-1: not collected:\n\x1b[1mE   ImportError\x07\nE   why")
+    suite = ElementTree.fromstring(files.junit(found))[0]
+    assert suite[0][0].attrib["message"] == "base-1: not collected: why"
+    assert "KeyError: 'a|b'" in suite[1][0].attrib["message"] and suite[1][0].text == TRACEBACK.replace(
+        "\x1b[31m\x00", ""
+    )
+    told = summary.markdown(found)
+    assert "| head-1: failed in call: KeyError: 'a&#124;b' |" in told and "<fixture>" not in told
+    assert "**Proves nothing:** base-1: not collected: why" in told
+
+
 def test_the_summary_says_what_and_how_much() -> None:
     told = summary.markdown(result(case(SLOWER)))
     assert "+10.5% [+10.5%, +10.5%]" in told
