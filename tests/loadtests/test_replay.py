@@ -236,8 +236,14 @@ def test_a_portal_that_dies_fails_the_rest(serve: Serve, into: run.Execution) ->
 
 def test_what_a_killed_locust_held_is_lost(serve: Serve, into: run.Execution) -> None:
     planned = replay_plans.evenly(50, 5)
-    kill = once(1.0, lambda: locust_below(os.getpid()).kill())
-    assert play(planned, into, serve().url, progress=kill) == 3
+    killed: list[psutil.Process] = []
+
+    def kill_once_rows_are_written(_played_s: float) -> None:
+        if not killed and observations.read_parts(into.parts)[0].num_rows > 40:
+            killed.append(locust_below(os.getpid()))
+            killed[0].kill()
+
+    assert play(planned, into, serve().url, progress=kill_once_rows_are_written) == 3
     _, outcomes = check_accounts(planned, into)
     assert outcomes["lost"] > 50 and outcomes["ok"] > 20
     info = run.read_json(into.info)
