@@ -464,7 +464,7 @@ def staging(
         print(json.dumps(asdict(portal)), flush=True)
 
     # A program that started us holds a pipe to our standard input; when it is gone, so should we be.
-    if stat.S_ISFIFO(os.fstat(sys.stdin.fileno()).st_mode):
+    if sys.stdin is not None and stat.S_ISFIFO(os.fstat(sys.stdin.fileno()).st_mode):
         stop_when_orphaned()
     what = faults.read(wrong) if wrong is not None else {}
     # The workers, processes of their own, read them from the environment.

@@ -157,7 +157,7 @@ class Run:
     @property
     def levels(self) -> list[Level]:
         """The levels that have a folder, the lowest adoption first."""
-        return sorted((Level(path) for path in self.folder.glob("level-*")), key=lambda level: level.percent)
+        return sorted((Level(path) for path in self.folder.glob("level-[0-9]*")), key=lambda level: level.percent)
 
 
 def create(name: str, scenario_hash: str, options: dict[str, Any], runs: Path = RUNS) -> Run:
