@@ -10,6 +10,9 @@ from pydantic import Field
 from caodiem import quantity as q
 from caodiem.document import Document, Part
 
+# Nothing that is fitted to a few years says anything of later days.
+LAST_DAY = date(2100, 12, 31)
+
 
 class Count(Part):
     """A cumulative count at the end of a day."""
@@ -63,6 +66,13 @@ class SeriesScenario(Document):
                 found.append(
                     (f"series.{name}.points", [str(day) for day in days], f"three or more until {self.fit_until}")
                 )
+            else:
+                last = max(day for day in days if day <= self.fit_until)
+                found += [
+                    ("project_to", str(day), f"days after {last}, the last one of {name} that is fitted, to {LAST_DAY}")
+                    for day in self.project_to
+                    if not last < day <= LAST_DAY
+                ]
         named = [
             (f"ratios[{n}].{key}", getattr(each, key)) for n, each in enumerate(self.ratios) for key in ("of", "per")
         ]

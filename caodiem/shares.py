@@ -15,6 +15,7 @@ from caodiem import quantity as q
 from caodiem.behaviour import completed
 from caodiem.document import Document, Part
 from caodiem.errors import UsageError
+from caodiem.series import LAST_DAY
 
 _LEAST = 2
 _COLUMNS = ("on", "percent")
@@ -63,8 +64,8 @@ class SharesScenario(Document):
             if shares != sorted(shares) or not all(0 < share < ceiling for share in shares):
                 found.append((key, shares, f"shares above 0 and below the ceiling, {ceiling:g} percent, none falling"))
         for day in self.project_to:
-            if day <= self.starts:
-                found.append(("project_to", str(day), f"a day after starts, {self.starts}"))
+            if not self.starts < day <= LAST_DAY:
+                found.append(("project_to", str(day), f"a day after starts, {self.starts}, to {LAST_DAY}"))
         return found
 
 

@@ -242,8 +242,10 @@ def _project_shares(path: Path, scenario: SharesScenario) -> "tuple[run.Run, lis
 
 def _until(path: Path, scenario: OverTime, fit_until: date | None, days: list[date]) -> OverTime:
     """The scenario with what the command line says of it, checked again."""
-    given = {"fit_until": fit_until, "project_to": [*scenario.project_to, *days]}
-    changed = scenario.model_copy(update={key: value for key, value in given.items() if value})
+    # Days of the file that a later end of the fit makes known are no projections any more.
+    left: list[date] = [day for day in scenario.project_to if fit_until is None or day > fit_until]
+    given = {"fit_until": fit_until, "project_to": [*left, *days]}
+    changed = scenario.model_copy(update={key: value for key, value in given.items() if value is not None})
     if problems := changed.contradictions():
         raise ScenarioError([Problem(path, key, value, expected) for key, value, expected in problems])
     return changed

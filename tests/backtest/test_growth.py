@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from caodiem import studies
 from caodiem.errors import UsageError
 from caodiem.scenario_file import ScenarioError, load_document
 from caodiem.series import SeriesScenario
@@ -125,3 +126,14 @@ def test_mistakes_of_a_series_are_all_told(tmp_path) -> None:
     assert "ratios[0].of = 'sunk': expected one of accounts, visits, synced, online" in told
     assert "series.accounts.points" in told
     assert "each after the one before" in told
+
+
+@pytest.mark.parametrize("day", ["2018-01-01", "2020-08-06", "9999-12-31"])
+def test_a_day_that_is_known_or_beyond_all_is_refused_by_its_date(day: str) -> None:
+    with pytest.raises(ScenarioError, match=f"project_to = '{day}': expected days after 2020-0.* to 2100-12-31"):
+        studies.project(LAUNCH, None, [date.fromisoformat(day)])
+
+
+def test_days_of_the_file_that_a_later_end_of_the_fit_makes_known_are_left_out() -> None:
+    known = studies._until(LAUNCH, load_document(LAUNCH, SeriesScenario), date(2020, 12, 30), [date(2021, 6, 30)])
+    assert known.project_to == [date(2021, 6, 30)]

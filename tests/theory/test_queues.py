@@ -6,6 +6,7 @@ two are the same engine, visit by visit, is held by tests/simulation/test_compil
 """
 
 import json
+import math
 from pathlib import Path
 from typing import Any
 
@@ -40,6 +41,23 @@ def erlang_a() -> Expected:
 def cobham() -> Expected:
     waits = queueing.priorities([0.36, 0.54], [1, 1], [2, 2])
     return {"journeys.first.waits.a": waits[0], "journeys.second.waits.a": waits[1]}
+
+
+def breaker(rate: float, served_per_s: float, open_s: float) -> Expected:
+    """One server, no queue, a breaker that the first refusal opens: a renewal cycle from one closing to the next.
+
+    Closed, idle and busy take turns until somebody is refused, rate/(rate + served_per_s) each turn. Each opening ends
+    with a probe, which finds the same service under way with probability `again` and then opens it once more.
+    """
+    turns = (rate + served_per_s) / rate
+    again = math.exp(-served_per_s * open_s) * rate / (rate + served_per_s)
+    openings = 1 / (1 - again)
+    cycle_s = turns * (1 / rate + 1 / (rate + served_per_s)) + openings * (open_s + 1 / rate) + 1 / served_per_s
+    cut_off = openings * rate * open_s + rate / served_per_s
+    return {
+        "refused share": (openings + cut_off) / (cycle_s * rate),
+        "stations.a.utilisation": (turns + 1) / served_per_s / cycle_s,
+    }
 
 
 MM1_Q = {f"system.response_s.p{p}": queueing.mm1_response_quantile(0.5, 1, p / 100) for p in (50, 90, 95, 99)}
@@ -179,6 +197,27 @@ CASES: dict[str, tuple[str, float, Expected]] = {
     "two-class loss as a mixture": (
         arrivals(3 / 20) + f'[[stations]]\nname = "a"\nservers = 1\nqueue = 0\n{MIXTURE}\n', 4e5,
         {"stations.a.number": 0.50311}),
+    # Franx 2001 (doi 10.1016/S0167-6377(01)00108-0), from the numbers present at times one service apart.
+    "M/D/3 at .9": (arrivals(2.7) + station("a", 3, 1, "", "fixed"), 1e5, {
+        "stations.a.wait_s.mean": 1.3779120, "stations.a.waited": 0.8076807, "stations.a.wait_s.p50": 0.8704430,
+        "stations.a.wait_s.p90": 3.4636450, "stations.a.wait_s.p99": 7.1688890}),
+    # Batches of geometric size: gaps of 0 make GI/M/1 with sigma = 0.95, the root of 0.75 + 0.25 / (6 - 5 sigma).
+    "M/M/1 of geometric batches": (
+        '[arrivals]\ninterval = { distribution = "mixture", weights = [3, 1], parts = [0, '
+        '{ distribution = "exponential", mean = 5 }] }\n' + station("a", 1, 1), 4e5, {
+            "stations.a.waited": 0.95, "stations.a.wait_s.mean": 19, "stations.a.number": 16}),
+    # Kolmogorov's equations over a period, those in service at closing told apart from those who wait.
+    "M/M/2, closed two fifths of the time": (
+        arrivals(0.9) + station("a", 2, 1, "calendar = { period = 100, open = [{ from = 10, to = 70 }] }"), 1e5, {
+            "stations.a.number": 14.205709, "stations.a.wait_s.mean": 14.784121, "stations.a.utilisation": 0.75}),
+    # The Markov chain of (first, second, outside).
+    "three inside a tandem": (
+        arrivals(0.6) + "[admission]\ninside = 3\n" + station("a", 1, 1) + station("b", 1, 0.8), 2e5, {
+            "stations.entrance.wait_s.mean": 1.5845337, "stations.a.number": 1.0704560,
+            "stations.b.number": 0.7731211, "system.response_s.mean": 4.6571622}),
+    "a circuit breaker": (
+        arrivals(1.2) + station("a", 1, 1, "queue = 0\nbreaker = { share = 1, calls = 1, open = 2 }"), 1e5,
+        breaker(1.2, 1, 2)),
     "regular arrivals, D/M/1": (
         "[arrivals]\ninterval = 2\n" + station("a", 1, 1), 4e5,
         # σ solves σ = exp(-(1 - σ)·2), W = σ / (1 - σ).
@@ -218,6 +257,7 @@ LONG = {
     "waits of M/M/2",
     "admission by rate as M/D/1",
 }
+LONG |= {"M/D/3 at .9", "M/M/1 of geometric batches", "three inside a tandem"}
 LONG |= {"Cobham, three classes of unequal services", "Cobham, three servers", "entrance of Erlang A"}
 
 
