@@ -70,7 +70,7 @@ def _journeys(ended: Ended, chosen: np.ndarray, from_s: float, to_s: float) -> F
         "abandoned": int((end == End.ABANDONED).sum()),
         "timed_out": int((end == End.TIMED_OUT).sum()),
         "attempts_per_request": int(ended.attempts[counted].sum()) / steps if steps else math.nan,
-        "response_s": spread(ended.ended_s[ok] - ended.due_s[ok]),
+        "response_s": Spread(ended.ended_s[ok] - ended.due_s[ok]),
         "number": present(ended.due_s[chosen], ended.ended_s[chosen], from_s, to_s),
     }
 
@@ -93,8 +93,8 @@ def _station(station: Station, visits: np.ndarray, from_s: float, to_s: float) -
         "abandoned": int(np.isin(counted["end"], (End.ABANDONED, End.TIMED_OUT)).sum()),
         "cut_off": cut_off,
         "waited": float((waits > 0).mean()) if len(waits) else math.nan,
-        "wait_s": spread(waits),
-        "response_s": spread(served["left_s"] - served["came_s"]),
+        "wait_s": Spread(waits),
+        "response_s": Spread(served["left_s"] - served["came_s"]),
         "number": number,
         "number_waiting": number - busy,
         "servers_busy": busy,
@@ -115,13 +115,43 @@ def _waits_at(
     }
 
 
-def spread(values: Floats) -> dict[str, float]:
-    """Mean and exact quantiles: the smallest value that a share q of all do not exceed (caodiem/summary.py)."""
-    if not len(values):
-        return dict.fromkeys(("mean", *QUANTILES), math.nan)
-    ranks = [max(math.ceil(round(q * len(values), 9)), 1) - 1 for q in QUANTILES.values()]
-    parted = np.partition(values, sorted(set(ranks)))
-    return {"mean": float(values.mean())} | dict(zip(QUANTILES, (float(parted[rank]) for rank in ranks), strict=True))
+class Spread(dict[str, float]):
+    """Mean and exact quantiles of one replication, and the sorted values that quantiles over several are taken of."""
+
+    # Of more values than these every so many-th stands for its neighbours: a rank is right to a part in 20,000.
+    _KEPT = 20_000
+
+    def __init__(self, values: Floats) -> None:
+        """Quantiles are the smallest value that a share q of all do not exceed (caodiem/summary.py)."""
+        ordered = np.sort(values)
+        count = len(ordered)
+        super().__init__(mean=float(ordered.mean()) if count else math.nan)
+        for name, q in QUANTILES.items():
+            self[name] = float(ordered[max(math.ceil(round(q * count, 9)), 1) - 1]) if count else math.nan
+        step = max(math.ceil(count / self._KEPT), 1)
+        self.count = count
+        self.kept = ordered[(step - 1) // 2 :: step].copy()
+        self.weight = count / len(self.kept) if count else 0.0
+
+    def within(self, value: float) -> float:
+        """How many do not exceed a value."""
+        return self.weight * int(np.searchsorted(self.kept, value, side="right"))
+
+
+class Pooled:
+    """The values of all replications together; there must be some."""
+
+    def __init__(self, spreads: list[Spread]) -> None:
+        values = np.concatenate([each.kept for each in spreads])
+        weights = np.concatenate([np.full(len(each.kept), each.weight) for each in spreads])
+        order = np.argsort(values)
+        self._values, self._reached = values[order], weights[order].cumsum()
+
+    def quantile(self, q: float) -> float:
+        """The smallest value that a share q of all do not exceed; the least or the greatest beyond 0 and 1."""
+        # Sums of equal weights may miss a rank by a rounding error.
+        place = np.searchsorted(self._reached, q * self._reached[-1] * (1 - 1e-9))
+        return float(self._values[min(place, len(self._values) - 1)])
 
 
 def present(came_s: Floats, left_s: Floats, from_s: float, to_s: float) -> float:

@@ -1,7 +1,8 @@
 """Replications of a planner's network: how many, from where on they count, and what interval they give.
 
-Each replication is a run of its own seed, so its figures, quantiles included, are independent of the others', and
-Student's interval over them is one; waits within a run are correlated and are never pooled as if they were not.
+Each replication is a run of its own seed, so its figures are independent of the others', and Student's interval over
+them is one. A quantile is taken of all replications' values together, since that of a short run alone is too low in the
+mean; its interval takes each replication as one cluster, as waits within a run are correlated.
 """
 
 import math
@@ -16,7 +17,7 @@ from caodiem.errors import UsageError
 from caodiem.network import NetworkScenario
 from caodiem.quantity import Quantity
 from simulation import expectation, figures, own, recovery, reference
-from simulation.figures import Ended, Figures
+from simulation.figures import QUANTILES, Ended, Figures, Pooled, Spread
 from simulation.log import Log
 from simulation.network import Network
 from simulation.work import Work
@@ -110,7 +111,33 @@ def _interval_of(values: list[Any], confidence: float) -> Any:
     if isinstance(values[0], np.ndarray):
         each = [interval(list(column), confidence) for column in np.transpose(values)]
         return {name: [one[name] for one in each] for name in ("value", "low", "high")}
+    if isinstance(values[0], Spread):
+        return _of_spreads(values, confidence)
     return intervals(values, confidence) if isinstance(values[0], dict) else interval(values, confidence)
+
+
+def _of_spreads(spreads: list[Spread], confidence: float) -> Figures:
+    """The mean with Student's interval, and quantiles of all values together."""
+    known = [each for each in spreads if each.count]
+    if not known:
+        return {name: interval([], confidence) for name in ("mean", *QUANTILES)}
+    pooled = Pooled(known)
+    found: Figures = {"mean": interval([each["mean"] for each in known], confidence)}
+    return found | {name: _of_quantile(q, known, pooled, confidence) for name, q in QUANTILES.items()}
+
+
+def _of_quantile(q: float, spreads: list[Spread], pooled: Pooled, confidence: float) -> dict[str, float]:
+    """A quantile with R. Woodruff's interval (JASA 47, 1952), replications being the clusters: of the share that does
+    not exceed it, Student's interval of a ratio, and the quantiles at the two ends of that.
+    """
+    value, count = pooled.quantile(q), len(spreads)
+    if count == 1:
+        return {"value": value, "low": math.nan, "high": math.nan}
+    sizes = np.array([each.count for each in spreads], dtype=np.float64)
+    within = np.array([each.within(value) for each in spreads])
+    residuals = (within - within.sum() / sizes.sum() * sizes) / sizes.mean()
+    half = float(student.ppf((1 + confidence) / 2, count - 1)) * float(residuals.std(ddof=1)) / math.sqrt(count)
+    return {"value": value, "low": pooled.quantile(q - half), "high": pooled.quantile(q + half)}
 
 
 def mser5(series: Floats) -> int:
