@@ -101,9 +101,6 @@ MISTAKES = {
     "batches without end": (
         "rate = 0.9", 'interval = { distribution = "mixture", parts = [0, 5], weights = [1, 0] }', "arrivals.interval",
         "gaps above 0"),
-    "journeys of one name": (
-        "[run]", 2 * '[[journeys]]\nname = "x"\nroute = ["desk"]\n' + "[run]", "journeys[1].name",
-        "a name that no other journey has"),
     "pauses without end": (
         "[run]", "[retries]\nattempts = 99\npause = 1\n[run]", "retries.longest", "the last pause would be"),
     "times beyond all": (
