@@ -12,28 +12,14 @@ from hashlib import sha256
 from typing import Any
 from urllib.parse import quote
 
-import numpy as np
-import pyarrow as pa
-import pyarrow.compute as pc
-
-from caodiem.dossier import (
-    FILINGS,
-    SERIALS_PER_DAY,
-    STATUS_AFTER,
-    STATUS_BEFORE,
-    Status,
-    dossier_code,
-    parse_dossier_code,
-)
+from caodiem.dossier import SERIALS_PER_DAY, STATUS_AFTER, Status, dossier_code, parse_dossier_code
 from caodiem.errors import InvalidRun
 from caodiem.plan import Plan
 from loadtests.journeys import Journey
 from loadtests.portals import Request, Send
 from loadtests.portals.bodies import json_object
+from loadtests.portals.openings import CITIZENS, applicants, citizen, never_signed_in, opening_statuses, scanning
 
-# A dossier belongs to citizen `dossier % CITIZENS` in every journey, so whoever filed it may look it up. Who files has
-# signed an application before the clock starts, and every worker keeps all of these.
-CITIZENS = 200
 _PAPERS = 24
 _STORED = 3  # papers that each citizen has in the store
 _COMPONENTS_MAX = 3  # of a filing
@@ -48,17 +34,6 @@ _ACTIONS = {
     "finish_dossier": "finish",
     "return_result": "return",
 }
-_OF_CITIZENS = (
-    "search_catalogue",
-    "file_dossier",
-    "pay_fee",
-    "look_up_status",
-    "supplement_dossier",
-    "withdraw_dossier",
-    "sign_remotely",
-    "reuse_document",
-    "ask_support",
-)
 # The events of a sync batch walk each dossier through a whole life, in legal transitions.
 _LIFE = (Status.REGISTERED, Status.RECEIVED, Status.IN_PROCESS, Status.FINISHED, Status.RETURNED)
 
@@ -113,11 +88,11 @@ class ReferencePortal:
             "secret": secret,
             # A filing has an application, signed by who files it, and papers that an agency issued.
             "applications": {
-                _citizen(number): self._signed(send, 1, _citizen(number), number)[0] for number in _applicants(plan)
+                citizen(number): self._signed(send, 1, citizen(number), number)[0] for number in applicants(plan)
             },
             "papers": self._signed(send, _PAPERS),
             # What is scanned at a counter is signed by the agency that has it.
-            "scans": {agency: self._signed(send, _COMPONENTS_MAX, f"officer-{agency}") for agency in _scanning(plan)},
+            "scans": {agency: self._signed(send, _COMPONENTS_MAX, f"officer-{agency}") for agency in scanning(plan)},
             "procedures": procedures,
             "officers": {agency: _token(send, f"officer-{agency}", secret) for agency in agencies},
             "systems": {agency: _token(send, f"agency-{agency}", secret) for agency in agencies},
@@ -157,7 +132,7 @@ class ReferencePortal:
                 journey.token = json_object(body).get("token", "")
             return None if journey.token else _unexpected(status, "200 with a token")
 
-        account = {"account": _citizen(journey.dossier), "secret": self._secret}
+        account = {"account": citizen(journey.dossier), "secret": self._secret}
         return _post("/accounts/sign-in", account, check, {})
 
     def _search_catalogue(self, journey: Journey) -> Request:
@@ -171,7 +146,7 @@ class ReferencePortal:
     def _file_dossier(self, journey: Journey) -> Request:
         code = _code(journey)
         head = json.dumps({"code": code, "procedure": self._procedure(journey)[0]})[:-1].encode()
-        components = [self._applications[_citizen(journey.dossier)], *self._issued(journey, journey.step.items - 1)]
+        components = [self._applications[citizen(journey.dossier)], *self._issued(journey, journey.step.items - 1)]
         body = head + b', "components": [' + b", ".join(components) + b"]}"
         return Request("POST", "/dossiers", _check_filed(code), body, self._citizen_bearer(journey))
 
@@ -353,61 +328,10 @@ class ReferencePortal:
 
     def _citizen_bearer(self, journey: Journey) -> Mapping[str, str]:
         """The token that signing in gave, or that was got beforehand where the journey has no such step."""
-        return _bearer(journey.token) if journey.token else self._citizens.get(_citizen(journey.dossier), {})
+        return _bearer(journey.token) if journey.token else self._citizens.get(citizen(journey.dossier), {})
 
     def _procedure(self, journey: Journey) -> list[Any]:
         return _procedure_of(journey.dossier, self._procedures[journey.agency])
-
-
-def opening_statuses(plan: Plan) -> Iterator[dict[str, Any]]:
-    """Each dossier with the status that its first steps expect; status 0 where they file it.
-
-    Dossiers that only sync batches speak of do not stand here.
-    """
-    dossier = plan.table["dossier"].to_numpy()
-    rows = _deciding_rows(plan, dossier)
-    operations = plan.table["operation"].take(rows).to_pylist()
-    agencies = plan.table["agency"].take(rows).to_pylist()
-    for number, operation, agency in zip(dossier[rows].tolist(), operations, agencies, strict=True):
-        status = int(STATUS_BEFORE.get(operation, 0))
-        yield {"code": dossier_code(agency, number), "status": status, "citizen": _citizen(number)}
-
-
-def _asking(plan: Plan, *operations: str) -> pa.Table:
-    """The rows of these operations."""
-    return plan.table.filter(pc.is_in(plan.table["operation"].cast(pa.string()), pa.array(operations)))
-
-
-def _scanning(plan: Plan) -> list[str]:
-    """The agencies whose officers scan papers."""
-    rows = _asking(plan, "digitise_paper", "file_at_counter")
-    return sorted(rows["agency"].cast(pa.string()).unique().to_pylist())
-
-
-def _applicants(plan: Plan) -> list[int]:
-    """The numbers of the citizens who file online."""
-    numbers = np.unique(_asking(plan, "file_dossier")["dossier"].to_numpy() % CITIZENS)
-    return [int(number) for number in numbers]
-
-
-def never_signed_in(plan: Plan) -> list[str]:
-    """The citizens of journeys that begin with another step than signing in, such as those of a log."""
-    firsts = plan.table.filter(pc.equal(plan.table["step"], 0))
-    others = firsts.filter(pc.is_in(firsts["operation"].cast(pa.string()), pa.array(_OF_CITIZENS)))
-    return [_citizen(number) for number in np.unique(others["dossier"].to_numpy() % CITIZENS).tolist()]
-
-
-def _deciding_rows(plan: Plan, dossier: np.ndarray) -> np.ndarray:
-    """The row that says in which status each dossier opens; the plan stands in order of due.
-
-    That is the first step that needs one status and no other; where there is none, any look-up or payment.
-    """
-    operation = np.array(plan.table["operation"].to_pylist(), dtype=str)
-    exacting = np.isin(operation, [*STATUS_AFTER, *FILINGS])
-    easygoing = np.isin(operation, list(STATUS_BEFORE)) & ~exacting
-    rows = np.concatenate([np.flatnonzero(exacting), np.flatnonzero(easygoing)])
-    _, first = np.unique(dossier[rows], return_index=True)
-    return np.asarray(rows[first])
 
 
 def _check_filed(code: str) -> Callable[[int, bytes], str | None]:
@@ -447,10 +371,6 @@ def _check_sent(document: dict[str, Any]) -> Callable[[int, bytes], str | None]:
         return None if right else _unexpected(status, "201 with the document's receivers")
 
     return check
-
-
-def _citizen(dossier: int) -> str:
-    return f"citizen-{dossier % CITIZENS:06d}"
 
 
 def _citizen_number(dossier: int) -> str:

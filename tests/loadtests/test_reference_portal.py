@@ -10,7 +10,8 @@ from caodiem import plan
 from caodiem.dossier import Outcome, Status
 from loadtests.journeys import Journey, Step
 from loadtests.portals import Answer, Request
-from loadtests.portals.reference import ReferencePortal, never_signed_in, opening_statuses
+from loadtests.portals.openings import never_signed_in, opening_statuses
+from loadtests.portals.reference import ReferencePortal
 from tests.loadtests import replay_plans
 
 PREPARED = {
