@@ -1,7 +1,7 @@
 """The compiled engine: the same meaning as simulation/reference.py, as one event loop over arrays (Numba).
 
 Writes the same log, bit for bit, ties included; `unsupported` names what it does not take. The first call on a machine
-compiles (see `warm_up`) and keeps the result beside this file.
+compiles and keeps the result beside this file.
 
 A pending event is a time and a place (instants.py) in a heap (heap.py); arrivals are not in it but are merged with it.
 Who waits at a station stands in a doubly linked list of steps, one list for each priority, so that giving up is a
@@ -48,6 +48,9 @@ _OK, _REFUSED, _ABANDONED, _TIMED_OUT, _CUT_OFF = (
 # that may be repeated, retries made.
 _ARRIVED, _UNDER_WAY, _PENDING, _TAKEN, _BEGUN, _RETRIED = range(6)
 _HEAD, _TAIL = range(2)
+
+# Events of one call of the loop, some tenths of a second: between two calls Python hears Ctrl-C and SIGTERM.
+_EVENTS = 1 << 21
 
 _function = njit(cache=True)
 _inlined = njit(inline="always")
@@ -103,7 +106,7 @@ def _loop(
     due_s, first, steps, operations, visits, stations, changes, breakers, rings, lists, heap, counts,
     service_s, patience_s, pause_s, drawn, attempts, log,
 ):  # type: ignore[no-untyped-def]  # fmt: skip
-    """Take the next event, of the heap or an arrival, until no journey is under way; returns 0.
+    """Take the next event, of the heap or an arrival, until no journey is under way or there were many; returns 0.
 
     Or the place of an attempt that begins next and is not drawn yet: once it is, the loop goes on with it.
     """
@@ -112,7 +115,9 @@ def _loop(
     heap, counts, attempts, log = borrowed(heap), borrowed(counts), borrowed(attempts), borrowed(log)
     service_s, patience_s, pause_s = borrowed(service_s), borrowed(patience_s), borrowed(pause_s)
     breakers, rings, drawn = borrowed(breakers), borrowed(rings), borrowed(drawn)
-    while counts[_UNDER_WAY]:
+    for _ in range(_EVENTS):
+        if not counts[_UNDER_WAY]:
+            break
         time_s, place = _next(due_s, first, heap, counts)
         kind, row, tried = _kind_of(place), _row_of(place), _try_of(place)
         # What becomes of the attempt that the event is about; 0: it goes on to its next visit.

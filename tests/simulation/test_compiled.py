@@ -1,5 +1,9 @@
 """The compiled engine does what the reference engine says, visit by visit, bit for bit."""
 
+import signal
+from dataclasses import replace
+from types import FrameType
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -11,7 +15,7 @@ from simulation import compiled, reference
 from simulation import work as works
 from simulation.distributions import Fixed, Gamma
 from simulation.log import End
-from simulation.network import Network, Operation, Outage, Retries, Station, Visit
+from simulation.network import Calendar, Network, Operation, Outage, Retries, Station, Visit
 from tests.conftest import make_plan
 from tests.simulation.networks import work
 
@@ -53,6 +57,24 @@ def test_what_the_compiled_engine_lacks_is_refused_by_name() -> None:
     network, todo = one_station(Fixed(1.0), dues=1, attempts=2000)
     with pytest.raises(UsageError, match="takes no operation of more than 1023 attempts or visits"):
         compiled.run(network, todo)
+
+
+def test_a_signal_is_heard_while_the_engine_runs() -> None:
+    """A calendar that changes every 10 ns makes 10^10 events while one visit is served: minutes."""
+
+    def stop(number: int, frame: FrameType | None) -> None:
+        raise KeyboardInterrupt
+
+    network, todo = one_station(Fixed(100.0), dues=1)
+    busy = replace(network.stations[0], calendar=Calendar((0.0,), (1,), period_s=1e-8))
+    compiled.run(*one_station(Fixed(1.0), dues=1))  # so that nothing is left to compile, which hears signals too
+    before = signal.signal(signal.SIGALRM, stop)
+    signal.setitimer(signal.ITIMER_REAL, 0.5)
+    try:
+        with pytest.raises(KeyboardInterrupt):
+            compiled.run(replace(network, stations=(busy,)), todo)
+    finally:
+        signal.signal(signal.SIGALRM, before)
 
 
 def one_station(service: Fixed, dues: int, attempts: int = 1) -> tuple[Network, works.Work]:
