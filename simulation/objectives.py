@@ -6,16 +6,18 @@ were never answered.
 """
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 
 import numpy as np
 
-from caodiem.summary import quantile
 from simulation.log import End
 from simulation.replications import interval
 
 ALL = "all"
+# Of more response times than these every so many-th stands for its neighbours, among the slowest (so many times as many
+# as may be bad) and among the others.
+_KEPT, _SLOWEST = 500, 4
 Interval = dict[str, float]
 Floats = np.ndarray
 
@@ -83,16 +85,20 @@ class Rows:
 
 @dataclass(frozen=True, slots=True)
 class Counted:
-    """One objective in one replication."""
+    """One objective in one replication. Of an SLO on them `times_s` are response times, shortest first."""
 
     rows: int
     bad: int
-    quantile_s: float  # of the response time; infinite where too many were never answered rightly
+    times_s: Floats  # infinite where a row was not answered rightly
+    stand_for: Floats  # for how many rows each of them stands
 
 
 @dataclass(frozen=True, slots=True)
 class Judged:
-    """One objective over all replications: the share of bad rows and the quantile, with their intervals."""
+    """One objective over all replications: the share of bad rows and the quantile, with their intervals.
+
+    The quantile is infinite where too many rows were never answered rightly, and NaN where the SLO has none.
+    """
 
     objective: Objective
     decision: Decision
@@ -112,14 +118,23 @@ def count(objective: Objective, rows: Rows, from_s: float) -> Counted:
     if objective.of != ALL:
         chosen &= rows.of == (rows.names.index(objective.of) if objective.of in rows.names else -1)
     end = rows.end[chosen]
+    if objective.kind is not Kind.RESPONSE:
+        ends = (End.REFUSED,) if objective.kind is Kind.REFUSED else (End.ABANDONED, End.TIMED_OUT)
+        return Counted(len(end), int(np.isin(end, ends).sum()), np.empty(0), np.empty(0))
     response_s = np.where(end == End.OK, rows.taken_s[chosen], np.inf)
-    if objective.kind is Kind.RESPONSE:
-        bad = response_s > objective.limit_s
-    elif objective.kind is Kind.REFUSED:
-        bad = end == End.REFUSED
-    else:
-        bad = (end == End.ABANDONED) | (end == End.TIMED_OUT)
-    return Counted(len(end), int(bad.sum()), quantile(response_s, 1 - objective.allowed))
+    bad = int((response_s > objective.limit_s).sum())
+    return Counted(len(end), bad, *_thinned(np.sort(response_s), objective.allowed))
+
+
+def _thinned(ordered: Floats, allowed: float) -> tuple[Floats, Floats]:
+    """Some of the values, and for how many each stands: the median of so many neighbours."""
+    edge = max(len(ordered) - math.ceil(_SLOWEST * allowed * len(ordered)), 0)
+    kept, stand_for = [], []
+    for part in (ordered[:edge], ordered[edge:]):
+        step = max(math.ceil(len(part) / _KEPT), 1)
+        kept.append(part[(step - 1) // 2 :: step])
+        stand_for.append(np.full(len(kept[-1]), len(part) / max(len(kept[-1]), 1)))
+    return np.concatenate(kept), np.concatenate(stand_for)
 
 
 def judge(objective: Objective, counted: list[Counted], confidence: float) -> Judged:
@@ -131,7 +146,7 @@ def judge(objective: Objective, counted: list[Counted], confidence: float) -> Ju
         decision = Decision.MET
     else:
         decision = Decision.MISSED if share["low"] > objective.allowed else Decision.UNDECIDED
-    return Judged(objective, decision, share, _of_quantiles([each.quantile_s for each in counted], confidence))
+    return Judged(objective, decision, share, _of_quantile(counted, objective.allowed, confidence))
 
 
 def linearised(counted: list[Counted]) -> list[float]:
@@ -163,9 +178,32 @@ def _share(values: list[float], counted: list[Counted], confidence: float) -> In
     }
 
 
-def _of_quantiles(values: list[float], confidence: float) -> Interval:
-    known = [value for value in values if not math.isnan(value)]
-    if any(math.isinf(value) for value in known):
-        return {"value": math.inf, "low": min(known), "high": math.inf}
-    found = interval(known, confidence)
-    return {**found, "low": max(found["low"], 0.0)}
+def _of_quantile(counted: list[Counted], allowed: float, confidence: float) -> Interval:
+    """The response time that a share `allowed` of all rows exceeds, with R. Woodruff's interval (JASA 47, 1952).
+
+    Of all replications' rows together, since the quantile of a short run alone is too low in the mean. The ends are the
+    quantiles at the ends of the interval of the share that exceeds the value.
+    """
+    if not any(len(each.times_s) for each in counted):
+        return {"value": math.nan, "low": math.nan, "high": math.nan}
+    value = _exceeded_by(counted, allowed)
+    above = [replace(each, bad=round(each.stand_for[each.times_s > value].sum())) for each in counted]
+    share = _share(linearised(above), above, confidence)
+    return {
+        "value": value,
+        "low": min(_exceeded_by(counted, share["high"]), value),
+        "high": max(_exceeded_by(counted, share["low"]), value),
+    }
+
+
+def _exceeded_by(counted: list[Counted], share: float) -> float:
+    """The smallest time that no more than this share of all rows exceeds; NaN for a share of NaN."""
+    if math.isnan(share):
+        return math.nan
+    values = np.concatenate([each.times_s for each in counted])
+    stand_for = np.concatenate([each.stand_for for each in counted])
+    order = np.argsort(values)[::-1]
+    # Sums of equal weights may miss a rank by a rounding error.
+    rank = share * sum(each.rows for each in counted) * (1 + 1e-9)
+    place = int(np.searchsorted(stand_for[order].cumsum(), rank, side="right"))
+    return float(values[order][min(place, len(values) - 1)])

@@ -174,6 +174,31 @@ def test_what_stays_undecided_is_not_enough(tmp_path: Path) -> None:
     assert needed(trials).trial.decision is Decision.MET
 
 
+def test_the_quantile_of_short_busy_runs_is_that_of_all_of_them_together(tmp_path: Path) -> None:
+    """p95 of M/M/1 at 0.9 is 29.96 s; of 600 s alone far less in the mean, as most have no long queue."""
+    text = DESK.format(slo="{ quantile = 95, response = 25 }", rate=0.9, servers=1, mean=1, horizon=2100, queue="")
+    text += "warm_up = 1500\nreplications = 200\n"
+    found = Trials(OwnNetwork(network(tmp_path, text))).at((1,)).judged[0]
+    exact = math.log(20) / 0.1
+    assert found.response_s["low"] <= exact <= found.response_s["high"]
+    assert found.bad_share["low"] <= math.exp(-2.5) <= found.bad_share["high"]
+    # It says the same as the share of bad ones.
+    assert found.decision is Decision.MISSED
+    assert found.response_s["value"] > 25
+
+
+def test_a_thinned_quantile_is_the_exact_one_to_a_thousandth() -> None:
+    random = np.random.default_rng(1)
+    times_s = [random.exponential(size=n) for n in (30_000, 50_000, 10)]
+    slo = Objective("all", Kind.RESPONSE, 0.05, 2.0)
+    made = [Rows(["a"], np.zeros(len(t), int), np.zeros(len(t)), t, np.full(len(t), End.OK)) for t in times_s]
+    found = judge(slo, [count(slo, rows, 0.0) for rows in made], 0.95).response_s
+    whole = np.sort(np.concatenate(times_s))
+    assert found["value"] == pytest.approx(whole[math.ceil(0.95 * len(whole)) - 1], rel=1e-3)
+    alone = judge(slo, [count(slo, rows, 0.0) for rows in made[2:] * 2], 0.95).response_s
+    assert alone["value"] == np.sort(times_s[2])[-1]
+
+
 def test_infinite_stations_and_hours_with_their_own_servers_are_left_alone(tmp_path: Path) -> None:
     text = TANDEM.replace('name = "first", servers = 1', 'name = "first", servers = "infinite"').replace(
         'name = "second", servers = 1',
@@ -252,7 +277,7 @@ def test_a_mistake_in_an_slo_is_told(tmp_path: Path, slo: str, told: str) -> Non
 
 
 def counted(*pairs: tuple[int, int]) -> list[Counted]:
-    return [Counted(rows, bad, 1.0) for rows, bad in pairs]
+    return [Counted(rows, bad, np.empty(0), np.empty(0)) for rows, bad in pairs]
 
 
 def test_decisions_need_the_whole_interval_on_one_side() -> None:
@@ -282,7 +307,7 @@ def test_the_interval_of_a_share_holds_its_truth_as_often_as_it_says() -> None:
 def test_who_was_not_answered_rightly_is_bad_however_fast() -> None:
     rows = Rows(["a"], np.zeros(4, dtype=int), np.arange(4.0), np.array([1.0, 9.0, 0.1, 0.1]), np.array([1, 1, 2, 3]))
     found = count(Objective("all", Kind.RESPONSE, 0.05, 2.0), rows, 0.0)
-    assert (found.rows, found.bad, found.quantile_s) == (4, 3, math.inf)
+    assert (found.rows, found.bad, found.times_s.tolist()) == (4, 3, [1.0, 9.0, math.inf, math.inf])
     assert count(Objective("a", Kind.REFUSED, 0.05), rows, 0.0).bad == 1
     assert count(Objective("all", Kind.ABANDONED, 0.05), rows, 3.0).bad == 1
     assert End.REFUSED == 2
