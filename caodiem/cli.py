@@ -194,6 +194,8 @@ def sweep(
     Every finished point is kept at once: the same command goes on with a sweep that was killed.
     """
     points = studies.plan_sweep(scenario, settings, scale, replications)
+    if scheduler is not None:
+        print(studies.workers_at(scheduler), file=sys.stderr)
     made = studies.sweep_folder(scenario, points, into)
     each = f", {replications} replications of each" if replications > 1 else ""
     keys = ", ".join(key for key, _ in points[0].settings)

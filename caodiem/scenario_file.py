@@ -114,8 +114,9 @@ def load_document(path: Path, kind: type[Document], changes: tuple[Change, ...] 
     raw, origins = _merged(path)
     problems: list[Problem] = []
     for location, value in changes:
+        added = _added(raw, location)
         problems += _change(raw, location, value)
-        origins = {at: file for at, file in origins.items() if at[: len(location)] != location} | {location: CHANGED}
+        origins = {at: file for at, file in origins.items() if at[: len(location)] != location} | {added: CHANGED}
     laid = _Laid(path, kind, raw, origins)
     sources = {} if kind.own_numbers and not _names_sources(raw) else sources_of(path)
     problems += _source_problems(raw, (), sources, laid)
@@ -124,7 +125,9 @@ def load_document(path: Path, kind: type[Document], changes: tuple[Change, ...] 
     except ValidationError as error:
         problems += [problem for entry in error.errors() for problem in _problems(entry, laid)]
         raise ScenarioError(sorted(problems, key=lambda problem: problem.key)) from error
-    problems += [Problem(path, key, value, expected) for key, value, expected in document.contradictions()]
+    changed = [_dotted(location) for location, _ in changes]
+    for key, value, expected in document.contradictions():
+        problems.append(Problem(CHANGED if _is_within(key, changed) else path, key, value, expected))
     problems += _half_translated(laid)
     if problems:
         raise ScenarioError(problems)
@@ -237,6 +240,23 @@ def _change(raw: dict[str, Any], location: Location, value: Any) -> list[Problem
     return []
 
 
+def _added(raw: dict[str, Any], location: Location) -> Location:
+    """The key, or the outermost of the tables around it that a change of it has to make."""
+    node: Any = raw
+    for number, step in enumerate(location):
+        if isinstance(node, dict) and step not in node:
+            return location[: number + 1]
+        if not _takes(node, step):
+            break
+        node = node[step]
+    return location
+
+
+def _is_within(key: str, others: list[str]) -> bool:
+    """Whether a key, as errors name it, is one of these or lies within one."""
+    return any(key == other or key.startswith((f"{other}.", f"{other}[")) for other in others)
+
+
 def _takes(node: Any, step: str | int) -> bool:
     """Whether a table can have this key, or a list has this place."""
     if isinstance(node, list):
@@ -278,6 +298,8 @@ def _problems(entry: Any, laid: _Laid) -> list[Problem]:
         if laid.kind.own_numbers and model is Quantity:
             return [Problem(file, key, value, 'a number, or a table like { value = 1, unit = "..." }')]
         return [Problem(file, key, value, f"a table{_form(model)}")]
+    if entry["type"] == "list_type":
+        return [Problem(file, key, value, f"a list, as [{value!r}]")]
     if entry["type"] == "too_short":
         return [Problem(file, key, value, f"at least {entry['ctx']['min_length']} of them")]
     if entry["type"] == "literal_error":

@@ -33,14 +33,15 @@ def parse(texts: list[str]) -> list[Setting]:
         key, equals, listed = text.partition("=")
         key = key.strip()
         location, values = _location(key), _values(listed)
-        if not equals or not location or not values:
+        above = next((each.key for each in found if _overlap(each.location, location)), None)
+        if not equals or not location or not values or "" in values:
             problems.append(
                 f"--set {text}: expected KEY=V1,V2,… as in stations[0].servers=1,2 or casework.processing=20"
             )
-        elif len({repr(value) for value in values}) < len(values):
+        elif any(_same(a, b) for a, b in itertools.combinations(values, 2)):
             problems.append(f"--set {text}: expected values that differ")
-        elif key in [each.key for each in found]:
-            problems.append(f"--set {text}: expected each key once; {key} is set above")
+        elif above is not None:
+            problems.append(f"--set {text}: expected each key once, and none within another; {above} is set above")
         else:
             found.append(Setting(key, location, values))
     if problems:
@@ -59,6 +60,17 @@ def shown(chosen: Chosen) -> tuple[tuple[str, Any], ...]:
     return tuple(
         (each.key, value if isinstance(value, bool | int | float | str) else str(value)) for each, value in chosen
     )
+
+
+def _overlap(one: Location, other: Location) -> bool:
+    """Whether two keys are the same, or one lies within the other."""
+    shorter = min(len(one), len(other))
+    return one[:shorter] == other[:shorter]
+
+
+def _same(one: Any, other: Any) -> bool:
+    """Whether two values are; 1 and 1.0 are, 1 and true are not."""
+    return one == other and isinstance(one, bool) == isinstance(other, bool)
 
 
 def _location(key: str) -> Location:

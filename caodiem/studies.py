@@ -163,10 +163,28 @@ def plan_sweep(path: Path, texts: list[str], scale: float, replications: int = 1
     return points if replications == 1 else replicated(points, replications)
 
 
+def workers_at(scheduler: str) -> str:
+    """How many workers a sweep would have there; UsageError where no scheduler is."""
+    from simulation.sweep import workers
+
+    count = workers(scheduler)
+    return f"{scheduler}: {count or 'no'} workers{'' if count else ' yet; the sweep waits for one'}"
+
+
 def sweep_folder(path: Path, points: "list[Point]", into: Path | None) -> run.Run:
     """The folder of exactly these points, new or as a sweep before left it. UsageError when it holds something else."""
     identity = hashlib.sha256("/".join(point.hash for point in points).encode()).hexdigest()
     made = run.Run(into or SWEEPS / f"{path.stem}_{identity[:7]}")
+    try:
+        _claim(made, identity)
+        run.begin_in(made, path.stem, identity, _options(points))
+    except OSError as error:
+        raise UsageError(f"{made.folder}: {error.strerror}; expected a folder to write the sweep into") from error
+    return made
+
+
+def _claim(made: run.Run, identity: str) -> None:
+    """UsageError when the folder holds something else than this sweep."""
     if made.manifest.is_file() and run.read_json(made.manifest).get("scenario_hash") != identity:
         raise UsageError(
             f"{made.folder}: holds another sweep (or this one with other settings or another version of Caodiem); "
@@ -174,9 +192,15 @@ def sweep_folder(path: Path, points: "list[Point]", into: Path | None) -> run.Ru
         )
     if not made.manifest.is_file() and made.folder.is_dir() and any(made.folder.iterdir()):
         raise UsageError(f"{made.folder}: holds something else; expected an empty folder, or none")
-    options = {"settings": [list(each) for each in points[0].settings], "points": len(points), "scale": points[0].scale}
-    run.begin_in(made, path.stem, identity, options)
-    return made
+
+
+def _options(points: "list[Point]") -> dict[str, Any]:
+    """What the manifest says of a sweep: the values of each key, in the order given."""
+    settings: dict[str, dict[Any, None]] = {}
+    for key, value in (each for point in points for each in point.settings):
+        settings.setdefault(key, {})[value] = None
+    grid = [[key, list(values)] for key, values in settings.items()]
+    return {"settings": grid, "points": len(points), "scale": points[0].scale}
 
 
 def sweep(points: "list[Point]", made: run.Run, scheduler: str | None, bars: Bars) -> dict[str, Any]:

@@ -1,11 +1,14 @@
 """Processes side by side: the adoption levels of a run, each in one of its own, or the points of a sweep.
 
-Ctrl-C in the parent ends the children at once; they leave no half-written table, since tables are written whole.
+Ctrl-C in the parent ends the children at once, and they end by themselves when it is killed; they leave no half-written
+table, since tables are written whole.
 """
 
 import multiprocessing
+import os
 import queue
 import signal
+import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ProcessPoolExecutor
 from contextlib import contextmanager
@@ -66,10 +69,19 @@ def _follow(jobs: list[Future[None]], told: Any, progress: dict[float, Callable[
 
 
 def _begin(told: Any) -> None:
-    """In each child: the parent alone answers Ctrl-C."""
+    """In each child: the parent alone answers Ctrl-C, and the child ends with it."""
     global _told
     _told = told
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    threading.Thread(target=_end_with_parent, daemon=True).start()
+
+
+def _end_with_parent() -> None:
+    # A parent that was killed tells nobody: its children would wait for work, and hold their memory, for ever.
+    parent = multiprocessing.parent_process()
+    if parent is not None:
+        parent.join()
+        os._exit(1)
 
 
 def _simulate_level(scenario: Scenario, agencies_file: Path, percent: float, scale: float, into: run.Run) -> None:

@@ -6,6 +6,7 @@ another scenario or version for its own.
 """
 
 import hashlib
+import logging
 import tempfile
 from collections.abc import Callable, Iterator
 from concurrent.futures import as_completed
@@ -22,7 +23,8 @@ from caodiem.scenario import Scenario
 from simulation import agencies, level, own, replications
 from simulation.parallel import predict, processes
 
-_CONNECT_S = 15
+_CONNECT_S = 10
+_GOES_ON = "the same command goes on from what is finished"
 CONFIDENCE = 0.95
 Figures = dict[str, Any]
 
@@ -110,14 +112,14 @@ def _local(points: list[Point]) -> Iterator[Iterator[tuple[Point, Figures]]]:
         try:
             yield ((jobs[job], job.result()) for job in as_completed(jobs))
         except BrokenProcessPool as error:
-            raise InvalidRun("a process of the sweep died; the same command goes on from what is finished") from error
+            raise InvalidRun(f"a process of the sweep died; {_GOES_ON}") from error
 
 
 @contextmanager
 def _on_cluster(points: list[Point], scheduler: str) -> Iterator[Iterator[tuple[Point, Figures]]]:
     """Dask gives a lost worker's points to others, also those whose figures it had not handed over yet."""
     with _client(scheduler) as client:
-        from distributed import KilledWorker
+        from distributed import CancelledError, KilledWorker
         from distributed import as_completed as as_dask_completes
 
         jobs = {job.key: (job, point) for point in points for job in [client.submit(figures_of, point, key=point.hash)]}
@@ -126,16 +128,29 @@ def _on_cluster(points: list[Point], scheduler: str) -> Iterator[Iterator[tuple[
             yield ((jobs[job.key][1], job.result()) for job in done)
         except KilledWorker as error:
             raise InvalidRun(f"workers die again and again at one point ({error}); what is finished is kept") from error
+        except CancelledError as error:
+            raise InvalidRun(f"--scheduler {scheduler}: the scheduler is gone; {_GOES_ON}") from error
         finally:
             client.cancel([job for job, _ in jobs.values()])
+
+
+def workers(scheduler: str) -> int:
+    """How many workers a cluster has just now; UsageError where none is at this address."""
+    with _client(scheduler) as client:
+        return len(client.scheduler_info(n_workers=-1)["workers"])
 
 
 def _client(scheduler: str) -> AbstractContextManager[Any]:
     try:
         from distributed import Client
+        from distributed.comm import get_address_host_port
     except ImportError as error:
         raise UsageError(f"--scheduler {scheduler}: expected the package distributed (extra `cluster`)") from error
+    # It would log each attempt to come back to a scheduler that is gone, with the stack; we say it once.
+    logging.getLogger("distributed.client").setLevel(logging.CRITICAL)
     try:
+        # A client of an address that is none takes half a minute to end.
+        get_address_host_port(scheduler)
         return Client(scheduler, timeout=_CONNECT_S, set_as_default=False)
     except (OSError, ValueError) as error:
         expected = "expected the address of a Dask scheduler that runs, as tcp://host:8786"
@@ -171,13 +186,15 @@ def rows(points: list[Point], into: Path) -> list[Figures]:
 
 def _over(replications_made: list[Figures]) -> Figures:
     """The flat figures over replications, each with its interval; one that any replication lacks (or in which it was
-    infinite) has none.
+    infinite) has none. What was asked for stays as it is, and the seed, of which each has another, is left out.
     """
     flat = [_flat(_values(each)) for each in replications_made]
     merged: Figures = {"replications": len(flat)}
     for key in flat[0]:
-        values = [each.get(key) for each in flat]
-        if all(isinstance(value, int | float) for value in values):
+        values, name = [each.get(key) for each in flat], key.rpartition(".")[2]
+        if name == "seed":
+            continue
+        if name not in _ASKED and all(isinstance(value, int | float) for value in values):
             found = replications.interval([float(value) for value in values if value is not None], CONFIDENCE)
             merged |= {key: found["value"], f"{key}.low": found["low"], f"{key}.high": found["high"]}
         else:
@@ -193,6 +210,8 @@ def _values(figures: Any) -> Any:
 
 
 _INTERVAL = {"value", "low", "high"}
+# By the last part of their names: numbers that a scenario says, not figures of what came of it.
+_ASKED = ("replications", "confidence", "horizon_s", "from_s", "to_s", "allowed", "limit_s")
 _LEFT_OUT = ("title", "scenario_hash", "notices")
 
 

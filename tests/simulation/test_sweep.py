@@ -10,6 +10,7 @@ import time
 from pathlib import Path
 from typing import Any
 
+import psutil
 import pyarrow.parquet as pq
 import pytest
 from typer.testing import CliRunner
@@ -57,11 +58,15 @@ def test_values_are_toml_and_bare_words_are_texts() -> None:
 
 
 def test_mistakes_in_settings_are_told_at_once() -> None:
+    within = ["e[0]=1", "e[00]=2", "e=[1]", "e[0].f=1"]
     with pytest.raises(UsageError) as caught:
-        setting.parse(["=1", "a", "b=", "c=1,1", "d=1", "d=2", "[0].x=1"])
+        setting.parse(["=1", "a", "b=", "c=1,1", "c=,", "c=1,1.0", "d=1", "d=2", "[0].x=1", *within])
     assert [line.split(":")[0] for line in str(caught.value).splitlines()] == [
-        "--set =1", "--set a", "--set b=", "--set c=1,1", "--set d=2", "--set [0].x=1",
+        "--set =1", "--set a", "--set b=", "--set c=1,1", "--set c=,", "--set c=1,1.0", "--set d=2", "--set [0].x=1",
+        "--set e[00]=2", "--set e=[1]", "--set e[0].f=1",
     ]  # fmt: skip
+    assert "--set e=[1]: expected each key once, and none within another; e[0] is set above" in str(caught.value)
+    assert len(setting.parse(["on=true,1", "a.b=1", "a.c=1", "ab=1"])) == 4
 
 
 def test_mistakes_in_keys_and_values_are_told_at_once_before_anything_runs(file: str) -> None:
@@ -75,6 +80,17 @@ def test_mistakes_in_keys_and_values_are_told_at_once_before_anything_runs(file:
     assert "--set: arrivals.rate = 'x': expected a table" in told
     assert "--set: title.x = 1: expected a key of the scenario; title is no table" in told
     assert not Path("results").exists()
+
+
+def test_a_mistake_that_a_setting_makes_is_not_the_file_s(file: str) -> None:
+    with pytest.raises(UsageError) as caught:
+        points(file, "stations[0].servers=0", "run.horizon=50")
+    assert "--set: stations[0].servers = 0.0: expected at least 1 server" in str(caught.value)
+    assert "two.toml: run.warm_up = 100.0: expected less than the horizon" in str(caught.value)
+    with pytest.raises(UsageError, match=r"^--set: year = \{'level': 43\}: expected one of title"):
+        points(file, "year.level=43")
+    with pytest.raises(UsageError, match=r"--set: levels = 43: expected a list, as \[43\]"):
+        studies.plan_sweep(MAIN, ["levels=43"], 0.1)
 
 
 def test_a_swept_number_keeps_its_unit_and_is_assumed(file: str) -> None:
@@ -139,6 +155,12 @@ def test_the_same_command_goes_on_and_runs_nothing_twice(file: str, monkeypatch:
         assert CliRunner().invoke(app, ["sweep", file, *SETS]).exit_code == 0
 
 
+def test_the_manifest_has_every_value_of_every_key(file: str) -> None:
+    made = studies.sweep_folder(Path(file), points(file, *SETS[1::2]), None)
+    settings = run.read_json(made.manifest)["options"]["settings"]
+    assert settings == [["arrivals.rate", [0.2, 0.4]], ["stations[0].servers", [1, 2, 3]]]
+
+
 def test_other_scenarios_and_versions_are_never_mixed(file: str, monkeypatch: pytest.MonkeyPatch) -> None:
     made = points(file, "arrivals.rate=0.2")
     one, other = studies.sweep_folder(Path(file), made, Path("here")), Path("here")
@@ -154,6 +176,8 @@ def test_other_scenarios_and_versions_are_never_mixed(file: str, monkeypatch: py
     Path("other/notes.txt").write_text("mine")
     with pytest.raises(UsageError, match="holds something else"):
         studies.sweep_folder(Path(file), made, Path("other"))
+    with pytest.raises(UsageError, match=r"two.toml/in: Not a directory; expected a folder to write the sweep into"):
+        studies.sweep_folder(Path(file), made, Path("two.toml/in"))
 
 
 def test_a_scheduler_that_is_not_there_is_told(file: str, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -161,6 +185,10 @@ def test_a_scheduler_that_is_not_there_is_told(file: str, monkeypatch: pytest.Mo
     made = points(file, "arrivals.rate=0.2")
     with pytest.raises(UsageError, match="expected the address of a Dask scheduler"):
         sweep.execute(made, Path("points"), "tcp://127.0.0.1:9")
+    for address in ("nonsense", "tcp://127.0.0.1:9"):
+        said = CliRunner().invoke(app, ["sweep", file, "--set", "arrivals.rate=0.2", "--scheduler", address])
+        assert f"--scheduler {address}: " in str(said.exception)
+    assert not Path("results").exists()
     monkeypatch.setitem(sys.modules, "distributed", None)
     with pytest.raises(UsageError, match=r"expected the package distributed \(extra `cluster`\)"):
         sweep.execute(made, Path("points"), "tcp://127.0.0.1:9")
@@ -203,6 +231,42 @@ def test_a_killed_sweep_goes_on_where_it_stopped(tmp_path: Path) -> None:
     found = json.loads(ended.stdout)
     assert found["known_before"] == len(interrupted)
     assert len(found["rows"]) == 6
+
+
+@pytest.mark.slow
+def test_processes_end_when_the_sweep_is_killed_alone(tmp_path: Path) -> None:
+    """As the system does that runs out of memory: nobody is left who could tell them."""
+    (tmp_path / "two.toml").write_text(TWO.format(horizon=200_000))
+    words = ["sweep", "two.toml", "--set", "arrivals.rate=0.1,0.2,0.3,0.4,0.5,0.6"]
+    begun = psutil.Popen(
+        [sys.executable, "-m", "caodiem.cli", *words], cwd=tmp_path, env={**os.environ, "PYTHONPATH": str(ROOT)}
+    )
+    while not list(tmp_path.glob("results/sweeps/*/points/*.json")) and begun.poll() is None:
+        time.sleep(0.02)
+    children = begun.children(recursive=True)
+    begun.kill()
+    begun.wait()
+    _, alive = psutil.wait_procs(children, timeout=60)
+    for each in alive:
+        each.kill()
+    assert children and not alive
+
+
+@pytest.mark.slow
+def test_a_scheduler_that_dies_is_told_and_what_is_finished_stays(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from distributed import LocalCluster
+
+    monkeypatch.chdir(tmp_path)
+    Path("two.toml").write_text(TWO.format(horizon=50_000))
+    made = points("two.toml", "arrivals.rate=0.1,0.15,0.2,0.25,0.3,0.35,0.4,0.45,0.5,0.55,0.6,0.65")
+    with (
+        LocalCluster(n_workers=1, threads_per_worker=1, processes=True, dashboard_address=None) as cluster,
+        pytest.raises(InvalidRun, match="the scheduler is gone; the same command goes on from what is finished"),
+    ):
+        sweep.execute(made, Path("points"), cluster.scheduler_address, lambda share: share and cluster.close())
+    assert 0 < len(list(Path("points").glob("*.json"))) < len(made)
 
 
 @pytest.mark.slow
@@ -263,7 +327,8 @@ def test_figures_over_replications_have_student_s_interval(tmp_path: Path) -> No
     for number, point in enumerate(made, 1):
         within = {"value": float(number), "low": -9.0, "high": 9.0}
         infinite = None if number == 2 else 1.0
-        figures = {"a": {"b": number, "c": within}, "p95": infinite, "name": "x"}
+        hours = {"seed": number, "replications": 3, "confidence": 0.95}
+        figures = {"a": {"b": number, "c": within}, "p95": infinite, "name": "x", "hours": hours}
         run.write_json(tmp_path / f"{point.hash}.json", {"figures": figures})
     (row,) = sweep.rows(made, tmp_path)
     for key in ("a.b", "a.c"):
@@ -271,6 +336,10 @@ def test_figures_over_replications_have_student_s_interval(tmp_path: Path) -> No
             (2, 2 - 2.48414, 2 + 2.48414), abs=1e-5
         )
     assert (row["p95"], row["name"], row["replications"]) == (None, "x", 3)
+    # What was asked for is no figure, and three seeds have no mean.
+    assert {key: row[key] for key in row if key.startswith("hours.")} == {
+        "hours.replications": 3, "hours.confidence": 0.95,
+    }  # fmt: skip
     (tmp_path / f"{made[0].hash}.json").unlink()
     assert sweep.rows(made, tmp_path)[0]["replications"] == 2
 
