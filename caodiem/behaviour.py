@@ -7,6 +7,7 @@ nothing is filled in.
 """
 
 from collections.abc import Sequence
+from datetime import time
 from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, Field, ValidationInfo, model_validator
@@ -41,10 +42,12 @@ def completed(unit: str, setting: bool = False) -> BeforeValidator:
 
 def _clock(given: Any) -> Any:
     """07:30 as seconds from midnight."""
+    if not isinstance(given, str | time):
+        return given
     hours, colon, minutes = given.partition(":") if isinstance(given, str) else ("", "", "")
     if colon and hours.isdecimal() and minutes.isdecimal() and int(hours) <= 24 and int(minutes) < 60:
         return int(hours) * 3600.0 + int(minutes) * 60.0
-    return given
+    raise ValueError('a time from "00:00" to "24:00", in quotes, or seconds')
 
 
 # Times and rates beyond these are mistakes, and let floating-point numbers overflow.
@@ -59,6 +62,7 @@ TimeOfDay = Annotated[
 ]
 Rate = Annotated[q.Quantity, completed("per second"), q.checked(tuple(PER_SECOND), 0, MOST_PER_SECOND)]
 Ratio = Annotated[q.Quantity, completed("ratio"), q.checked(("ratio",), 0, 1e6)]
+Variation = Annotated[q.Variation, completed("ratio")]
 Share = Annotated[q.Quantity, completed("ratio"), q.checked(("ratio",), 0, 1)]
 Count = Annotated[q.Quantity, completed("visits"), q.checked(("visits",), 0, 1e9, whole=True)]
 Journeys = Annotated[q.Quantity, completed("journeys"), q.checked(("journeys",), 0, 1e9, whole=True)]
@@ -92,7 +96,7 @@ class Time(Part):
 
     distribution: Literal["fixed", "exponential", "gamma", "lognormal", "uniform", "empirical", "mixture"]
     mean: Seconds | None = None
-    variation: Ratio | None = None
+    variation: Variation | None = None
     low: Seconds | None = None
     high: Seconds | None = None
     values: Times | None = None
@@ -159,7 +163,7 @@ class Opening(Part):
 
     from_: Annotated[Moment, Field(alias="from")]
     to: Moment
-    days: list[Literal[DAYS]] | None = None  # type: ignore[valid-type]
+    days: Annotated[list[Literal[DAYS]], Field(min_length=1)] | None = None  # type: ignore[valid-type]
     servers: Servers | None = None
 
 
@@ -238,10 +242,10 @@ class Breaker(Part):
     """A circuit breaker in front of a station; simulation/network.py says exactly when it opens and closes."""
 
     share: Share
-    calls: Annotated[int, Field(ge=1, le=1_000_000)]
-    least: Annotated[int, Field(ge=1)] | None = None
+    calls: Annotated[int, Field(strict=True, ge=1, le=1_000_000)]
+    least: Annotated[int, Field(strict=True, ge=1)] | None = None
     open: Seconds
-    probes: Annotated[int, Field(ge=1, le=1_000_000)] = 1
+    probes: Annotated[int, Field(strict=True, ge=1, le=1_000_000)] = 1
 
     @model_validator(mode="after")
     def _reachable(self) -> "Breaker":
@@ -256,7 +260,7 @@ class Pace(Part):
     """A token bucket: services begin at most at this rate, `burst` at once after a quiet time."""
 
     rate: Rate
-    burst: Annotated[int, Field(ge=1, le=1_000_000)] = 1
+    burst: Annotated[int, Field(strict=True, ge=1, le=1_000_000)] = 1
 
     @model_validator(mode="after")
     def _moves(self) -> "Pace":
@@ -268,7 +272,7 @@ class Pace(Part):
 class Retries(Part):
     """What clients do whose request was refused, abandoned or timed out."""
 
-    attempts: Annotated[int, Field(ge=1, le=100)]
+    attempts: Annotated[int, Field(strict=True, ge=1, le=100)]
     pause: Seconds
     # A thousand to the power of 98 is still a floating-point number.
     factor: Annotated[q.Quantity, completed("ratio"), q.checked(("ratio",), 0, 1000)] = q.Quantity(

@@ -9,7 +9,7 @@ import stat
 import sys
 import traceback
 from dataclasses import asdict
-from datetime import datetime
+from datetime import date
 from pathlib import Path
 from typing import Annotated, NoReturn
 
@@ -301,12 +301,21 @@ def report(source: RunFolder, as_json: Json = False) -> None:
         print(opened.folder)
 
 
+def _day(text: str) -> date:
+    try:
+        return date.fromisoformat(text)
+    except ValueError as error:
+        raise typer.BadParameter(f"{text!r}: expected a day, like 2025-12-31") from error
+
+
 @app.command()
 def project(
     scenario: ScenarioFile,
-    on: Annotated[list[datetime] | None, typer.Option(formats=["%Y-%m-%d"], help="One more day to project to.")] = None,
+    on: Annotated[
+        list[date] | None, typer.Option(parser=_day, metavar="DAY", help="One more day to project to.")
+    ] = None,
     fit_until: Annotated[
-        datetime | None, typer.Option(formats=["%Y-%m-%d"], help="Take later points as unknown.")
+        date | None, typer.Option(parser=_day, metavar="DAY", help="Take later points as unknown.")
     ] = None,
     as_json: Json = False,
 ) -> None:
@@ -314,7 +323,7 @@ def project(
 
     Shares are a TOML file with `shares`, or a CSV file with the columns on, percent and, if several, name.
     """
-    made, rows = studies.project(scenario, fit_until.date() if fit_until else None, [day.date() for day in on or []])
+    made, rows = studies.project(scenario, fit_until, on or [])
     if as_json:
         ending.print_json({"run": str(made.folder), **run.read_json(made.folder / "backtest.json")})
         return

@@ -5,10 +5,10 @@ figures about the world, so they have no source.
 """
 
 import math
-import tomllib
 from dataclasses import dataclass
 from pathlib import Path
 
+from caodiem import text_file
 from caodiem.dossier import OPERATIONS
 from caodiem.errors import UsageError
 
@@ -70,12 +70,9 @@ def check(faults: Faults) -> Faults:
 
 def read(path: Path) -> Faults:
     """The `[faults]` table of a TOML file; UsageError names file, key, value and what would be right."""
-    try:
-        tables = tomllib.loads(path.read_text(encoding="utf-8"))["faults"]
-    except KeyError as error:
-        raise UsageError(f"{path}: no table [faults.SYSTEM]; expected one or more") from error
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
-        raise UsageError(f"{path}: {error}; expected a TOML file") from error
+    tables = text_file.toml(path, "a TOML file").get("faults")
+    if not isinstance(tables, dict):
+        raise UsageError(f"{path}: no table [faults.SYSTEM]; expected one or more")
     found: Faults = {}
     for system, table in tables.items():
         try:

@@ -22,6 +22,8 @@ _KINDS: dict[str, type[Document]] = {
     "series": SeriesScenario,
     "shares": SharesScenario,
 }
+# What no main scenario does without.
+_MAIN_KEY = "adoption"
 
 
 def load_any(path: Path) -> Document:
@@ -29,6 +31,8 @@ def load_any(path: Path) -> Document:
     from simulation import agencies
 
     kind = kind_of(path)
+    if kind is NetworkScenario:
+        return load_network(path)
     scenario = load_main(path) if kind is Scenario else load_document(path, kind)
     if isinstance(scenario, Scenario):
         agencies.load(companion(path, scenario.agencies), scenario)
@@ -43,14 +47,32 @@ def kind_of(path: Path) -> type[Document]:
     if "stations" in keys and "arrivals" not in keys:
         return NetworkScenario
     said = [key for key in _KINDS if key in keys]
+    # A year is a main scenario with one table more; files of other kinds share nothing with those.
+    if said and said[0] != "year" and _MAIN_KEY in keys:
+        said.append(_MAIN_KEY)
     if len(said) > 1:
-        raise UsageError(f"{path}: {' and '.join(said)}: expected one of them; each makes a scenario of another kind")
+        told = " and ".join(key if keys[key] == path else f"{key} (in {keys[key]})" for key in said)
+        raise UsageError(f"{path}: {told}: expected one of them; each makes a scenario of another kind")
     return _KINDS[said[0]] if said else Scenario
 
 
 def load_simulated(path: Path, changes: tuple[Change, ...] = ()) -> NetworkScenario | Scenario:
     """A network of its own or a scenario, with some keys changed."""
-    return load_document(path, NetworkScenario, changes) if is_network(path) else load_main(path, changes)
+    return load_network(path, changes) if is_network(path) else load_main(path, changes)
+
+
+def load_network(path: Path, changes: tuple[Change, ...] = ()) -> NetworkScenario:
+    """A network to which somebody comes, that this machine has room for, and that the engine asked for takes."""
+    from simulation import expectation, own, reference, replications
+
+    scenario = load_document(path, NetworkScenario, changes)
+    try:
+        expectation.check(scenario)
+        if scenario.run.engine not in ("auto", reference.NAME):
+            replications.choose(scenario.run.engine, own.network_of(scenario))
+    except UsageError as error:
+        raise UsageError(f"{path}: {error}") from error
+    return scenario
 
 
 def load_main(path: Path, changes: tuple[Change, ...] = ()) -> Scenario:

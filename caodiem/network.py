@@ -33,18 +33,19 @@ from caodiem.behaviour import (
     seconds,
     wrong,
 )
-from caodiem.document import Document, Part
+from caodiem.document import Document, Name, Part
 
 # What admission control is called among the stations.
 ENTRANCE = "entrance"
 _MOST_STEPS = 1000
-Finite = Annotated[float, Field(allow_inf_nan=False)]
+# A station that opens every minute of a year stays below it.
+_MOST_OPENINGS = 1_000_000
 
 
 class Points(Part):
     """A rate by time: pairs of seconds and arrivals per second, linear between them."""
 
-    value: list[tuple[Finite, Finite]] = Field(min_length=2)
+    value: list[tuple[q.Number, q.Number]] = Field(min_length=2)
     unit: Literal["seconds, per second"]
     source: str = Field(min_length=1)
     evidence: Literal[q.EVIDENCE]  # type: ignore[valid-type]
@@ -86,7 +87,7 @@ class Arrivals(Part):
 class Station(Part):
     """Servers, those who wait, and what its visits take unless a visit says otherwise."""
 
-    name: str = Field(min_length=1)
+    name: Name
     servers: Servers
     queue: Count | None = None
     service: Time | None = None
@@ -103,7 +104,7 @@ class Admission(Part):
 
     inside: Journeys | None = None
     rate: Rate | None = None
-    burst: Annotated[int, Field(ge=1, le=1_000_000)] = 1
+    burst: Annotated[int, Field(strict=True, ge=1, le=1_000_000)] = 1
     room: Journeys | None = None
     patience: Time | None = None
 
@@ -122,7 +123,7 @@ class Visit(Part):
     """One station, `visits` times in a row."""
 
     station: str
-    visits: Annotated[int, Field(ge=1, le=_MOST_STEPS)] = 1
+    visits: Annotated[int, Field(strict=True, ge=1, le=_MOST_STEPS)] = 1
     service: Time | None = None
     patience: Time | None = None
 
@@ -143,9 +144,9 @@ class Step(Part):
 class Journey(Part):
     """What a client does: `route`, each visit a request of its own, or `steps`, each with several visits."""
 
-    name: str = Field(min_length=1)
+    name: Name
     share: Ratio = q.Quantity(value=1, unit="ratio", source=q.OWN, evidence="assumed")
-    priority: int = 0
+    priority: Annotated[int, Field(strict=True, ge=-1_000_000, le=1_000_000)] = 0
     route: list[Visit] | None = None
     steps: list[Step] | None = None
 
@@ -196,12 +197,12 @@ class Run(Part):
     """How long, how often, how precise."""
 
     horizon: Seconds
-    replications: Annotated[int, Field(ge=1, le=100_000)] = 10
+    replications: Annotated[int, Field(strict=True, ge=1, le=100_000)] = 10
     warm_up: Literal["mser5"] | Seconds | None = None
-    seed: Annotated[int, Field(ge=0, lt=2**63)] = 1
-    confidence: Annotated[float, Field(gt=0, lt=1)] = 0.95
-    precision: Annotated[float, Field(gt=0, lt=1)] | None = None
-    most_replications: Annotated[int, Field(ge=2, le=100_000)] = 100
+    seed: Annotated[int, Field(strict=True, ge=0, lt=2**63)] = 1
+    confidence: Annotated[float, Field(strict=True, gt=0, lt=1)] = 0.95
+    precision: Annotated[float, Field(strict=True, gt=0, lt=1)] | None = None
+    most_replications: Annotated[int, Field(strict=True, ge=2, le=100_000)] = 100
     engine: Literal["auto", "compiled", "reference"] = "auto"
 
 
@@ -210,7 +211,7 @@ class NetworkScenario(Document):
 
     own_numbers: ClassVar[bool] = True
 
-    title: str = "A network"
+    title: Name = "A network"
     title_vi: str = ""
     question: str = ""
     question_vi: str = ""
@@ -250,12 +251,17 @@ class NetworkScenario(Document):
             for number, name in enumerate(journeys)
             if name in journeys[:number]
         ]
-        found += self._unknown_names(names) + self._spans() + self._services()
+        if "all" in journeys and len(journeys) > 1:
+            key = f"journeys[{journeys.index('all')}].name"
+            found.append((key, "all", "another name than that of all journeys together"))
+        unknown = self._unknown_names(names)
+        found += unknown + self._spans() + self._services()
         if self.journeys and self.routes:
             found.append(("routes", "journeys and routes", "one of journeys, routes"))
         if self.journeys and not sum(each.share.value for each in self.journeys):
             found.append(("journeys", "shares of 0", "a share above 0"))
-        found += self._leavable(names)
+        if not unknown:
+            found += self._leavable(names)
         horizon_s = seconds(self.run.horizon)
         if isinstance(self.run.warm_up, q.Quantity) and seconds(self.run.warm_up) >= horizon_s:
             found.append(("run.warm_up", self.run.warm_up.value, f"less than the horizon, {horizon_s:g} seconds"))
@@ -298,6 +304,26 @@ class NetworkScenario(Document):
             spans = station.calendar.spans() if station.calendar else [(0.0, math.inf, None)]
             if not any((each or station.servers).value >= 1 for _, _, each in spans):
                 found.append((f"stations[{number}].servers", station.servers.value, "at least 1 server at some time"))
+            found += self._timed(f"stations[{number}]", station)
+        return found
+
+    def _timed(self, key: str, station: Station) -> q.Problems:
+        """What of a station's times has no sense within this horizon."""
+        horizon_s = seconds(self.run.horizon)
+        spans: list[tuple[str, Outage | Slowdown]] = []
+        spans += [(f"{key}.outages[{place}]", each) for place, each in enumerate(station.outages)]
+        spans += [(f"{key}.slowdowns[{place}]", each) for place, each in enumerate(station.slowdowns)]
+        expected = f"a beginning before the horizon, {horizon_s:g} seconds"
+        found: q.Problems = [
+            (at, f"{seconds(each.from_):g} to {seconds(each.to):g}", expected)
+            for at, each in spans
+            if seconds(each.from_) >= horizon_s > 0
+        ]
+        if station.calendar is not None:
+            opens = len(station.calendar.spans()) * horizon_s / station.calendar.period_s
+            if opens > _MOST_OPENINGS:
+                expected = f"one that opens at most {_MOST_OPENINGS:,} times before the horizon, not {opens:.2g} times"
+                found.append((f"{key}.calendar.period", station.calendar.period_s, expected))
         return found
 
     def _services(self) -> q.Problems:

@@ -10,11 +10,11 @@ items = 1                     # optional: signed components of a filing, events 
 
 import difflib
 import re
-import tomllib
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from caodiem import text_file
 from caodiem.dossier import OPERATIONS, dossier_code, parse_dossier_code
 from caodiem.errors import UsageError
 
@@ -72,18 +72,13 @@ class OperationMap:
 
 def load(path: Path) -> OperationMap:
     """UsageError names the file, the entry, the key and what is accepted."""
-    try:
-        content = tomllib.loads(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
-        raise UsageError(
-            f"{path}: {error}; expected TOML with [[map]] entries of method, path and operation"
-        ) from error
+    content = text_file.toml(path, "TOML with [[map]] entries of method, path and operation")
     agency, entries = content.get("agency", "H01"), content.get("map", [])
     try:
         parse_dossier_code(dossier_code(agency, _ANY_DOSSIER))
     except (TypeError, ValueError) as error:
         raise UsageError(f"{path}: agency = {agency!r}: expected a code like H01") from error
-    if not isinstance(entries, list) or not entries:
+    if not isinstance(entries, list) or not entries or not all(isinstance(each, dict) for each in entries):
         raise UsageError(f"{path}: no [[map]] entry; expected at least one, with method, path and operation")
     return OperationMap([_entry(f"{path}: map[{number}]", entry) for number, entry in enumerate(entries)], agency)
 

@@ -26,18 +26,22 @@ class _Sourced(BaseModel):
     evidence: str
 
 
+# A number as such: not true, not "5", not infinite.
+Number = Annotated[float, Field(strict=True, allow_inf_nan=False)]
+
+
 class Quantity(_Sourced):
     """One number. `low` and `high` bound what the sources allow."""
 
-    value: Annotated[float, Field(allow_inf_nan=False)]
-    low: float | None = None
-    high: float | None = None
+    value: Number
+    low: Number | None = None
+    high: Number | None = None
 
 
 class Profile(_Sourced):
     """A row of numbers of one unit, such as a weight for each hour of a day."""
 
-    value: list[Annotated[float, Field(allow_inf_nan=False, ge=0)]]
+    value: list[Annotated[Number, Field(ge=0)]]
 
 
 def _evidence_problems(sourced: _Sourced) -> Problems:
@@ -117,20 +121,30 @@ def _counted(quantity: Quantity) -> Quantity:
     problems = _evidence_problems(quantity)
     if quantity.unit not in COUNTED:
         problems.append(("unit", quantity.unit, f"one of {', '.join(COUNTED)}"))
-    if quantity.value <= 0:
-        problems.append(("value", quantity.value, "more than 0"))
+    if not 0 < quantity.value <= _GREATEST_COUNT:
+        problems.append(("value", quantity.value, f"more than 0, to {_GREATEST_COUNT:g}"))
     _refuse(problems)
     return quantity
 
 
-# What a cumulative count may count.
+def _varied(quantity: Quantity) -> Quantity:
+    if 0 < quantity.value < LEAST_VARIATION:
+        _refuse([("value", quantity.value, f"0, or {LEAST_VARIATION:g} to {GREATEST_VARIATION:g} ratio")])
+    return quantity
+
+
+# What a cumulative count may count, and how far.
+_GREATEST_COUNT = 1e15
 COUNTED = ("accounts", "visits", "dossiers", "transactions")
 Count = Annotated[Quantity, AfterValidator(_counted)]
 
 Percent = Annotated[Quantity, _checked("percent", 0, 100)]
 PositivePercent = Annotated[Quantity, _checked("percent", 0.1, 100)]
 QuantilePercent = Annotated[Quantity, _checked("percent", 1, 99.99)]
-Ratio = Annotated[Quantity, _checked("ratio", 0, INFINITE)]
+# Standard deviation over mean. What varies more shows its mean in no number of draws that anybody makes; what varies
+# less is always the same.
+LEAST_VARIATION, GREATEST_VARIATION = 1e-6, 100.0
+Variation = Annotated[Quantity, AfterValidator(_varied), _checked("ratio", 0, GREATEST_VARIATION)]
 Factor = Annotated[Quantity, _checked("ratio", 1, INFINITE)]
 LogitSpread = Annotated[Quantity, _checked("logit", 0, 5)]
 Logit = Annotated[Quantity, _checked("logit", -10, 10)]

@@ -26,7 +26,7 @@ from caodiem.behaviour import (
     overlaps,
 )
 from caodiem.behaviour import Seconds as AnySeconds
-from caodiem.document import Document, Part
+from caodiem.document import Document, Name, Part
 from caodiem.dossier import OPERATIONS, Group
 from caodiem.faults import GREATEST_SLOWDOWN, LONGEST_S, SYSTEMS, Fault, Faults
 
@@ -112,15 +112,15 @@ class Surge(Part):
 class Demand(Part):
     """Dossiers filed, all channels, and how they fall on services, days and hours."""
 
-    year: Annotated[int, Field(ge=2020, le=2035)]
+    year: Annotated[int, Field(strict=True, ge=2020, le=2035)]
     volume: q.DossiersPerDay
     # Largest over smallest agency of a group; the others stand between them in a geometric row.
     volume_spread: q.Factor
     # How far agencies of a group stand apart in what is filed with them: standard deviation over mean of an agency's
     # preference for a service. Each group's services keep their shares.
-    mix_variation: q.Ratio = q.Quantity(value=0, unit="ratio", source=q.OWN, evidence="assumed")
+    mix_variation: q.Variation = q.Quantity(value=0, unit="ratio", source=q.OWN, evidence="assumed")
     # Standard deviation over mean of the factor that a day carries beyond chance.
-    day_variation: q.Ratio
+    day_variation: q.Variation
     # First working day after a public holiday, relative to the same weekday without one.
     after_holiday: q.Factor
     week_online: q.WeekProfile
@@ -170,10 +170,10 @@ class Casework(Part):
     handle_time: q.WorkingMinutes
     return_time: q.WorkingMinutes
     # Standard deviation over mean of the times at desks.
-    desk_variation: q.Ratio
+    desk_variation: q.Variation
     # Time between the start of handling and its end that is not spent at the officer's desk.
     processing: q.WorkingHours
-    processing_variation: q.Ratio
+    processing_variation: q.Variation
     desk_utilisation: q.PositivePercent
     # From receipt to the end of handling, less the time during which the citizen was asked.
     promise: q.WorkingHours
@@ -227,7 +227,7 @@ class Service(Part):
     station: str
     mean: q.Milliseconds
     # Standard deviation over mean of a gamma distribution; 1 is the exponential.
-    variation: q.Ratio
+    variation: q.Variation
     # How long a visit waits here to be served before its client gives up.
     patience: Time | None = None
 
@@ -272,7 +272,7 @@ class Connected(Part):
 class Portal(Part):
     """The staging portal as a network of stations: each operation visits its stations in the order given."""
 
-    stations: dict[str, Station] = Field(min_length=1)
+    stations: dict[Name, Station] = Field(min_length=1)
     services: list[Service] = Field(min_length=1)
     connected: dict[SystemName, Connected] = Field(default={})
     # Of every client: how long it waits for the answer to one attempt.
@@ -285,7 +285,7 @@ class Hours(Part):
 
     from_: Annotated[TimeOfDay, Field(alias="from")]
     to: TimeOfDay
-    replications: Annotated[int, Field(ge=2, le=100)] = 5
+    replications: Annotated[int, Field(strict=True, ge=2, le=100)] = 5
 
 
 class Objective(Part):
@@ -358,14 +358,14 @@ class Replay(Part):
 class Scenario(Document):
     """All inputs of a run."""
 
-    title: str = Field(min_length=1)
-    title_vi: str = Field(min_length=1)
+    title: Name
+    title_vi: Name
     question: str = Field(min_length=1)
     question_vi: str = Field(min_length=1)
-    seed: Annotated[int, Field(ge=0, lt=2**63)]
+    seed: Annotated[int, Field(strict=True, ge=0, lt=2**63)]
     # The file beside this one that lists the agencies.
     agencies: str = Field(default="agencies.csv", pattern=r"^[\w.-]+\.csv$")
-    levels: list[Annotated[float, Field(gt=0, le=100)]] = Field(min_length=1)
+    levels: list[Annotated[float, Field(strict=True, gt=0, le=100)]] = Field(min_length=1)
     adoption: Adoption
     demand: Demand
     office: Office

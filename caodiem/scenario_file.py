@@ -3,16 +3,18 @@
 Knows `extends` (a file that says only what differs), scenarios/sources.csv, and nothing of what the values mean.
 """
 
-import csv
 import difflib
-import tomllib
+import json
+import re
 import types
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from datetime import date, time
 from pathlib import Path
 from typing import Annotated, Any, TypeVar, Union, get_args, get_origin
 
 from pydantic import BaseModel, ValidationError
 
+from caodiem import text_file
 from caodiem.document import Document as DocumentBase
 from caodiem.errors import UsageError
 from caodiem.quantity import EVIDENCE, OWN, Profile, Quantity
@@ -23,6 +25,29 @@ Change = tuple[Location, Any]  # a key and the value that it gets
 # What errors name as the file of a changed key.
 CHANGED = Path("--set")
 Document = TypeVar("Document", bound=DocumentBase)
+_BARE_KEY = re.compile(r"[A-Za-z0-9_-]+")
+_MEANT = re.compile("did you mean '(.*)'")
+# What is accepted where pydantic says it otherwise than a person would.
+_EXPECTED = {
+    **dict.fromkeys(("float_type", "float_parsing"), "a number"),
+    **dict.fromkeys(("int_type", "int_parsing", "int_from_float"), "a whole number"),
+    **dict.fromkeys(("bool_type", "bool_parsing"), "true or false"),
+    **dict.fromkeys(
+        ("date_type", "date_parsing", "date_from_datetime_parsing", "date_from_datetime_inexact"),
+        "a day, like 2024-08-31",
+    ),
+    **dict.fromkeys(("datetime_type", "datetime_parsing"), "a time, like 2024-08-31T09:00:00"),
+    "string_type": "a text, in quotes",
+    "string_too_short": "a text that is not empty",
+    "too_short": "at least {min_length} of them",
+    "too_long": "at most {max_length} of them",
+    "greater_than": "more than {gt}",
+    "greater_than_equal": "at least {ge}",
+    "less_than": "less than {lt}",
+    "less_than_equal": "at most {le}",
+}
+# So many mistakes fit on a screen or two; one that a program made is made in every line.
+_MOST_TOLD = 50
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,7 +60,7 @@ class Problem:
     expected: str
 
     def __str__(self) -> str:
-        shown = repr(self.value)
+        shown = _shown(self.value)
         return (
             f"{self.file}: {self.key} = {shown if len(shown) < 80 else shown[:76] + ' ...'}: expected {self.expected}"
         )
@@ -46,7 +71,10 @@ class ScenarioError(UsageError):
 
     def __init__(self, problems: list[Problem]) -> None:
         self.problems = problems
-        super().__init__("\n".join(str(problem) for problem in problems))
+        lines = [str(problem) for problem in problems[:_MOST_TOLD]]
+        if len(problems) > _MOST_TOLD:
+            lines.append(f"and {len(problems) - _MOST_TOLD} mistakes more")
+        super().__init__("\n".join(lines))
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,6 +85,7 @@ class _Laid:
     kind: type[DocumentBase]
     raw: dict[str, Any]
     origins: dict[Location, Path]
+    changed: tuple[str, ...] = ()  # keys that got another value than a file's
 
     def origin(self, location: Location) -> Path:
         """The file that set a key, or the nearest table above it."""
@@ -69,17 +98,33 @@ class _Laid:
         """The class that describes the table at a place of the file."""
         kind: Any = self.kind
         for step in location:
-            if isinstance(kind, type) and issubclass(kind, BaseModel) and str(step) in kind.model_fields:
-                kind = kind.model_fields[str(step)].annotation
+            if get_origin(kind) is list and isinstance(step, str):  # of which the file gives one, as `[arrivals]`
+                kind = _bare(get_args(kind)[0])
+            if _is_model(kind):
+                fields = {field.alias or name: field.annotation for name, field in kind.model_fields.items()}
+                kind = fields.get(str(step))
             elif get_origin(kind) in (list, dict):
                 kind = get_args(kind)[-1]
             else:
                 return None
-            while get_origin(kind) in (Annotated, Union, types.UnionType):
-                kind = get_args(kind)[0]
-        if get_origin(kind) is list:  # of which the file gives one, as `[arrivals]`
-            kind = get_args(kind)[0]
-        return kind if isinstance(kind, type) and issubclass(kind, BaseModel) else None
+            kind = _bare(kind)
+        if get_origin(kind) is list:
+            kind = _bare(get_args(kind)[0])
+        return kind if _is_model(kind) else None
+
+
+def _is_model(kind: Any) -> bool:
+    return isinstance(kind, type) and issubclass(kind, BaseModel)
+
+
+def _bare(kind: Any) -> Any:
+    """A type without what stands around it; of several the one that is a table, if any is."""
+    if get_origin(kind) is Annotated:
+        return _bare(get_args(kind)[0])
+    if get_origin(kind) in (Union, types.UnionType):
+        members = [_bare(member) for member in get_args(kind)]
+        return next((member for member in members if _is_model(member)), members[0])
+    return kind
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,17 +162,25 @@ def load_document(path: Path, kind: type[Document], changes: tuple[Change, ...] 
         added = _added(raw, location)
         problems += _change(raw, location, value)
         origins = {at: file for at, file in origins.items() if at[: len(location)] != location} | {added: CHANGED}
-    laid = _Laid(path, kind, raw, origins)
-    sources = {} if kind.own_numbers and not _names_sources(raw) else sources_of(path)
-    problems += _source_problems(raw, (), sources, laid)
+    changed = tuple(_dotted(location) for location, _ in changes)
+    return _checked(_Laid(path, kind, raw, origins, changed), problems, kind)
+
+
+def of_tables(path: Path, kind: type[Document], raw: dict[str, Any]) -> Document:
+    """The same of tables that stand in `path` in another form than TOML."""
+    return _checked(_Laid(path, kind, raw, {}), [], kind)
+
+
+def _checked(laid: _Laid, problems: list[Problem], kind: type[Document]) -> Document:
+    sources = {} if kind.own_numbers and not _names_sources(laid.raw) else sources_of(laid.path)
+    problems += _source_problems(laid.raw, (), sources, laid)
     try:
-        document = kind.model_validate(raw, context={"strict": not kind.own_numbers})
+        document = kind.model_validate(laid.raw, context={"strict": not kind.own_numbers})
     except ValidationError as error:
-        problems += [problem for entry in error.errors() for problem in _problems(entry, laid)]
+        problems += _problems(error, laid)
         raise ScenarioError(sorted(problems, key=lambda problem: problem.key)) from error
-    changed = [_dotted(location) for location, _ in changes]
     for key, value, expected in document.contradictions():
-        problems.append(Problem(CHANGED if _is_within(key, changed) else path, key, value, expected))
+        problems.append(Problem(CHANGED if _is_within(key, laid.changed) else laid.path, key, value, expected))
     problems += _half_translated(laid)
     if problems:
         raise ScenarioError(problems)
@@ -143,9 +196,9 @@ def _half_translated(laid: _Laid) -> list[Problem]:
     ]
 
 
-def top_keys(path: Path) -> set[str]:
-    """The keys at the top of a file and of those that it extends: what kind of scenario it is."""
-    return set(_merged(path)[0])
+def top_keys(path: Path) -> dict[str, Path]:
+    """The keys at the top of a file and of those that it extends, which say its kind, and which file has each."""
+    return {key: file for file, raw in reversed(_lineage(path)) for key in raw if key != "extends"}
 
 
 def companion(path: Path, name: str) -> Path:
@@ -165,12 +218,16 @@ def sources_of(path: Path) -> dict[str, Source]:
 
 
 def _load_sources(path: Path) -> dict[str, Source]:
-    try:
-        with path.open(encoding="utf-8", newline="") as file:
-            return {row["id"]: Source(**row) for row in csv.DictReader(file)}
-    except (OSError, TypeError, KeyError, UnicodeDecodeError) as error:
-        columns = ",".join(Source.__dataclass_fields__)
-        raise UsageError(f"{path}: {error}; expected a CSV file with the columns {columns}") from error
+    columns = tuple(Source.__dataclass_fields__)
+    found: dict[str, Source] = {}
+    for line, row in text_file.rows(path, columns):
+        source = Source(**{column: row[column] for column in columns})
+        if source.id in found:
+            raise UsageError(f"{path}:{line}: id {source.id!r}; expected an id that no row above has")
+        found[source.id] = source
+    if not found:
+        raise UsageError(f"{path}: no rows; expected one for each source")
+    return found
 
 
 def _merged(path: Path) -> tuple[dict[str, Any], dict[Location, Path]]:
@@ -186,25 +243,19 @@ def _merged(path: Path) -> tuple[dict[str, Any], dict[Location, Path]]:
 def _lineage(path: Path) -> list[tuple[Path, dict[str, Any]]]:
     """A file, the one that it extends, and so on, each with what stands in it."""
     found: list[tuple[Path, dict[str, Any]]] = []
+    seen: set[Path] = set()
     while True:
-        if path.resolve() in [file.resolve() for file, _ in found]:
-            raise ScenarioError([Problem(path, "extends", path.name, "a file that does not lead back to this one")])
-        raw = _read(path)
+        raw = text_file.toml(path, "a scenario file (TOML), like those in scenarios/")
         found.append((path, raw))
+        seen.add(path.resolve())
         if "extends" not in raw:
             return found
-        if not isinstance(raw["extends"], str):
-            raise ScenarioError([Problem(path, "extends", raw["extends"], "the name of a scenario file")])
-        path = path.parent / raw["extends"]
-
-
-def _read(path: Path) -> dict[str, Any]:
-    try:
-        return tomllib.loads(path.read_text(encoding="utf-8-sig"))
-    except OSError as error:
-        raise UsageError(f"{path}: {error.strerror}; expected a scenario file (TOML), see scenarios/") from error
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise UsageError(f"{path}: {error}; expected TOML") from error
+        below = raw["extends"]
+        if not isinstance(below, str) or not (path.parent / below).is_file():
+            raise ScenarioError([Problem(path, "extends", below, f"the name of a scenario file, from {path.parent}")])
+        if (path.parent / below).resolve() in seen:
+            raise ScenarioError([Problem(path, "extends", below, "a file that does not lead back to this one")])
+        path = path.parent / below
 
 
 def _overlay(
@@ -252,7 +303,7 @@ def _added(raw: dict[str, Any], location: Location) -> Location:
     return location
 
 
-def _is_within(key: str, others: list[str]) -> bool:
+def _is_within(key: str, others: tuple[str, ...]) -> bool:
     """Whether a key, as errors name it, is one of these or lies within one."""
     return any(key == other or key.startswith((f"{other}.", f"{other}[")) for other in others)
 
@@ -281,31 +332,58 @@ def _no_place(location: Location, number: int, node: Any, value: Any) -> Problem
     return Problem(CHANGED, _dotted(location), value, expected)
 
 
-def _problems(entry: Any, laid: _Laid) -> list[Problem]:
-    """A validation error of pydantic's in our words."""
-    location = _within(laid.raw, entry["loc"])
-    file = laid.origin(location)
-    key, value = _dotted(location), entry["input"]
+def _problems(error: ValidationError, laid: _Laid) -> list[Problem]:
+    """Everything that pydantic found, one line for each mistake."""
+    told = [(entry["type"], problem) for entry in error.errors() for problem in _of_entry(entry, laid)]
+    keys = [problem.key for _, problem in told]
+    meant = {_sibling(problem.key, found[1]) for kind, problem in told if (found := _MEANT.search(problem.expected))}
+    problems: dict[tuple[Path, str], Problem] = {}
+    for kind, problem in told:
+        # A key that is misspelt is missing as well; a value that is no word of a choice is wrong as a number too.
+        is_misspelt = kind == "missing" and problem.key in meant
+        is_other = kind == "literal_error" and any(key.startswith(f"{problem.key}.") for key in keys)
+        if is_misspelt or is_other:
+            continue
+        at = (problem.file, problem.key)
+        if at in problems:
+            problem = replace(problem, expected=f"{problems[at].expected}; or {problem.expected}")
+        problems[at] = problem
+    return list(problems.values())
+
+
+def _of_entry(entry: Any, laid: _Laid) -> list[Problem]:
+    """One error of pydantic's in our words."""
+    location = _within(laid.raw, entry["loc"], entry["type"] == "missing")
+    file, key = laid.origin(location), _dotted(location)
     if entry["type"] == "quantity":
         return [Problem(file, f"{key}.{name}", bad, good) for name, bad, good in entry["ctx"]["problems"]]
-    if entry["type"] == "extra_forbidden":
-        above = laid.model(location[:-1])
-        return [Problem(file, key, value, _nearest(str(location[-1]), _keys(above) if above else []))]
-    if entry["type"] == "missing":
+    if entry["type"] == "missing" and isinstance(entry["loc"][-1], str):
         return [Problem(file, key, None, f"a value; this key is required{_form(laid.model(location))}")]
-    if entry["type"] in ("model_type", "model_attributes_type", "dict_type"):
-        model = laid.model(location)
-        if laid.kind.own_numbers and model is Quantity:
-            return [Problem(file, key, value, 'a number, or a table like { value = 1, unit = "..." }')]
-        return [Problem(file, key, value, f"a table{_form(model)}")]
-    if entry["type"] == "list_type":
-        return [Problem(file, key, value, f"a list, as [{value!r}]")]
-    if entry["type"] == "too_short":
-        return [Problem(file, key, value, f"at least {entry['ctx']['min_length']} of them")]
-    if entry["type"] == "literal_error":
-        accepted = entry["ctx"]["expected"].replace("'", "").replace(" or ", ", ").split(", ")
-        return [Problem(file, key, value, _nearest(str(value), accepted))]
-    return [Problem(file, key, value, entry["msg"].removeprefix("Input should be ").removeprefix("Value error, "))]
+    return [Problem(file, key, entry["input"], _expected(entry, location, laid))]
+
+
+def _expected(entry: Any, location: Location, laid: _Laid) -> str:
+    """What would be right where pydantic found something else."""
+    kind, context, model = entry["type"], entry.get("ctx", {}), laid.model(location)
+    if kind == "extra_forbidden":
+        above = laid.model(location[:-1])
+        return _nearest(str(location[-1]), _keys(above) if above else [])
+    is_table = kind in ("model_type", "model_attributes_type", "dict_type")
+    if is_table and laid.kind.own_numbers and model is Quantity:
+        return 'a number, or a table like { value = 1, unit = "..." }'
+    if kind == "list_type" and model is None:
+        return f"a list, as [{_shown(entry['input'])}]"
+    if model is not None and (kind == "list_type" or (is_table and laid.kind.own_numbers and _is_row(model))):
+        return _list_form(model, location)
+    if is_table:
+        return f"a table{_form(model)}"
+    if kind == "literal_error":
+        return _nearest(str(entry["input"]), context["expected"].replace("'", "").replace(" or ", ", ").split(", "))
+    if kind in ("tuple_type", "missing") or context.get("field_type") == "Tuple":
+        return "a pair of numbers, like [0, 1.5]"
+    if kind in _EXPECTED:
+        return _EXPECTED[kind].format(**context)
+    return str(entry["msg"]).removeprefix("Input should be ").removeprefix("Value error, ")
 
 
 def _names_sources(node: Any) -> bool:
@@ -341,13 +419,13 @@ def _source_problems(node: Any, at: Location, sources: dict[str, Source], laid: 
     return []
 
 
-def _within(raw: Any, location: Location) -> Location:
+def _within(raw: Any, location: Location, is_missing: bool) -> Location:
     """The part of a pydantic location that is keys of the file (pydantic adds the names of union members)."""
     known: list[str | int] = []
     node = raw
     for number, step in enumerate(location):
         # A place in a list of which the file gives one, as `[arrivals]`, is none of its keys.
-        is_missing_key = number == len(location) - 1 and isinstance(step, str)
+        is_missing_key = is_missing and number == len(location) - 1 and isinstance(step, str)
         if isinstance(node, dict) and (step in node or is_missing_key):
             known.append(step)
             node = node.get(step)
@@ -360,8 +438,27 @@ def _within(raw: Any, location: Location) -> Location:
 def _dotted(location: Location) -> str:
     text = ""
     for step in location:
-        text += f"[{step}]" if isinstance(step, int) else f".{step}" if text else str(step)
+        if isinstance(step, int):
+            text += f"[{step}]"
+        else:
+            name = step if _BARE_KEY.fullmatch(step) else json.dumps(step, ensure_ascii=False)
+            text += f".{name}" if text else name
     return text
+
+
+def _sibling(key: str, name: str) -> str:
+    """The key of that name in the table in which another stands."""
+    above, dot, _ = key.rpartition(".")
+    return f"{above}{dot}{name}"
+
+
+def _shown(value: object) -> str:
+    """A value as a file writes it."""
+    if value is None:
+        return "nothing"
+    if isinstance(value, bool):
+        return str(value).lower()
+    return str(value) if isinstance(value, date | time) else repr(value)
 
 
 def _nearest(word: str, known: list[str]) -> str:
@@ -376,6 +473,21 @@ def _form(model: type[BaseModel] | None) -> str:
     if model is not None and issubclass(model, Quantity | Profile):
         return ' like { value = 1, unit = "...", source = "...", evidence = "assumed" }'
     return f" with the keys {', '.join(_keys(model))}" if model is not None else ""
+
+
+def _is_row(model: type[BaseModel]) -> bool:
+    """Whether a class is of one number's or more numbers' values with what they rest on."""
+    return "value" in model.model_fields
+
+
+def _list_form(model: type[BaseModel], location: Location) -> str:
+    """What a list of these looks like: numbers, pairs of them, or tables."""
+    if _is_row(model):
+        items = get_args(model.model_fields["value"].annotation)
+        is_pairs = bool(items) and get_origin(_bare(items[0])) is tuple
+        return f"a list like {'[[0, 1], [60, 2]]' if is_pairs else '[1, 2.5]'}"
+    heads = f", each headed [[{location[0]}]]," if len(location) == 1 else ""
+    return f"a list of tables{heads}{_form(model)}"
 
 
 def _keys(model: type[BaseModel]) -> list[str]:

@@ -4,14 +4,27 @@ Points after `fit_until` are not fitted; they are what a projection is held agai
 """
 
 from datetime import date
+from itertools import pairwise
 
 from pydantic import Field
 
 from caodiem import quantity as q
-from caodiem.document import Document, Part
+from caodiem.document import Document, Name, Part
 
 # Nothing that is fitted to a few years says anything of later days.
 LAST_DAY = date(2100, 12, 31)
+LEAST_POINTS = 3
+# More take minutes to fit, and no picture shows them.
+MOST_POINTS, MOST_SERIES = 1000, 100
+
+
+def unordered(key: str, days: list[date], starts: date) -> q.Problems:
+    """Days that are not after the one before, or lie beyond all reason."""
+    return [
+        (f"{key}[{place}].on", day, f"a day after {before}, to {LAST_DAY}")
+        for place, (before, day) in enumerate(pairwise([starts, *days]))
+        if not before < day <= LAST_DAY
+    ]
 
 
 class Count(Part):
@@ -24,7 +37,19 @@ class Count(Part):
 class Series(Part):
     """One count as it grew; at least three points are fitted."""
 
-    points: list[Count] = Field(min_length=3)
+    points: list[Count] = Field(min_length=LEAST_POINTS, max_length=MOST_POINTS)
+
+    def not_cumulative(self, key: str) -> q.Problems:
+        """Counts that do not rise, and units other than the first one's."""
+        found: q.Problems = []
+        unit = self.points[0].count.unit
+        for place, (before, point) in enumerate(pairwise(self.points), start=1):
+            if point.count.value <= before.count.value:
+                expected = f"more than {before.count.value:g}, the count before: a cumulative count rises"
+                found.append((f"{key}[{place}].count.value", point.count.value, expected))
+            if point.count.unit != unit:
+                found.append((f"{key}[{place}].count.unit", point.count.unit, f"{unit!r}, as of the first point"))
+        return found
 
 
 class Ratio(Part):
@@ -46,33 +71,22 @@ class Added(Part):
 class SeriesScenario(Document):
     """Counts, the day until which they are taken as known, and what to project."""
 
-    title: str = Field(min_length=1)
+    title: Name
     question: str = Field(min_length=1)
     starts: date
     fit_until: date
     project_to: list[date] = Field(default_factory=list)
-    series: dict[str, Series] = Field(min_length=1)
+    series: dict[Name, Series] = Field(min_length=1, max_length=MOST_SERIES)
     ratios: list[Ratio] = Field(default_factory=list)
     added: list[Added] = Field(default_factory=list)
 
-    def contradictions(self) -> list[tuple[str, object, str]]:
-        found: list[tuple[str, object, str]] = []
+    def contradictions(self) -> q.Problems:
+        found: q.Problems = []
         for name, series in self.series.items():
-            days = [point.on for point in series.points]
-            if days != sorted(set(days)) or days[0] <= self.starts:
-                expected = f"days after {self.starts}, each after the one before"
-                found.append((f"series.{name}.points", [str(day) for day in days], expected))
-            elif sum(day <= self.fit_until for day in days) < 3:
-                found.append(
-                    (f"series.{name}.points", [str(day) for day in days], f"three or more until {self.fit_until}")
-                )
-            else:
-                last = max(day for day in days if day <= self.fit_until)
-                found += [
-                    ("project_to", str(day), f"days after {last}, the last one of {name} that is fitted, to {LAST_DAY}")
-                    for day in self.project_to
-                    if not last < day <= LAST_DAY
-                ]
+            found += unordered(f"series.{name}.points", [point.on for point in series.points], self.starts)
+            found += series.not_cumulative(f"series.{name}.points")
+        # Where points are out of order, nothing more can be said of days.
+        found += [] if found else self._unfitted()
         named = [
             (f"ratios[{n}].{key}", getattr(each, key)) for n, each in enumerate(self.ratios) for key in ("of", "per")
         ]
@@ -80,7 +94,18 @@ class SeriesScenario(Document):
         known = ", ".join(self.series)
         found += [(key, name, f"one of {known}") for key, name in named if name not in self.series]
         for number, each in enumerate(self.added):
-            if not self.fit_until <= each.after < each.until:
+            if not self.fit_until <= each.after < each.until <= LAST_DAY:
                 order = f"{each.after} to {each.until}"
-                found.append((f"added[{number}]", order, f"two days in order, from {self.fit_until} on"))
+                expected = f"two days in order, from {self.fit_until} to {LAST_DAY}"
+                found.append((f"added[{number}]", order, expected))
         return found
+
+    def _unfitted(self) -> q.Problems:
+        """Days that leave too little to fit, or are not after what is fitted."""
+        least_day = max(series.points[LEAST_POINTS - 1].on for series in self.series.values())
+        if not least_day <= self.fit_until <= LAST_DAY:
+            expected = f"a day from {least_day} on, by which each series has {LEAST_POINTS} points, to {LAST_DAY}"
+            return [("fit_until", self.fit_until, expected)]
+        last = max(p.on for series in self.series.values() for p in series.points if p.on <= self.fit_until)
+        expected = f"a day after {last}, the last one that is fitted (an earlier fit_until fits less), to {LAST_DAY}"
+        return [("project_to", day, expected) for day in self.project_to if not last < day <= LAST_DAY]

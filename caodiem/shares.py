@@ -4,18 +4,18 @@ A TOML file with `shares`, or a CSV file of them. Points after `fit_until` are n
 held against.
 """
 
-import csv
 from datetime import date
 from pathlib import Path
 from typing import Annotated, Any, ClassVar
 
-from pydantic import Field, ValidationError
+from pydantic import Field
 
 from caodiem import quantity as q
+from caodiem import text_file
 from caodiem.behaviour import completed
-from caodiem.document import Document, Part
+from caodiem.document import Document, Name, Part
 from caodiem.errors import UsageError
-from caodiem.series import LAST_DAY
+from caodiem.series import LAST_DAY, MOST_POINTS, MOST_SERIES, unordered
 
 _LEAST = 2
 _COLUMNS = ("on", "percent")
@@ -33,7 +33,7 @@ class SharesScenario(Document):
 
     own_numbers: ClassVar[bool] = True
 
-    title: str = Field(default="Observed shares", min_length=1)
+    title: Name = "Observed shares"
     question: str = ""
     # Day 0 of the curves; only Bass's depends on it. The national portal's first day (volume-portal-launch).
     starts: date = date(2019, 12, 9)
@@ -43,56 +43,56 @@ class SharesScenario(Document):
     )
     fit_until: date | None = None
     project_to: list[date] = Field(default_factory=list)
-    shares: dict[str, list[Observed]] = Field(min_length=1)
+    shares: dict[Name, Annotated[list[Observed], Field(max_length=MOST_POINTS)]] = Field(
+        min_length=1, max_length=MOST_SERIES
+    )
 
     def known(self, name: str) -> list[Observed]:
         """The points that are fitted."""
         return [point for point in self.shares[name] if self.fit_until is None or point.on <= self.fit_until]
 
-    def contradictions(self) -> list[tuple[str, object, str]]:
-        found: list[tuple[str, object, str]] = []
-        ceiling = self.ceiling.value
+    def contradictions(self) -> q.Problems:
+        found: q.Problems = []
         for name, points in self.shares.items():
-            key, days, shares = f"shares.{name}", [each.on for each in points], [each.share.value for each in points]
-            if days != sorted(set(days)) or (days and days[0] <= self.starts):
-                expected = f"days after starts, {self.starts}, each after the one before"
-                found.append((key, [str(day) for day in days], expected))
-                continue
+            found += unordered(f"shares.{name}", [point.on for point in points], self.starts)
+            found += self._falling(f"shares.{name}", points)
             if len(self.known(name)) < _LEAST:
                 until = f" until {self.fit_until}" if self.fit_until else ""
-                found.append((key, [str(day) for day in days], f"{_LEAST} days or more{until}"))
-            if shares != sorted(shares) or not all(0 < share < ceiling for share in shares):
-                found.append((key, shares, f"shares above 0 and below the ceiling, {ceiling:g} percent, none falling"))
+                found.append((f"shares.{name}", [str(each.on) for each in points], f"{_LEAST} days or more{until}"))
         for day in self.project_to:
             if not self.starts < day <= LAST_DAY:
-                found.append(("project_to", str(day), f"a day after starts, {self.starts}, to {LAST_DAY}"))
+                found.append(("project_to", day, f"a day after starts, {self.starts}, to {LAST_DAY}"))
+        return found
+
+    def _falling(self, key: str, points: list[Observed]) -> q.Problems:
+        """Shares that are less than the one before, or that no curve passes through."""
+        found: q.Problems = []
+        ceiling, before = self.ceiling.value, 0.0
+        for place, point in enumerate(points):
+            share = point.share.value
+            if not (before <= share and 0 < share < ceiling):
+                least = f"at least {before:g}, the share before," if before else "more than 0"
+                expected = f"{least} and less than the ceiling, {ceiling:g} percent"
+                found.append((f"{key}[{place}].share.value", share, expected))
+            before = max(before, share)
         return found
 
 
 def from_csv(path: Path) -> dict[str, Any]:
     """The tables of such a file from a CSV with the columns on, percent and, for several series, name."""
     shares: dict[str, list[dict[str, Any]]] = {}
-    try:
-        with path.open(encoding="utf-8-sig", newline="") as opened:
-            rows = csv.DictReader(opened)
-            missing = [column for column in _COLUMNS if column not in (rows.fieldnames or ())]
-            if missing:
-                raise UsageError(f"{path}: no column {', '.join(missing)}; expected on, percent and, if several, name")
-            for row in rows:
-                point = _point(path, rows.line_num, row)
-                shares.setdefault(row.get("name") or path.stem, []).append(point)
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
-        raise UsageError(f"{path}: {error}; expected a CSV file of days and percents") from error
+    problems = []
+    for line, row in text_file.rows(path, _COLUMNS, also=("name",)):
+        try:
+            point = {"on": date.fromisoformat(row["on"].strip()), "share": float(row["percent"])}
+            Observed.model_validate(point)
+        except ValueError:
+            shown = ",".join(row[column] for column in _COLUMNS)
+            problems.append(f"{path}:{line}: {shown}: expected a day and 0 to 100 percent, as 2024-08-31,17.9")
+        else:
+            shares.setdefault(row.get("name") or path.stem, []).append(point)
+    if problems:
+        raise UsageError("\n".join(problems))
     if not shares:
         raise UsageError(f"{path}: no rows; expected {_LEAST} or more, as 2024-08-31,17.9")
     return {"title": path.stem, "shares": shares}
-
-
-def _point(path: Path, line: int, row: dict[str, str]) -> dict[str, Any]:
-    try:
-        point = {"on": date.fromisoformat(row["on"]), "share": float(row["percent"])}
-        Observed.model_validate(point)
-    except (TypeError, ValueError, ValidationError) as error:
-        shown = ",".join(str(row[column]) for column in _COLUMNS)
-        raise UsageError(f"{path}:{line}: {shown}: expected a day and 0 to 100 percent, as 2024-08-31,17.9") from error
-    return point

@@ -16,7 +16,7 @@ from caodiem.errors import ExitCode, UsageError
 from caodiem.network import NetworkScenario
 from caodiem.progress import Bars
 from caodiem.scenario import Scenario, clock
-from caodiem.scenario_file import Problem, ScenarioError, companion, load_document
+from caodiem.scenario_file import Problem, ScenarioError, companion, load_document, of_tables
 from caodiem.series import SeriesScenario
 from caodiem.shares import SharesScenario, from_csv
 from caodiem.year import YearScenario
@@ -64,7 +64,7 @@ def simulate_network(path: Path, bars: Bars) -> tuple[run.Run, dict[str, Any]]:
     """Run a network of its own; its figures, also written to network.json (and plots/) in a run's folder."""
     from simulation import replications
 
-    scenario = load_document(path, NetworkScenario)
+    scenario = kinds.load_network(path)
     made = _begin_network(path, scenario)
     with _told_when_broken_off(made):
         figures = replications.simulate(scenario, bars.bar(scenario.title))
@@ -114,7 +114,7 @@ def _subjects(path: Path, scale: float, bars: Bars) -> "tuple[run.Run, Callable[
     from simulation.subject import BusiestWindow, OwnNetwork
 
     if kinds.is_network(path):
-        network = load_document(path, NetworkScenario)
+        network = kinds.load_network(path)
         if not network.slo:
             raise UsageError(f"{path}: slo = None: expected at least one [[slo]]; without one any size will do")
         if scale != 1:
@@ -223,10 +223,10 @@ def project(path: Path, fit_until: date | None, days: list[date]) -> "tuple[run.
 
     `fit_until` and `days`, where given, stand for those of the file.
     """
-    is_csv = path.suffix == ".csv"
+    is_csv = path.suffix.lower() == ".csv"
     kind = SharesScenario if is_csv else kinds.kind_of(path)
     if kind is SharesScenario:
-        shares = SharesScenario.model_validate(from_csv(path)) if is_csv else load_document(path, SharesScenario)
+        shares = of_tables(path, kind, from_csv(path)) if is_csv else load_document(path, SharesScenario)
         return _project_shares(path, _until(path, shares, fit_until, days))
     if kind is not SeriesScenario:
         expected = "expected published counts or observed shares over time, as in docs/scenarios.md"

@@ -5,13 +5,13 @@ The check runs before a run starts, on every request and on every redirect.
 
 import math
 import re
-import tomllib
 from dataclasses import dataclass
 from datetime import date, datetime, time, timedelta
 from ipaddress import ip_address
 from pathlib import Path
 from urllib.parse import urlsplit
 
+from caodiem import text_file
 from caodiem.errors import SafetyError, UsageError
 
 FILE = Path("targets.toml")
@@ -106,10 +106,9 @@ def load(path: Path = FILE, today: date | None = None) -> Targets:
     """Read the permissions; no file means loopback only. UsageError names entry, key and what is accepted."""
     if not path.exists():
         return Targets((), today, str(path))
-    try:
-        entries = tomllib.loads(path.read_text(encoding="utf-8")).get("target", [])
-    except tomllib.TOMLDecodeError as error:
-        raise UsageError(f"{path}: {error}; expected TOML") from error
+    entries = text_file.toml(path).get("target", [])
+    if not isinstance(entries, list) or not all(isinstance(each, dict) for each in entries):
+        raise UsageError(f"{path}: target = {entries!r}: expected [[target]] entries of host, top_rate_per_s and until")
     return Targets(tuple(_target(path, n, entry) for n, entry in enumerate(entries)), today, str(path))
 
 

@@ -22,7 +22,7 @@ class System(Part):
 class Year(Part):
     """How much of the calendar's year is simulated, and the systems: each operation visits its stations in order."""
 
-    months: Annotated[int, Field(ge=1, le=12)] = 12
+    months: Annotated[int, Field(strict=True, ge=1, le=12)] = 12
     stations: dict[str, System] = Field(min_length=1)
     services: list[Service] = Field(min_length=1)
 

@@ -4,7 +4,6 @@ Names and ranks come from the list that the scenario names (22 and 63 before the
 far agencies stand apart comes from the scenario. Groups' means are kept exactly.
 """
 
-import csv
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -12,12 +11,15 @@ import numpy as np
 from scipy.optimize import brentq
 from scipy.special import expit, logit, ndtri
 
+from caodiem import text_file
 from caodiem.dossier import Group
 from caodiem.draws import uniform
 from caodiem.errors import UsageError
 from caodiem.scenario import Scenario
 
 Floats = np.ndarray
+_COLUMNS = ("code", "group", "name_vi", "name_en", "volume_rank", "share_rank")
+_LONGEST_CODE = 10
 # Balanced is a table whose sums are right to the last digits; what needs more turns has no solution, or nearly none.
 _BALANCED, _MOST_TURNS = 1e-14, 5_000
 
@@ -41,18 +43,15 @@ class Agencies:
 
 def load(path: Path, scenario: Scenario) -> Agencies:
     """The agencies in `path` with the scenario's volumes; UsageError when the file lacks a column or a group."""
-    try:
-        with path.open(encoding="utf-8", newline="") as file:
-            rows = list(csv.DictReader(file))
-        groups = [Group(row["group"]) for row in rows]
-        volume_rank = np.array([int(row["volume_rank"]) for row in rows])
-        share_rank = np.array([int(row["share_rank"]) for row in rows])
-        words = {key: [row[key] for row in rows] for key in ("code", "name_en", "name_vi")}
-        for ranks in (volume_rank, share_rank):
-            _check_ranks(groups, ranks)
-    except (OSError, KeyError, ValueError, TypeError) as error:
-        columns = "code,group,name_vi,name_en,volume_rank,share_rank"
-        raise UsageError(f"{path}: {error}; expected a CSV file with the columns {columns}") from error
+    rows = text_file.rows(path, _COLUMNS)
+    _check_rows(path, rows)
+    groups = [Group(row["group"]) for _, row in rows]
+    if missing := [group.value for group in Group if group not in groups]:
+        raise UsageError(f"{path}: no agency of the group {missing[0]!r}: expected at least one")
+    volume_rank, share_rank = (np.array([int(row[f"{key}_rank"]) for _, row in rows]) for key in ("volume", "share"))
+    words = {key: [row[key] for _, row in rows] for key in ("code", "name_en", "name_vi")}
+    for key, ranks in (("volume_rank", volume_rank), ("share_rank", share_rank)):
+        _check_ranks(path, key, groups, ranks)
     for number, surge in enumerate(scenario.demand.surges):
         if surge.agency is not None and surge.agency not in words["code"]:
             raise UsageError(f"demand.surges[{number}].agency = {surge.agency!r}: expected a code of {path}")
@@ -159,12 +158,35 @@ def _balanced(preference: Floats, rows: Floats, columns: Floats, group: Group) -
     )
 
 
-def _check_ranks(groups: list[Group], ranks: Floats) -> None:
-    """ValueError unless the agencies of each group are ranked 1, 2, … without a gap."""
+def _check_rows(path: Path, rows: list[tuple[int, text_file.Row]]) -> None:
+    """UsageError tells every value that is none of its column's."""
+    problems, seen = [], set()
+    for line, row in rows:
+        accepted = {
+            "code": (0 < len(row["code"]) <= _LONGEST_CODE and row["code"] not in seen,
+                     f"a code of at most {_LONGEST_CODE} letters that no row above has"),
+            "group": (row["group"] in list(Group), f"one of {', '.join(Group)}"),
+            **{key: (row[key].isdecimal() and len(row[key]) < _LONGEST_CODE, "a whole number from 1 on")
+               for key in ("volume_rank", "share_rank")},
+        }  # fmt: skip
+        problems += [
+            f"{path}:{line}: {key} = {row[key][:40]!r}: expected {expected}"
+            for key, (is_right, expected) in accepted.items()
+            if not is_right
+        ]
+        seen.add(row["code"])
+    if problems:
+        raise UsageError("\n".join(problems))
+
+
+def _check_ranks(path: Path, key: str, groups: list[Group], ranks: Floats) -> None:
+    """UsageError unless the agencies of each group are ranked 1, 2, … without a gap."""
     for group in Group:
         found = sorted(int(rank) for rank, each in zip(ranks, groups, strict=True) if each is group)
-        if found != list(range(1, len(found) + 1)):
-            raise ValueError(f"ranks of {group.value}: each from 1 to {len(found)} once")
+        wrong = set(range(1, len(found) + 1)).symmetric_difference(found)
+        if wrong:
+            told = f"{key} of {group.value}: {min(wrong)} is missing or too many"
+            raise UsageError(f"{path}: {told}; expected each from 1 to {len(found)} once")
 
 
 def _volumes(groups: list[Group], rank: Floats, scenario: Scenario) -> Floats:
@@ -173,8 +195,6 @@ def _volumes(groups: list[Group], rank: Floats, scenario: Scenario) -> Floats:
     volumes = np.zeros(len(groups))
     for group, part in ((Group.MINISTRIES, ministry_share), (Group.LOCALITIES, 1 - ministry_share)):
         members = np.array([index for index, each in enumerate(groups) if each is group], dtype=np.int64)
-        if not len(members):
-            raise UsageError(f"{scenario.agencies}: no agency of the group {group.value!r}: expected at least one")
         position = (rank[members] - 1) / max(len(members) - 1, 1)
         weights = scenario.demand.volume_spread.value**-position
         volumes[members] = scenario.demand.volume.value * part * weights / weights.sum()

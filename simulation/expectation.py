@@ -9,7 +9,7 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from caodiem.behaviour import per_second, seconds
+from caodiem.behaviour import SECONDS, per_second, seconds
 from caodiem.errors import UsageError
 from caodiem.network import Arrivals, NetworkScenario, Visit
 from simulation import arrivals, distributions
@@ -18,6 +18,19 @@ Floats = np.ndarray
 
 # Draws, log and figures of one visit, and the log of one that another attempt could make; as measured.
 _BYTES_A_VISIT, _BYTES_IN_RESERVE = 270, 140
+
+
+def check(scenario: NetworkScenario) -> None:
+    """UsageError where hardly anybody comes in all replications, or one does not fit into this machine's memory."""
+    horizon_s, run = seconds(scenario.run.horizon), scenario.run
+    most = run.replications if run.precision is None else max(run.replications, run.most_replications)
+    comes = sum(_arrivals(each, horizon_s) for each in scenario.arrivals)
+    if comes * most < 1:
+        raise UsageError(
+            f"arrivals: {comes:.2g} come in {horizon_s:g} seconds in the mean, hardly one in {most} replications; "
+            "expected more, by a higher rate or a longer horizon"
+        )
+    check_room(scenario)
 
 
 def check_room(scenario: NetworkScenario) -> None:
@@ -109,4 +122,4 @@ def _arrivals(stream: Arrivals, horizon_s: float) -> float:
     if stream.interval is not None:
         return horizon_s / distributions.of(stream.interval).mean_s
     assert stream.times is not None
-    return len(stream.times.value)
+    return sum(each * SECONDS[stream.times.unit] < horizon_s for each in stream.times.value)

@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 
+from caodiem import kinds
 from caodiem.errors import UsageError
 from caodiem.scenario import Scenario, inputs
 from caodiem.scenario_file import ScenarioError, companion, load, sources_of
@@ -61,7 +62,7 @@ def test_an_inherited_mistake_names_the_file_that_made_it(beside: Path) -> None:
     (beside / "top.toml").write_text('extends = "middle.toml"\ntitle = ""\n')
     found = mistakes(beside / "top.toml")
     assert len(found) == 2
-    assert found[0].startswith(f"{beside / 'middle.toml'}: seed = 'x': expected a valid integer")
+    assert found[0].startswith(f"{beside / 'middle.toml'}: seed = 'x': expected a whole number")
     assert found[1].startswith(f"{beside / 'top.toml'}: title = ''")
 
 
@@ -125,6 +126,41 @@ def test_files_that_cannot_be_read(beside: Path, text: str, told: str) -> None:
     (beside / "me.toml").write_text(text)
     with pytest.raises(UsageError, match=told):
         load(beside / "me.toml")
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        ('extends = "none.toml"', "top.toml: extends = 'none.toml': expected the name of a scenario file, from "),
+        ('extends = "."', "top.toml: extends = '.': expected the name"),
+        ('extends = "a\\u0000b"', "top.toml: extends = 'a\\x00b': expected the name"),
+        ('extends = "middle.toml"', "middle.toml: extends = 'top.toml': expected a file that does not lead back"),
+        ('extends = "adoption-43-to-85.toml"\n[arrivals]\nrate = 1', "arrivals and adoption (in "),
+    ],
+)  # fmt: skip
+def test_a_file_that_cannot_be_extended_is_told_where_it_is_named(beside: Path, text: str, told: str) -> None:
+    (beside / "middle.toml").write_text('extends = "top.toml"\n')
+    (beside / "top.toml").write_text(text)
+    with pytest.raises(UsageError) as caught:
+        kinds.load_any(beside / "top.toml")
+    assert told in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+def test_of_very_many_mistakes_the_first_are_shown(beside: Path) -> None:
+    keys = "\n".join(f"key{number} = 1" for number in range(1000))
+    (beside / "many.toml").write_text(f'{keys}\nextends = "adoption-43-to-85.toml"\n')
+    with pytest.raises(ScenarioError) as caught:
+        load(beside / "many.toml")
+    assert len(caught.value.problems) == 1000
+    assert str(caught.value).splitlines()[-1] == "and 950 mistakes more"
+
+
+def test_a_source_stands_there_once(beside: Path) -> None:
+    rows = (beside / "sources.csv").read_text(encoding="utf-8").splitlines()
+    (beside / "sources.csv").write_text("\n".join([*rows, rows[1]]), encoding="utf-8")
+    with pytest.raises(UsageError, match=f"sources.csv:{len(rows) + 1}: id .* expected an id that no row above has"):
+        sources_of(beside / "adoption-43-to-85.toml")
 
 
 def test_a_missing_file_and_missing_sources(tmp_path: Path) -> None:

@@ -275,6 +275,6 @@ def _finish(axes: Axes, title: str) -> None:
     axes.set_yscale("symlog", linthresh=1.0)
     axes.set_ylim(bottom=0)
     axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
-    axes.set_title(textwrap.fill(title, _TITLE_LETTERS), loc="left", fontsize=10)
+    axes.set_title(textwrap.fill(title, _TITLE_LETTERS), loc="left", fontsize=10, parse_math=False)
     axes.grid(color="#e5e5e5", lw=0.6)
     axes.legend(fontsize=7, framealpha=0.9)

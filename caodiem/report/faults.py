@@ -37,7 +37,7 @@ def draw(figures: dict[str, Any], path: Path) -> Path:
     above.set_ylabel("per second")
     below.set_ylabel("backlog")
     below.set_xlabel("minutes; the fault is shaded")
-    above.set_title(f"{figures['title']}\n{faults['statement']}", loc="left", fontsize=9, wrap=True)
+    above.set_title(f"{figures['title']}\n{faults['statement']}", loc="left", fontsize=9, wrap=True, parse_math=False)
     path.parent.mkdir(parents=True, exist_ok=True)
     figure.savefig(path, dpi=130)
     return path

@@ -97,7 +97,7 @@ def _shares(axes: Axes, scenario: SharesScenario, name: str, fitted: Uptake, row
     if later:
         axes.plot(*zip(*later, strict=True), "o", mfc="white", mec=INK, ms=6, label="observed later")
     axes.set(ylim=(0, 100), ylabel="percent")
-    axes.set_title(name, loc="left", fontsize=10)
+    axes.set_title(name, loc="left", fontsize=10, parse_math=False)
     axes.tick_params(axis="x", rotation=30, labelsize=8)
     axes.tick_params(axis="y", labelsize=8)
     axes.grid(color="#e5e5e5", lw=0.6)
@@ -128,7 +128,9 @@ def _panel(axes: Axes, scenario: SeriesScenario, name: str, known: Known, rows: 
     axes.axvline(_number(scenario.fit_until), color=GREY, lw=0.8, ls=":")
     axes.set_yscale("log")
     axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,.0f}"))
-    axes.set_title(f"{name} ({scenario.series[name].points[0].count.unit}, cumulative)", loc="left", fontsize=10)
+    axes.set_title(
+        f"{name} ({scenario.series[name].points[0].count.unit}, cumulative)", loc="left", fontsize=10, parse_math=False
+    )
     axes.set_ylim(bottom=0.5 * float(known.counts[0]))
     axes.tick_params(axis="x", rotation=30, labelsize=8)
     axes.tick_params(axis="y", labelsize=8)

@@ -101,7 +101,7 @@ def _panel(axes: Axes, rows: list[Row], keys: list[str], column: str) -> None:
     if not numeric:
         axes.set_xticks(range(len(known)), [str(value) for value in known])
     axes.set_xlabel(keys[0])
-    axes.set_title(column, loc="left", fontsize=9)
+    axes.set_title(column, loc="left", fontsize=9, parse_math=False)
     axes.grid(color="#e5e5e5", lw=0.6)
     if len(keys) == 2:
         axes.legend(fontsize=7, framealpha=0.9)

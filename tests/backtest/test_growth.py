@@ -2,6 +2,7 @@
 
 import math
 from datetime import date
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -124,14 +125,56 @@ def test_mistakes_of_a_series_are_all_told(tmp_path) -> None:
         load_document(tmp_path / "bad.toml", SeriesScenario)
     told = str(caught.value)
     assert "ratios[0].of = 'sunk': expected one of accounts, visits, synced, online" in told
-    assert "series.accounts.points" in told
-    assert "each after the one before" in told
+    assert "series.accounts.points[1].on = 2019-12-01: expected a day after 2019-12-25, to 2100-12-31" in told
 
 
 @pytest.mark.parametrize("day", ["2018-01-01", "2020-08-06", "9999-12-31"])
 def test_a_day_that_is_known_or_beyond_all_is_refused_by_its_date(day: str) -> None:
-    with pytest.raises(ScenarioError, match=f"project_to = '{day}': expected days after 2020-0.* to 2100-12-31"):
+    with pytest.raises(ScenarioError, match="project_to") as caught:
         studies.project(LAUNCH, None, [date.fromisoformat(day)])
+    (problem,) = caught.value.problems
+    assert f"project_to = {day}: expected a day after 2020-08-06, the last one that is fitted" in str(problem)
+
+
+COUNTS = """
+title = "t"
+question = "q"
+starts = 2019-12-09
+fit_until = 2020-08-06
+project_to = [2021-12-31]
+[series.x]
+points = [
+    { on = 2020-01-01, count = { value = 100, unit = "accounts", source = "assumed-casework", evidence = "assumed" } },
+    { on = 2020-03-01, count = { value = 200, unit = "accounts", source = "assumed-casework", evidence = "assumed" } },
+    { on = 2020-05-01, count = { value = 400, unit = "accounts", source = "assumed-casework", evidence = "assumed" } },
+]
+"""
+
+
+@pytest.mark.parametrize(
+    ("good", "bad", "told"),
+    [
+        ("value = 400", "value = 200", "points[2].count.value = 200.0: expected more than 200, the count before"),
+        ("value = 400", "value = 1e99", "points[2].count.value = 1e+99: expected more than 0, to 1e+15"),
+        ('400, unit = "accounts"', '400, unit = "visits"', "points[2].count.unit = 'visits': expected 'accounts'"),
+        ("on = 2020-05-01", "on = 9999-05-01", "points[2].on = 9999-05-01: expected a day after 2020-03-01, to 2100"),
+        ("on = 2020-05-01", 'on = "2020-02-30"', "points[2].on = '2020-02-30': expected a day, like 2024-08-31"),
+        ("on = 2020-05-01", "on = 2020-02-30", "Invalid date or datetime (at line 11, column 12); expected TOML"),
+        ("until = 2020-08-06", "until = 2020-04-06", "fit_until = 2020-04-06: expected a day from 2020-05-01 on, by"),
+        ("until = 2020-08-06", "until = 9999-12-31", "fit_until = 9999-12-31: expected a day from 2020-05-01 on, by"),
+        ("[series.x]", '[[added]]\nseries = "x"\nafter = 2021-01-01\nuntil = 9999-01-01\n[series.x]', "to 2100-12-31"),
+        ("[series.x]", '[series."a\\nb"]', "series.\"a\\nb\" = 'a\\nb': expected one line, without control"),
+    ],
+    ids=lambda text: text[:30],
+)
+def test_a_mistake_of_a_series_is_one_line(tmp_path: Path, good: str, bad: str, told: str) -> None:
+    (tmp_path / "sources.csv").write_bytes((ROOT / "scenarios" / "sources.csv").read_bytes())
+    (tmp_path / "bad.toml").write_text(COUNTS.replace(good, bad, 1), encoding="utf-8")
+    with pytest.raises(UsageError) as caught:
+        load_document(tmp_path / "bad.toml", SeriesScenario)
+    assert str(caught.value).startswith(str(tmp_path / "bad.toml"))
+    assert told in str(caught.value)
+    assert "\n" not in str(caught.value)
 
 
 def test_days_of_the_file_that_a_later_end_of_the_fit_makes_known_are_left_out() -> None:

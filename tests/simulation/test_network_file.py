@@ -87,7 +87,7 @@ MISTAKES = {
     "half a server": ("servers = 1", "servers = 1.5", "stations[0].servers", "a whole number of servers"),
     "word": ("servers = 1", 'servers = "many"', "stations[0].servers", "a number, or a table like"),
     "nowhere": ("[arrivals]\nrate = 0.9", "", "arrivals", "this key is required"),
-    "name": ('name = "desk"', 'name = ""', "stations[0].name", "at least 1 character"),
+    "name": ('name = "desk"', 'name = ""', "stations[0].name", "a text that is not empty"),
     "route": ("[run]", '[[routes]]\nfrom = "desk"\nto = "dsk"\nprobability = 1\n[run]', "routes[0].to", "one of desk"),
     "no way out": ("[run]", '[[routes]]\nfrom = "desk"\nto = "desk"\nprobability = 1\n[run]', "routes", "a way out"),
     "journey": ("rate = 0.9", 'rate = 0.9\njourney = "x"', "arrivals[0].journey", "there are no journeys"),
@@ -140,6 +140,70 @@ MISTAKES = {
             '{ distribution = "mixture", weights = [1, 0], parts = [0, 1] }',
         ))
     },
+    "a misspelt key, which is missing too": ("servers = 1", "sevrers = 1", "stations[0].sevrers", "mean 'servers'?"),
+    "a period that is no word": (
+        "servers = 1", 'servers = 1\ncalendar = { period = "month", open = [{ from = 1, to = 2 }] }',
+        "calendar.period = 'month'", "one of day, week; or a number, or a table like"),
+    "a period below zero": (
+        "servers = 1", "servers = 1\ncalendar = { period = -5, open = [{ from = 1, to = 2 }] }",
+        "calendar.period.value = -5.0", "0 to 1e+12 seconds"),
+    "the unit of a period": (
+        "servers = 1",
+        'servers = 1\ncalendar = { period = { value = 1, unit = "week" }, open = [{ from = 1, to = 2 }] }',
+        "stations[0].calendar.period.unit", "'seconds' or"),
+    "no day": (
+        "servers = 1", 'servers = 1\ncalendar = { period = "week", open = [{ days = [], from = 1, to = 2 }] }',
+        "open[0].days = []", "at least 1 of them"),
+    "a time of no day": (
+        "servers = 1", 'servers = 1\ncalendar = { period = "day", open = [{ from = "07:00", to = "25:00" }] }',
+        "open[0].to = '25:00'", 'a time from "00:00" to "24:00"'),
+    "a time of TOML's": (
+        "servers = 1", 'servers = 1\ncalendar = { period = "day", open = [{ from = 07:00:00, to = "09:00" }] }',
+        "open[0].from = 07:00:00", 'a time from "00:00" to "24:00"'),
+    "turns without end": (
+        "servers = 1\n" + SHORT.partition("servers = 1\n")[2].partition("20000")[0] + "20000",
+        "servers = 1\nservice = 1\ncalendar = { period = 1, open = [{ from = 0, to = 0.5 }] }\n[run]\nhorizon = 2e6",
+        "calendar.period = 1.0", "opens at most 1,000,000 times before the horizon, not 2e+06"),
+    "warm-up that is no word": ("horizon = 20000", 'horizon = 20000\nwarm_up = "mser"', "run.warm_up", "one of mser5"),
+    "engine": ("horizon = 20000", 'horizon = 20000\nengine = "gpu"', "run.engine", "one of auto, compiled, reference"),
+    "one station": ("[[stations]]", "[stations]", "stations = {", "a list of tables, each headed [[stations]],"),
+    "stations of numbers": (
+        '[[stations]]\nname = "desk"\nservers = 1\nservice = { distribution = "exponential", mean = 1 }',
+        "[stations]\na = 1", "stations = {'a': 1}", "a list of tables, each headed [[stations]],"),
+    "points of numbers": ("rate = 0.9", "points = [[0, 1], 5]", "arrivals.points[1] = 5", "a pair of numbers"),
+    "points of three": ("rate = 0.9", "points = [[0, 1], [1, 2, 3]]", "arrivals.points[1]", "a pair of numbers"),
+    "points in words": ("rate = 0.9", 'points = "0 1"', "arrivals.points", "a list like [[0, 1], [60, 2]]"),
+    "a rate in words": ("rate = 0.9", 'rate = "fast"', "arrivals.rate", "a number, or a table like"),
+    "a truth for a number": ("rate = 0.9", "rate = { value = true }", "arrivals.rate.value = true", "a number"),
+    "a text for a number": ("rate = 0.9", 'rate = { value = "5" }', "arrivals.rate.value = '5'", "a number"),
+    "a day for a number": ("rate = 0.9", "rate = 2024-01-01", "arrivals.rate = 2024-01-01", "a number"),
+    "a bound without number": ("rate = 0.9", "rate = { value = 1, low = nan }", "arrivals.rate.low", "a finite number"),
+    "a truth for a seed": ("horizon = 20000", "horizon = 20000\nseed = true", "run.seed = true", "a whole number"),
+    "a text for a seed": ("horizon = 20000", 'horizon = 20000\nseed = "1"', "run.seed = '1'", "a whole number"),
+    "half a seed": ("horizon = 20000", "horizon = 20000\nseed = 1.5", "run.seed = 1.5", "a whole number"),
+    "a truth for a time": (
+        'service = { distribution = "exponential", mean = 1 }',
+        'service = { distribution = "empirical", values = [1, true] }', "service.values[1] = true", "a number"),
+    "variation beyond all": (
+        '"exponential", mean = 1', '"gamma", mean = 1, variation = 1e6', "variation.value", "0 to 100"),
+    "hardly any variation": (
+        '"exponential", mean = 1', '"gamma", mean = 1, variation = 1e-300', "variation.value", "0, or 1e-06 to 100"),
+    "a name of two lines": ('name = "desk"', 'name = "a\\nb"', "stations[0].name = 'a\\nb'", "one line, without"),
+    "a name that steers a terminal": ('name = "desk"', 'name = "\\u001b[31m"', "stations[0].name", "one line, without"),
+    "a name of a page": ('name = "desk"', f'name = "{"n" * 1000}"', "stations[0].name", "at most 200 letters"),
+    "a journey of all": (
+        "[run]", '[[journeys]]\nname = "all"\nroute = ["desk"]\n[[journeys]]\nname = "b"\nroute = ["desk"]\n[run]',
+        "journeys[0].name", "another name than"),
+    "a key with a dot": ("[run]", '[run]\n"a.b" = 1', 'run."a.b"', "one of horizon, replications"),
+    "an outage too late": (
+        "servers = 1", "servers = 1\noutages = [{ from = 20000, to = 20001 }]", "stations[0].outages[0]",
+        "a beginning before the horizon, 20000 seconds"),
+    "a slow-down too late": (
+        "servers = 1", "servers = 1\nslowdowns = [{ from = 1e6, to = 2e6, factor = 2 }]", "stations[0].slowdowns[0]",
+        "a beginning before the horizon, 20000 seconds"),
+    "priority": (
+        "[run]", '[[journeys]]\nname = "a"\npriority = 99999999999999999999\nroute = ["desk"]\n[run]',
+        "journeys[0].priority", "at most 1000000"),
     "warm-up": ("horizon = 20000", "horizon = 20000\nwarm_up = 20000", "run.warm_up", "less than the horizon"),
 }  # fmt: skip
 
@@ -150,10 +214,37 @@ def test_a_mistake_is_told_with_its_key_and_what_is_accepted(tmp_path: Path, nam
     assert good in SHORT
     with pytest.raises(ScenarioError) as caught:
         loaded(tmp_path, SHORT.replace(good, bad, 1))
-    told = str(caught.value)
+    (told,) = str(caught.value).splitlines()
     assert key in told
     assert expected in told
     assert str(tmp_path / "network.toml") in told
+
+
+VISITS = '{ station = "desk", visits = 1000 },'
+
+
+@pytest.mark.parametrize(
+    ("good", "bad", "told"),
+    [
+        ("rate = 0.9", "rate = 0", "arrivals: 0 come in 20000 seconds in the mean, hardly one in 10 replications"),
+        ("rate = 0.9", "rate = 1e-300", "arrivals: 2e-296 come in 20000 seconds"),
+        ("rate = 0.9", "times = [20000, 30000]", "arrivals: 0 come in 20000 seconds"),
+        ("horizon = 20000", "horizon = 1e12", "run.horizon = 1e+12 seconds: a replication makes 9e+11 visits"),
+        ("[run]", f'[[journeys]]\nname = "a"\nsteps = [{{ visits = [{VISITS * 5}] }}]\n[run]\nengine = "compiled"',
+         'run.engine = "compiled": the compiled engine takes no operation of more than'),
+    ],
+)  # fmt: skip
+@pytest.mark.parametrize("command", ["simulate", "check"])
+def test_what_proves_nothing_or_does_not_fit_is_told_before_anything_is_written(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, command: str, good: str, bad: str, told: str
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "network.toml").write_text(SHORT.replace(good, bad, 1))
+    said = CliRunner().invoke(app, [command, "network.toml"])
+    assert isinstance(said.exception, UsageError)
+    assert str(said.exception).startswith(f"network.toml: {told}")
+    assert "\n" not in str(said.exception)
+    assert not (tmp_path / "results").exists()
 
 
 LOOP = '[[routes]]\nfrom = "desk"\nto = "desk"\nprobability = 0.9999999\n[run]'

@@ -96,20 +96,29 @@ localities = [{ on = 2023-12-31, share = 7.16 }, { on = 2024-07-31, share = 17 }
         ("day,share\n2024-01-01,5\n", (), "no column on, percent"),
         ("on,percent\n2024-01-01,5\n2024-02-30,6\n", (), "seen.csv:3: 2024-02-30,6: expected a day and 0 to 100"),
         ("on,percent\n2024-01-01,5\n2024-02-01,600\n", (), "seen.csv:3: 2024-02-01,600: expected"),
-        ("on,percent\n2024-01-01\n", (), "seen.csv:2: 2024-01-01,None: expected"),
+        ("on,percent\n2024-01-01\n", (), "seen.csv:2: 1 values; expected 2, one for each column (on, percent)"),
         ("on,percent\n", (), "no rows; expected 2 or more"),
         ("on,percent\n2024-01-01,5\n", ("--on", "2025-01-01"), "expected 2 days or more"),
-        ("on,percent\n2024-01-01,5\n2024-02-01,4\n", ("--on", "2025-01-01"), "the ceiling, 100 percent, none falling"),
-        ("on,percent\n2024-01-01,5\n2023-02-01,6\n", ("--on", "2025-01-01"), "each after the one before"),
+        ("on,percent\n2024-01-01,5\n2024-02-01,4\n", ("--on", "2025-01-01"), "share.value = 4.0: expected at least 5"),
+        ("on,percent\n2024-01-01,5\n2023-02-01,6\n", ("--on", "2025-01-01"), "[1].on = 2023-02-01: expected a day"),
         ("on,percent\n2024-01-01,5\n2024-02-01,6\n", (), "project_to = []: expected one or more days"),
+        ("on,percent\n2024-01-01,5\n9999-12-31,6\n", (), "[1].on = 9999-12-31: expected a day"),
+        ("on,percent\n2024-01-01,5\n2024-02-01,6\n", ("--on", "2100-02-30"), "'2100-02-30': expected a day, like"),
+        ('name,on,percent\n"a\nb",2024-01-01,5\n', (), 'shares."a\\nb" = \'a\\nb\': expected one line'),
+        ("nmae,on,percent\na,2024-01-01,5\n", (), "seen.csv: a column 'nmae'; did you mean 'name'?"),
     ],
 )  # fmt: skip
 def test_a_mistake_is_told_with_its_place(text: str, options: tuple[str, ...], told: str) -> None:
     Path("seen.csv").write_text(text, encoding="utf-8")
-    with pytest.raises(UsageError) as caught:
-        CliRunner().invoke(app, ["project", "seen.csv", *options], catch_exceptions=False)
-    assert told in str(caught.value)
+    said = CliRunner().invoke(app, ["project", "seen.csv", *options])
+    found = str(said.exception) if isinstance(said.exception, UsageError) else said.output
+    assert told in found
+    assert said.exit_code
     assert not Path("results").exists()
+
+
+def test_a_name_with_signs_of_formulas_is_drawn_as_it_stands() -> None:
+    projected("name,on,percent\n" + LOCALITIES.replace("localities", "a$x_{$"), "--on", "2025-12-31")
 
 
 def test_the_terminal_says_criterion_and_band() -> None:

@@ -77,7 +77,7 @@ def test_mistakes_in_keys_and_values_are_told_at_once_before_anything_runs(file:
     assert "--set: stations[2].servers = 1: expected a place of stations from 0 to 1" in told
     assert "--set: stations[0].servrs = 2: expected one of name, servers" in told
     assert "--set: arrivals.rate.value = -1.0: expected 0 to 1e+09 per second" in told
-    assert "--set: arrivals.rate = 'x': expected a table" in told
+    assert "--set: arrivals.rate = 'x': expected a number" in told
     assert "--set: title.x = 1: expected a key of the scenario; title is no table" in told
     assert not Path("results").exists()
 
