@@ -252,5 +252,7 @@ def bottleneck(trials: Trials, rate: Rate) -> Bottleneck | None:
         values = [a - b for a, b in zip(linearised(list(before)), linearised(list(after)), strict=True)]
         relief[number] = interval(values, trials.subject.confidence)
     best = max(relief, key=lambda number: relief[number]["value"], default=None)
-    sure = best is not None and relief[best]["low"] > 0
-    return Bottleneck(best if sure else None, relief, trials.utilisation(missed.sizes, missed.factor))
+    if best is None or relief[best]["low"] <= 0:
+        # Runs may be too short to feel a queue that grows for ever.
+        best = next(iter(missed.overloaded), None)
+    return Bottleneck(best, relief, trials.utilisation(missed.sizes, missed.factor))

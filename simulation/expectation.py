@@ -51,20 +51,35 @@ def check_room(scenario: NetworkScenario) -> None:
 
 def overloads(scenario: NetworkScenario) -> list[str]:
     """A line for each station that more work comes to than it can do, of a network where nobody gives up."""
+    loads = unrelieved_loads(scenario)
+    return [
+        overload(each.name, loads[each.name], int(each.servers.value))
+        for each in scenario.stations
+        if each.name in loads and loads[each.name] > each.servers.value
+    ]
+
+
+def overload(station: str, load: float, servers: int) -> str:
+    """What is said of a station that more erlangs come to than it has servers."""
+    return (
+        f"{station}: {load:.4g} erlangs of work for {servers} servers; "
+        "its queue grows as long as anybody comes, there is no steady state"
+    )
+
+
+def unrelieved_loads(scenario: NetworkScenario) -> dict[str, float]:
+    """Erlangs that come to each station, by name; none of a network that has no steady state to look for, or in which
+    somebody gives up.
+    """
     if not scenario.steady or _is_relieved(scenario):
-        return []
+        return {}
     work_s, horizon_s = dict.fromkeys((each.name for each in scenario.stations), 0.0), seconds(scenario.run.horizon)
     services = {each.name: each.service for each in scenario.stations}
     for visit, count in visits(scenario):
         service = visit.service or services[visit.station]
         assert service is not None
         work_s[visit.station] += count * distributions.of(service).mean_s
-    return [
-        f"{each.name}: {work_s[each.name] / horizon_s:.4g} erlangs of work for {each.servers.value:g} servers; "
-        "its queue grows as long as anybody comes, there is no steady state"
-        for each in scenario.stations
-        if work_s[each.name] > each.servers.value * horizon_s
-    ]
+    return {name: work / horizon_s for name, work in work_s.items()}
 
 
 def chances(scenario: NetworkScenario) -> Floats:

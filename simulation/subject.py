@@ -20,7 +20,7 @@ from caodiem.network import NetworkScenario
 from caodiem.plan import Plan
 from caodiem.quantity import Quantity
 from caodiem.scenario import Scenario
-from simulation import arrivals, network, own
+from simulation import arrivals, expectation, network, own
 from simulation import work as works
 from simulation.figures import Ended
 from simulation.journeys import BY_THE_CLOCK
@@ -79,6 +79,9 @@ class Subject(Protocol):
     def warm_up_s(self) -> float | None:
         """Seconds to leave out; None: found by MSER-5."""
 
+    def overloaded(self, sizes: Sizes, factor: float) -> dict[int, float]:
+        """Erlangs of the stations whose queues grow for ever, where a steady state is asked for."""
+
 
 class OwnNetwork:
     """A network of its own. A row is a journey; its time to think is no part of its response time."""
@@ -86,7 +89,7 @@ class OwnNetwork:
     def __init__(self, scenario: NetworkScenario) -> None:
         run = scenario.run
         self._scenario, self.most_factor = scenario, MOST_FACTOR
-        self._names = own.journeys(scenario)
+        self._names, self._loads = own.journeys(scenario), expectation.unrelieved_loads(scenario)
         self.objectives = [each for slo in scenario.slo for each in _objectives(slo)]
         self.engine: str = run.engine
         self.confidence, self.horizon_s = run.confidence, seconds(run.horizon)
@@ -128,6 +131,15 @@ class OwnNetwork:
         if isinstance(asked, Quantity):
             return seconds(asked)
         return None if asked or self._scenario.steady else 0.0
+
+    def overloaded(self, sizes: Sizes, factor: float) -> dict[int, float]:
+        loads = {} if self.warm_up_s() is not None else self._loads
+        numbered = enumerate(zip(self._scenario.stations, sizes, strict=True))
+        return {
+            number: factor * loads[station.name]
+            for number, (station, servers) in numbered
+            if station.name in loads and factor * loads[station.name] > servers
+        }
 
 
 def _objectives(slo: described.Objective) -> list[Objective]:
@@ -281,3 +293,6 @@ class BusiestWindow:
 
     def warm_up_s(self) -> float | None:
         return 0.0
+
+    def overloaded(self, sizes: Sizes, factor: float) -> dict[int, float]:
+        return {}

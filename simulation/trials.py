@@ -9,7 +9,7 @@ import itertools
 import math
 from collections import OrderedDict
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
@@ -33,6 +33,7 @@ class Trial:
     judged: list[Judged]
     counted: list[list[Counted]]  # of each replication, of each objective
     aside: frozenset[int] = frozenset()  # places of SLOs that are judged and do not decide
+    overloaded: dict[int, float] = field(default_factory=dict)  # erlangs of stations whose queues grow for ever
 
     @property
     def deciding(self) -> list[int]:
@@ -41,9 +42,9 @@ class Trial:
 
     @property
     def decision(self) -> Decision:
-        """Missed when one SLO is, met when all are."""
+        """Missed when one SLO is, or a queue grows for ever; met when all are."""
         found = {self.judged[place].decision for place in self.deciding}
-        if Decision.MISSED in found:
+        if Decision.MISSED in found or self.overloaded:
             return Decision.MISSED
         return Decision.UNDECIDED if Decision.UNDECIDED in found else Decision.MET
 
@@ -79,9 +80,10 @@ class Trials:
 
     def at(self, sizes: Sizes, factor: float = 1.0, whole: bool = False) -> Trial:
         """The trial at a size and a rate. It stops at the first SLO that is missed, unless `whole` is asked for."""
+        overloaded = self.subject.overloaded(sizes, factor)
         for look in self.looks:
             counted = self._replicated(sizes, factor, look)
-            trial = Trial(sizes, factor, self._judge(counted), counted, self._aside)
+            trial = Trial(sizes, factor, self._judge(counted), counted, self._aside, overloaded)
             undecided = any(trial.judged[place].decision is Decision.UNDECIDED for place in trial.deciding)
             if not undecided or (trial.decision is Decision.MISSED and not whole):
                 break

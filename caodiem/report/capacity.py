@@ -14,6 +14,7 @@ from matplotlib.ticker import FuncFormatter, MaxNLocator
 from caodiem.errors import ExitCode
 from caodiem.report.plots import BLUE, GREEN, GREY, INK, ORANGE, PINK, RED, SKY
 from simulation.capacity import Bottleneck, Capacity, Needed, Rate
+from simulation.expectation import overload
 from simulation.network import INFINITE
 from simulation.objectives import Decision, Judged, Kind
 from simulation.subject import MOST_FACTOR, Sizes
@@ -52,7 +53,7 @@ def as_json(found: Capacity, trials: Trials) -> Figures:
         "capacity": _rate(found.rate),
         "bottleneck": _bottleneck(found.bottleneck, names) if found.bottleneck else None,
         "engine": trials.engine,
-        "notices": [trials.notice] if trials.notice else [],
+        "notices": [*([trials.notice] if trials.notice else []), *_overloads(found, names)],
         "confidence": subject.confidence,
         "looks": trials.looks,
         "replications": trials.made,
@@ -64,6 +65,13 @@ def reason(found: Capacity) -> str | None:
     wrong = [each for each in found.unlimited.judged if each.decision is not Decision.MET]
     shown = "; ".join(f"{each.objective.name}: {_percent(each)} bad, {each.decision.value}" for each in wrong)
     return f"not met with as many servers as anybody could want: {shown}" if wrong else None
+
+
+def _overloads(found: Capacity, names: list[str]) -> list[str]:
+    """Of today's size and of those with one server fewer than needed: stations whose queues grow for ever."""
+    shown = [found.today, *(found.needed.neighbours.values() if found.needed else ())]
+    told = (overload(names[at], load, each.sizes[at]) for each in shown for at, load in each.overloaded.items())
+    return list(dict.fromkeys(told))
 
 
 def _station(found: Capacity, number: int, is_sized: bool) -> Figures:
@@ -87,12 +95,15 @@ def _slo(found: Capacity, place: int) -> Figures:
         "kind": objective.kind.value,
         "allowed_bad_share": objective.allowed,
         "limit_s": objective.limit_s,
-        **{name: _judged(trial.judged[place]) for name, trial in trials.items()},
+        **{name: _judged(trial, place) for name, trial in trials.items()},
     }
 
 
-def _judged(judged: Judged) -> Figures:
-    shown: Figures = {"decision": judged.decision.value, "bad_share": judged.bad_share}
+def _judged(trial: Trial, place: int) -> Figures:
+    """An SLO of a trial. No SLO counts as met where a queue grows for ever, whatever the runs felt of it."""
+    judged = trial.judged[place]
+    decision = Decision.MISSED if trial.overloaded else judged.decision
+    shown: Figures = {"decision": decision.value, "bad_share": judged.bad_share}
     if judged.objective.kind is Kind.RESPONSE:
         shown["response_s"] = judged.response_s
     return shown
@@ -106,9 +117,8 @@ def _needed(needed: Needed, names: list[str]) -> Figures:
         "neighbours": {
             names[number]: {
                 "servers": trial.sizes[number],
-                "decision": trial.decision.value,
                 "slo": trial.judged[trial.tightest].objective.name,
-                **_judged(trial.judged[trial.tightest]),
+                **_judged(trial, trial.tightest),
             }
             for number, trial in needed.neighbours.items()
         },
@@ -158,6 +168,9 @@ def _needed_lines(case: Figures) -> Iterator[str]:
         yield f"No number of servers helps: {case['reason']}."
         return
     total, neighbours = case["needed"]["total"], case["needed"]["neighbours"]
+    if not any(each["sized"] for each in case["stations"].values()):
+        yield "Nothing to size: no station has a number of servers."
+        return
     how = "with one fewer in total no size does" if case["needed"]["least_total"] else "no single one can be spared"
     yield f"Needed: {total} servers in all; {how}."
     if case["reason"]:
@@ -182,7 +195,7 @@ def _rate_lines(case: Figures) -> Iterator[str]:
             f"({100 * headroom['low']:.1f}% to {100 * headroom['high']:.1f}%)."
         )
     bottleneck = case["bottleneck"]
-    if bottleneck is None:
+    if bottleneck is None or not bottleneck["relief"]:
         return
     station = bottleneck["station"]
     told = f"a server more at {station} helps most" if station else "no station is sure to be helped by a server more"
@@ -221,15 +234,21 @@ def draw(found: list[tuple[str, Capacity, Trials]], path: Path) -> Path:
     FigureCanvasAgg(figure)
     panels = figure.subplots(len(found), 2, squeeze=False)
     for (name, capacity, trials), (left, right) in zip(found, panels, strict=True):
-        if capacity.needed:
+        if capacity.needed and not trials.subject.sizable:
+            _said_instead(left, "no station has a number of servers")
+        elif capacity.needed:
             _servers_panel(left, name, capacity.needed, trials)
         else:
-            left.text(0.5, 0.5, "no number of servers meets every SLO", ha="center", transform=left.transAxes)
-            left.set_axis_off()
+            _said_instead(left, "no number of servers meets every SLO")
         _rate_panel(right, name, capacity.rate)
     path.parent.mkdir(parents=True, exist_ok=True)
     figure.savefig(path, dpi=130)
     return path
+
+
+def _said_instead(axes: Axes, text: str) -> None:
+    axes.text(0.5, 0.5, text, ha="center", transform=axes.transAxes)
+    axes.set_axis_off()
 
 
 def _servers_panel(axes: Axes, name: str, needed: Needed, trials: Trials) -> None:

@@ -199,6 +199,45 @@ def test_a_thinned_quantile_is_the_exact_one_to_a_thousandth() -> None:
     assert alone["value"] == np.sort(times_s[2])[-1]
 
 
+def test_a_queue_that_grows_for_ever_is_not_enough_however_short_the_run(tmp_path: Path) -> None:
+    """1.02 erlangs for one server have no steady state, though few wait long in 1000 s."""
+    text = DESK.format(slo="{ quantile = 95, response = 150 }", rate=1.02, servers=1, mean=1, horizon=1000, queue="")
+    trials = Trials(OwnNetwork(network(tmp_path, text)))
+    found = capacity.find(trials)
+    assert found.today.judged[0].decision is Decision.MET
+    assert found.today.decision is Decision.MISSED
+    assert found.needed is not None
+    assert found.needed.trial.sizes == (2,)
+    assert found.rate.value <= 1 / 1.02 < found.rate.high < 1.01 / 1.02
+    assert found.bottleneck is not None
+    assert found.bottleneck.station == 0
+    told = list(lines(as_json(found, trials)))
+    assert told[0].startswith("desk: 1.02 erlangs of work for 1 servers; its queue grows as long as anybody comes")
+    assert any(line.startswith("  with 1 at desk: all: p95 within 150 s: missed") for line in told)
+    # Who asks for these 1000 s alone gets them.
+    alone = Trials(OwnNetwork(network(tmp_path, f"{text}warm_up = 0\n")))
+    assert alone.at((1,)).decision is Decision.MET
+
+
+def test_where_nothing_can_be_sized_it_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A rate limit alone: M/D/1 whose servers are tokens. p95 of its wait of 2.5 s is met up to 0.5623 per second."""
+    monkeypatch.chdir(tmp_path)
+    Path("pace.toml").write_text(
+        """
+arrivals = { rate = 0.5 }
+slo = [{ quantile = 95, response = 3 }]
+stations = [{ name = "a", servers = "infinite", service = 0.5, pace = { rate = 1 } }]
+run = { horizon = 5000, most_replications = 20 }
+"""
+    )
+    said = CliRunner().invoke(app, ["size", "pace.toml"])
+    assert said.exit_code == 0, said.output
+    assert "Nothing to size: no station has a number of servers." in said.stdout
+    assert "bottleneck" not in said.stdout
+    factor = run.read_json(Path(said.stdout.splitlines()[-1]) / "capacity.json")["cases"][0]["capacity"]["factor"]
+    assert factor["low"] <= 0.5623 / 0.5 <= factor["high"]
+
+
 def test_infinite_stations_and_hours_with_their_own_servers_are_left_alone(tmp_path: Path) -> None:
     text = TANDEM.replace('name = "first", servers = 1', 'name = "first", servers = "infinite"').replace(
         'name = "second", servers = 1',
