@@ -111,23 +111,21 @@ def test_a_system_that_refuses_fails_exactly_whoever_comes_meanwhile(december: S
     scenario = alone(december, outages=[span(NINE + 60, NINE + 120, refuses=True)])
     found = hours.simulate(scenario, looking_up(4.0, 240.0))
     ((name, slo),) = found["slo"].items()
-    assert name == "look_up_citizen: p95 within 1 s"
+    assert name == "look_up_citizen: p95 within 2 s"
     assert [slo[phase]["bad_share"]["value"] for phase in ("before", "during", "after")] == [0.0, 1.0, 0.0]
     assert [slo[phase]["result"] for phase in ("during", "after")] == ["missed", "met"]
     assert found["faults"]["good_share"]["during"]["value"] == 0.0
     said = list(told.lines(found, 78.3))
     assert said[0].startswith("78.3%: 09:00 to 09:04 of the busiest day") and "from 09:01 to 09:02" in said[0]
-    assert any(line.startswith("Look a citizen up: not answered rightly within 1 s, allowed 5% | 0%") for line in said)
+    assert any(line.startswith("Look a citizen up: not answered rightly within 2 s, allowed 5% | 0%") for line in said)
 
 
 def test_servers_are_found_for_the_hours_as_erlang_c_says(december: Scenario) -> None:
-    """λ = 4 a second at servers of 0.5 s in the mean: p95 within 1 s before and after the fault, and never in it."""
+    """λ = 4 a second at servers of 0.5 s in the mean: p95 within 2 s before and after the fault, and never in it."""
     mean = {**CLOCK, "value": 0.5}
     gone = [span(NINE + 400, NINE + 450, refuses=True)]
     scenario = alone(december, outages=gone, service={"distribution": "exponential", "mean": mean})
-    limited = scenario.model_dump(mode="json")
-    limited["slo"][0]["response"]["value"] = 2.0
-    trials = Trials(hours.WholeHours(Scenario.model_validate(limited), looking_up(4.0, 900.0)))
+    trials = Trials(hours.WholeHours(scenario, looking_up(4.0, 900.0)))
     found = capacity.find(trials)
     exact = next(c for c in range(3, 9) if longer(4.0, 0.5, c, 2.0) <= 0.05)
     assert 1 < exact < 8
@@ -157,7 +155,7 @@ def test_no_more_arrivals_are_tried_than_fit_into_memory(december: Scenario, mon
 def test_hours_in_which_nothing_fails_are_one_phase(december: Scenario) -> None:
     found = hours.simulate(alone(december, outages=[]), looking_up(4.0, 60.0))
     assert "faults" not in found
-    assert found["slo"]["look_up_citizen: p95 within 1 s"]["whole"]["bad_share"]["value"] == 0.0
+    assert found["slo"]["look_up_citizen: p95 within 2 s"]["whole"]["bad_share"]["value"] == 0.0
     assert "The whole time" in list(told.lines(found, 85.0))[1]
 
 
@@ -254,15 +252,16 @@ def test_both_languages_say_whether_it_recovers(december: Scenario) -> None:
 
 
 def short(tmp_path: Path, replications: int) -> None:
-    """short.toml: three minutes of the hours, with a minute's outage in them."""
+    """short.toml: five minutes of the hours, with a minute's outage in them."""
     for name in ("adoption-43-to-85.toml", "december-70.toml", "sources.csv", "agencies-2025.csv"):
         (tmp_path / name).write_text((ROOT / "scenarios" / name).read_text(encoding="utf-8"), encoding="utf-8")
     text = DECEMBER.read_text(encoding="utf-8")
-    text = text.replace('to = "12:00" }', f'to = "09:03", replications = {replications} }}')
+    text = text.replace('to = "12:00" }', f'to = "09:05", replications = {replications} }}')
     text = text.replace('from = "08:00"', 'from = "09:00"').replace(
-        '{ from = "09:00", to = "10:00" }', '{ from = "09:01", to = "09:02" }'
+        '{ from = "09:00", to = "10:00" }', '{ from = "09:03", to = "09:04" }'
     )
-    (tmp_path / "short.toml").write_text(text, encoding="utf-8")
+    # So fast that the few filings before the outage show whether an SLO is met.
+    (tmp_path / "short.toml").write_text(text.replace("value = 500", "value = 200"), encoding="utf-8")
 
 
 @pytest.mark.slow
@@ -272,12 +271,12 @@ def test_simulate_tells_of_the_hours_in_text_json_and_report(tmp_path: Path, mon
     said = CliRunner().invoke(app, ["simulate", "short.toml", "--scale", "0.02", "--json"], catch_exceptions=False)
     found = json.loads(said.stdout)
     hours_of = found["hours"]["78.3%"]
-    assert (hours_of["horizon_s"], hours_of["replications"]) == (180.0, 2)
-    assert hours_of["slo"]["file_dossier: p80 within 2 s"]["during"]["bad_share"]["value"] == 1.0
+    assert (hours_of["horizon_s"], hours_of["replications"]) == (300.0, 2)
+    assert hours_of["slo"]["file_dossier: p95 within 2 s"]["during"]["bad_share"]["value"] > 0.9
     run = Path(found["run"])
     assert json.loads((run / "level-78.3" / "hours.json").read_text()) == hours_of
     page = (run / "report.html").read_text(encoding="utf-8")
-    assert "The fault lasts from 09:01 to 09:02." in page and "Sự cố kéo dài từ 09:01 đến 09:02." in page
+    assert "The fault lasts from 09:03 to 09:04." in page and "Sự cố kéo dài từ 09:03 đến 09:04." in page
 
 
 @pytest.mark.slow
@@ -287,9 +286,9 @@ def test_size_answers_for_the_hours(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     said = CliRunner().invoke(app, ["size", "short.toml", "--scale", "0.02", "--json"], catch_exceptions=False)
     assert said.exit_code == 1
     (case,) = json.loads(said.stdout)["cases"]
-    assert case["case"] == "78.3%, 09:00 to 09:03"
+    assert case["case"] == "78.3%, 09:00 to 09:05"
     asked = {slo["name"]: slo for slo in case["slo"]}
-    filed = [asked[f"file_dossier: p80 within 2 s, {phase} the fault"] for phase in ("before", "during", "after")]
+    filed = [asked[f"file_dossier: p95 within 2 s, {phase} the fault"] for phase in ("before", "during", "after")]
     assert [slo["unlimited"]["decision"] for slo in filed] == ["met", "missed", "met"]
-    assert "file_dossier: p80 within 2 s, during the fault" in case["reason"]
+    assert "file_dossier: p95 within 2 s, during the fault" in case["reason"]
     assert case["stations"]["population_db"]["needed"] >= 1
