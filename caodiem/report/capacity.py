@@ -12,6 +12,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, MaxNLocator
 
 from caodiem.errors import ExitCode
+from caodiem.report.network import rounded
 from caodiem.report.plots import BLUE, GREEN, GREY, INK, ORANGE, PINK, RED, SKY
 from simulation.capacity import Bottleneck, Capacity, Needed, Rate
 from simulation.expectation import overload
@@ -215,7 +216,8 @@ def _found(judged: Figures) -> str:
         return told
     if math.isinf(response["value"]):
         return f"{told}; quantile never"
-    return f"{told}; quantile {response['value']:.4g} s ({response['low']:.4g} to {response['high']:.4g})"
+    value_s, low_s, high_s = (rounded(response[name], 4) for name in ("value", "low", "high"))
+    return f"{told}; quantile {value_s} s ({low_s} to {high_s.replace('inf', 'never')})"
 
 
 def _points(interval: Figures) -> str:

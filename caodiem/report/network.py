@@ -60,4 +60,10 @@ def _shown(figure: dict[str, float]) -> str:
     value, half = figure["value"], (figure["high"] - figure["low"]) / 2
     if math.isnan(value):
         return "–"
-    return f"{value:.5g}" if math.isnan(half) else f"{value:.5g} ± {half:.2g}"
+    return rounded(value, 5) if math.isnan(half) else f"{rounded(value, 5)} ± {rounded(half, 2)}"
+
+
+def rounded(value: float, digits: int) -> str:
+    """At least so many digits that count; a large number whole and not as a power of ten."""
+    text = f"{value:.{digits}g}"
+    return f"{value:.0f}" if "e+" in text else text

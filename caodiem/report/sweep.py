@@ -12,6 +12,7 @@ from matplotlib.figure import Figure
 from pyarrow import csv
 
 from caodiem.files import write_table
+from caodiem.report.network import rounded
 from caodiem.report.plots import BLUE, GREEN, GREY, ORANGE, PINK, SKY
 
 Row = dict[str, Any]
@@ -69,7 +70,8 @@ def _told(row: Row, column: str) -> str:
     value, low, high = row.get(column), row.get(f"{column}.low"), row.get(f"{column}.high")
     if value is None:
         return "–"
-    return f"{value:.4g}" + (f" ± {(high - low) / 2:.2g}" if low is not None and high is not None else "")
+    half = f" ± {rounded((high - low) / 2, 2)}" if low is not None and high is not None else ""
+    return rounded(value, 4) + half
 
 
 def draw(rows: list[Row], keys: list[str], path: Path) -> Path | None:

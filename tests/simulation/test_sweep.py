@@ -20,7 +20,8 @@ from caodiem.cli import app
 from caodiem.errors import InvalidRun, UsageError
 from caodiem.network import NetworkScenario
 from caodiem.progress import bars
-from caodiem.report.sweep import shown_columns
+from caodiem.report.network import rounded
+from caodiem.report.sweep import lines, shown_columns
 from caodiem.scenario_file import load_document
 from simulation import replications, sweep
 from simulation.sweep import Point
@@ -292,6 +293,12 @@ def test_a_dask_worker_that_dies_loses_nothing(tmp_path: Path, monkeypatch: pyte
     assert sweep.execute(made, Path("points"), None) == len(made)
     # A worker computes what this process does.
     assert rows[3] == {"arrivals.rate": 0.25} | sweep._flat(run.plain(sweep.figures_of(made[3])))
+
+
+def test_large_figures_are_printed_whole() -> None:
+    row = {"a": 1, "system.response_s.p95": 86_520.4, "system.response_s.p95.low": 86_240.4}
+    assert list(lines([row | {"system.response_s.p95.high": 86_800.4}], ["a"]))[-1].split("  ")[-1] == "86520 ± 280"
+    assert [rounded(value, 2) for value in (99.96, 0.000123, 1.0, float("inf"))] == ["100", "0.00012", "1", "inf"]
 
 
 def test_a_sweep_over_a_fault_shows_how_long_it_is_felt() -> None:
