@@ -1,11 +1,12 @@
 """Growth of a cumulative count: curves fitted to the points known until a day, and a projection with its band.
 
 All curves are fitted and shown: few points never tell them apart for sure. Each is judged by how well it would have
-foretold the known points from those before them, and the projections are averaged by that. The band adds that the
-daily rate drifts.
+foretold the known points from those before them, and the projection is their median, weighted by that. The band adds
+that the daily rate drifts.
 
 Curves: Bass 1969 (doi 10.1287/mnsc.15.5.215); logistic and Gompertz as in Meade and Islam 2006
-(doi 10.1016/j.ijforecast.2006.01.005); judging by rolling origins: Tashman 2000 (doi 10.1016/S0169-2070(00)00065-0).
+(doi 10.1016/j.ijforecast.2006.01.005); judging by rolling origins: Tashman 2000 (doi 10.1016/S0169-2070(00)00065-0);
+the median: Petropoulos and Svetunkov, International Journal of Forecasting 36, 2020.
 """
 
 import math
@@ -23,8 +24,8 @@ Count = Callable[[float], float]
 # 90% of a normal distribution lies within so many standard deviations.
 Z90 = 1.6449
 _LEAST_POINTS = 3
-# An error of less than 5% on so few points is luck.
-_LEAST_ERROR = 0.05
+# An error of less than a fifth on so few points is luck.
+_LEAST_ERROR = 0.2
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,9 +86,10 @@ def project(fits: list[Fit], days: Floats, counts: Floats, day: float) -> Projec
 def added(fits: list[Fit], days: Floats, counts: Floats, from_day: float, to_day: float) -> Projection:
     """What is added between two days, neither of them before the last one known.
 
-    Every curve says how much; the logarithms are averaged by weight. Their variance between the curves plus
-    sigma^2 (a + h / 3) makes the band, `a` days after the last known one and over h days: the logarithm of the daily
-    rate is taken for a random walk of variance sigma^2 a day, and its mean over those days has that variance.
+    Every curve says how much; the weighted median is expected, since a curve that has reached its ceiling too early would
+    drag a mean down without end. The variance of the curves' logarithms around it plus sigma^2 (a + h / 3) makes the
+    band, `a` days after the last known one and over h days: the logarithm of the daily rate is taken for a random walk
+    of variance sigma^2 a day, and its mean over those days has that variance.
     """
     if not days[-1] <= from_day < to_day:
         raise UsageError(
@@ -96,11 +98,11 @@ def added(fits: list[Fit], days: Floats, counts: Floats, from_day: float, to_day
         )
     logs = np.array([_log_added(each.count, days, counts, from_day, to_day) for each in fits])
     weights = np.array([each.weight for each in fits])
-    mean = float(weights @ logs)
+    middle = float(np.quantile(logs, 0.5, weights=weights, method="inverted_cdf"))
     drifted = from_day - float(days[-1]) + (to_day - from_day) / 3
-    variance = float(weights @ (logs - mean) ** 2) + rate_variance(days, counts) * drifted
+    variance = float(weights @ (logs - middle) ** 2) + rate_variance(days, counts) * drifted
     spread = Z90 * math.sqrt(variance)
-    return Projection(math.exp(mean), math.exp(mean - spread), math.exp(mean + spread))
+    return Projection(math.exp(middle), math.exp(middle - spread), math.exp(middle + spread))
 
 
 def rate_variance(days: Floats, counts: Floats) -> float:

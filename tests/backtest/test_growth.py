@@ -78,6 +78,41 @@ def test_only_the_future_can_be_projected() -> None:
         growth.project(fits, DAYS, 900 * DAYS, 300.0)
 
 
+@pytest.mark.slow
+def test_bands_hold_what_was_published_from_whatever_day_one_looks_ahead() -> None:
+    """Every later point of every series, foretold from every earlier one, as if it were the last known."""
+    held, off, as_before = [], [], []
+    for series in load_document(LAUNCH, SeriesScenario).series.values():
+        days = np.array([float((point.on - date(2019, 12, 9)).days) for point in series.points])
+        counts = np.array([point.count.value for point in series.points])
+        for known in range(3, len(days)):
+            fits = growth.fit(days[:known], counts[:known])
+            rate = (counts[known - 1] - counts[known - 2]) / (days[known - 1] - days[known - 2])
+            for later in range(known, len(days)):
+                to_day, true = float(days[later]), counts[later] - counts[known - 1]
+                found = growth.added(fits, days[:known], counts[:known], float(days[known - 1]), to_day)
+                held.append(found.low <= true <= found.high)
+                off.append(abs(math.log(found.expected / true)))
+                as_before.append(abs(math.log(rate * (to_day - days[known - 1]) / true)))
+    assert len(held) == 49
+    # Nine of ten would be 44; the cases are not independent of each other.
+    assert 42 < sum(held) < 49
+    # Not worse than to say that the last rate goes on.
+    assert np.median(off) < np.median(as_before)
+
+
+def test_a_curve_that_ends_too_early_does_not_drag_the_projection_down() -> None:
+    days, counts = np.array([10.0, 20.0, 30.0]), np.array([100.0, 200.0, 300.0])
+    fits = [
+        growth.Fit("linear", lambda day: 10 * day, 0.2, 0.4),
+        growth.Fit("ended", lambda day: 300.0, 0.2, 0.3),
+        growth.Fit("more", lambda day: 12 * day, 0.2, 0.3),
+    ]
+    found = growth.project(fits, days, counts, 130.0)
+    assert found.expected == pytest.approx(1300.0)
+    assert found.low < 400
+
+
 @pytest.fixture(scope="module")
 def launch() -> list[backtest.Foretold]:
     scenario = load_document(LAUNCH, SeriesScenario)
