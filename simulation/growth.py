@@ -86,10 +86,10 @@ def project(fits: list[Fit], days: Floats, counts: Floats, day: float) -> Projec
 def added(fits: list[Fit], days: Floats, counts: Floats, from_day: float, to_day: float) -> Projection:
     """What is added between two days, neither of them before the last one known.
 
-    Every curve says how much; the weighted median is expected, since a curve that has reached its ceiling too early would
-    drag a mean down without end. The variance of the curves' logarithms around it plus sigma^2 (a + h / 3) makes the
-    band, `a` days after the last known one and over h days: the logarithm of the daily rate is taken for a random walk
-    of variance sigma^2 a day, and its mean over those days has that variance.
+    Every curve says how much; the weighted median is expected, since a curve that has reached its ceiling too early
+    would drag a mean down without end. The variance of the curves' logarithms around it plus sigma^2 (a + h / 3) makes
+    the band, `a` days after the last known one and over h days: the logarithm of the daily rate is taken for a random
+    walk of variance sigma^2 a day, and its mean over those days has that variance.
     """
     if not days[-1] <= from_day < to_day:
         raise UsageError(
