@@ -8,7 +8,12 @@ Every message names what, where, which value, and what would be right.
     └── SafetyError   4  refused, or stopped, for safety
 """
 
+import difflib
+from collections.abc import Sequence
 from enum import IntEnum
+
+# More are not read, and would not fit on a screen.
+_MOST_LISTED = 16
 
 
 class ExitCode(IntEnum):
@@ -41,3 +46,11 @@ class SafetyError(CaodiemError):
     """A target that may not be loaded, or a limit that was passed."""
 
     exit_code = ExitCode.SAFETY
+
+
+def one_of(word: str, known: Sequence[str]) -> str:
+    """What is accepted instead of `word`, and which of it was probably meant."""
+    close = difflib.get_close_matches(word, known, n=1, cutoff=0.6)
+    few = len(known) <= _MOST_LISTED
+    listed = ", ".join(known) if few else f"{', '.join(known[:5])} and {len(known) - 5} more"
+    return f"one of {listed}" + (f"; did you mean {close[0]!r}?" if close else "")

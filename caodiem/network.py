@@ -34,10 +34,12 @@ from caodiem.behaviour import (
     wrong,
 )
 from caodiem.document import Document, Name, Part
+from caodiem.errors import one_of
 
 # What admission control is called among the stations.
 ENTRANCE = "entrance"
 _MOST_STEPS = 1000
+_MOST_STATIONS = 10_000
 # A station that opens every minute of a year stays below it.
 _MOST_OPENINGS = 1_000_000
 
@@ -206,6 +208,17 @@ class Run(Part):
     engine: Literal["auto", "compiled", "reference"] = "auto"
 
 
+def _repeated(key: str, expected: str, names: list[str], taken: list[str]) -> q.Problems:
+    """Names that stand above already, or that something else has."""
+    found: q.Problems = []
+    seen = set(taken)
+    for number, name in enumerate(names):
+        if name in seen:
+            found.append((f"{key}[{number}].name", name, expected))
+        seen.add(name)
+    return found
+
+
 class NetworkScenario(Document):
     """A network with its arrivals."""
 
@@ -216,7 +229,7 @@ class NetworkScenario(Document):
     question: str = ""
     question_vi: str = ""
     arrivals: list[Arrivals] = Field(min_length=1)
-    stations: list[Station] = Field(min_length=1)
+    stations: list[Station] = Field(min_length=1, max_length=_MOST_STATIONS)
     journeys: list[Journey] = Field(default=[])
     routes: list[Route] = Field(default=[])
     retries: Retries | None = None
@@ -239,18 +252,10 @@ class NetworkScenario(Document):
 
     def contradictions(self) -> q.Problems:
         """Values that are fine alone and wrong together."""
-        names = [station.name for station in self.stations]
-        found: q.Problems = [
-            (f"stations[{number}].name", name, "a name that no other station has")
-            for number, name in enumerate(names)
-            if name in names[:number] or (name == ENTRANCE and self.admission is not None)
-        ]
-        journeys = [journey.name for journey in self.journeys]
-        found += [
-            (f"journeys[{number}].name", name, "a name that no other journey has")
-            for number, name in enumerate(journeys)
-            if name in journeys[:number]
-        ]
+        names, journeys = ([each.name for each in named] for named in (self.stations, self.journeys))
+        taken = [ENTRANCE] if self.admission is not None else []
+        found = _repeated("stations", "a name that no other station has", names, taken)
+        found += _repeated("journeys", "a name that no other journey has", journeys, [])
         if "all" in journeys and len(journeys) > 1:
             key = f"journeys[{journeys.index('all')}].name"
             found.append((key, "all", "another name than that of all journeys together"))
@@ -280,19 +285,21 @@ class NetworkScenario(Document):
         named += [(f"routes[{n}].from", route.from_) for n, route in enumerate(self.routes)]
         named += [(f"routes[{n}].to", route.to) for n, route in enumerate(self.routes)]
         named += [(f"arrivals[{n}].to", each.to) for n, each in enumerate(self.arrivals) if each.to is not None]
-        known = f"one of {', '.join(stations)}"
-        found: q.Problems = [(key, name, known) for key, name in dict.fromkeys(named) if name not in stations]
+        known = set(stations)
+        found: q.Problems = [
+            (key, name, one_of(name, stations)) for key, name in dict.fromkeys(named) if name not in known
+        ]
         journeys = [each.name for each in self.journeys]
         for number, each in enumerate(self.arrivals):
             if each.journey is not None and each.journey not in journeys:
-                expected = f"one of {', '.join(journeys)}" if journeys else "nothing; there are no journeys"
+                expected = one_of(each.journey, journeys) if journeys else "nothing; there are no journeys"
                 found.append((f"arrivals[{number}].journey", each.journey, expected))
             if each.to is not None and not self.routes:
                 found.append((f"arrivals[{number}].to", each.to, "nothing, unless there are routes"))
         accepted = ["all", *journeys]
         for number, slo in enumerate(self.slo):
             if slo.journey not in accepted:
-                found.append((f"slo[{number}].journey", slo.journey, f"one of {', '.join(accepted)}"))
+                found.append((f"slo[{number}].journey", slo.journey, one_of(slo.journey, accepted)))
         return found
 
     def _spans(self) -> q.Problems:
@@ -343,15 +350,22 @@ class NetworkScenario(Document):
 
     def _leavable(self, stations: list[str]) -> q.Problems:
         """Shares of a station that exceed 1, and stations that nobody can leave the network from."""
-        found: q.Problems = []
-        leaves = {}
-        for name in stations:
-            total = math.fsum(each.probability.value for each in self.routes if each.from_ == name)
-            leaves[name] = total < 1 - 1e-9
-            if total > 1 + 1e-9:
-                found.append(("routes", f"{total:g} from {name}", "at most 1 from one station"))
-        for _ in stations:
-            for each in self.routes:
-                if each.probability.value > 0 and leaves.get(each.to):
-                    leaves[each.from_] = True
-        return found + [("routes", name, "a way out of the network") for name, out in leaves.items() if not out]
+        onward: dict[str, list[float]] = {name: [] for name in stations}
+        comes_from: dict[str, list[str]] = {name: [] for name in stations}
+        for each in self.routes:
+            onward[each.from_].append(each.probability.value)
+            if each.probability.value > 0:
+                comes_from[each.to].append(each.from_)
+        totals = {name: math.fsum(shares) for name, shares in onward.items()}
+        found: q.Problems = [
+            ("routes", f"{total:g} from {name}", "at most 1 from one station")
+            for name, total in totals.items()
+            if total > 1 + 1e-9
+        ]
+        out = [name for name, total in totals.items() if total < 1 - 1e-9]
+        leavable = set(out)
+        while out:
+            further = [name for name in comes_from[out.pop()] if name not in leavable]
+            leavable.update(further)
+            out += further
+        return found + [("routes", name, "a way out of the network") for name in totals if name not in leavable]

@@ -3,7 +3,6 @@
 Knows `extends` (a file that says only what differs), scenarios/sources.csv, and nothing of what the values mean.
 """
 
-import difflib
 import json
 import re
 import types
@@ -16,7 +15,7 @@ from pydantic import BaseModel, ValidationError
 
 from caodiem import text_file
 from caodiem.document import Document as DocumentBase
-from caodiem.errors import UsageError
+from caodiem.errors import UsageError, one_of
 from caodiem.quantity import EVIDENCE, OWN, Profile, Quantity
 from caodiem.scenario import Scenario
 
@@ -367,7 +366,7 @@ def _expected(entry: Any, location: Location, laid: _Laid) -> str:
     kind, context, model = entry["type"], entry.get("ctx", {}), laid.model(location)
     if kind == "extra_forbidden":
         above = laid.model(location[:-1])
-        return _nearest(str(location[-1]), _keys(above) if above else [])
+        return one_of(str(location[-1]), _keys(above) if above else [])
     is_table = kind in ("model_type", "model_attributes_type", "dict_type")
     if is_table and laid.kind.own_numbers and model is Quantity:
         return 'a number, or a table like { value = 1, unit = "..." }'
@@ -378,7 +377,7 @@ def _expected(entry: Any, location: Location, laid: _Laid) -> str:
     if is_table:
         return f"a table{_form(model)}"
     if kind == "literal_error":
-        return _nearest(str(entry["input"]), context["expected"].replace("'", "").replace(" or ", ", ").split(", "))
+        return one_of(str(entry["input"]), context["expected"].replace("'", "").replace(" or ", ", ").split(", "))
     if kind in ("tuple_type", "missing") or context.get("field_type") == "Tuple":
         return "a pair of numbers, like [0, 1.5]"
     if kind in _EXPECTED:
@@ -410,7 +409,7 @@ def _source_problems(node: Any, at: Location, sources: dict[str, Source], laid: 
         return []
     source = sources.get(str(node["source"]))
     if source is None:
-        return [Problem(file, f"{key}.source", node["source"], _nearest(str(node["source"]), list(sources)))]
+        return [Problem(file, f"{key}.source", node["source"], one_of(str(node["source"]), list(sources)))]
     if node.get("evidence") in EVIDENCE and node["evidence"] != source.evidence:
         expected = f"{source.evidence!r}, as {source.id} is in sources.csv"
         return [Problem(file, f"{key}.evidence", node["evidence"], expected)]
@@ -459,13 +458,6 @@ def _shown(value: object) -> str:
     if isinstance(value, bool):
         return str(value).lower()
     return str(value) if isinstance(value, date | time) else repr(value)
-
-
-def _nearest(word: str, known: list[str]) -> str:
-    """What is accepted instead of `word`, and which of it was probably meant."""
-    close = difflib.get_close_matches(word, known, n=1, cutoff=0.6)
-    listed = ", ".join(known) if len(known) <= 16 else f"{', '.join(known[:5])} and {len(known) - 5} more"
-    return f"one of {listed}" + (f"; did you mean {close[0]!r}?" if close else "")
 
 
 def _form(model: type[BaseModel] | None) -> str:

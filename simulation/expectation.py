@@ -8,6 +8,8 @@ import os
 from collections.abc import Iterator
 
 import numpy as np
+from scipy.sparse import csr_array, eye_array
+from scipy.sparse.linalg import spsolve
 
 from caodiem.behaviour import SECONDS, per_second, seconds
 from caodiem.errors import UsageError
@@ -82,12 +84,13 @@ def unrelieved_loads(scenario: NetworkScenario) -> dict[str, float]:
     return {name: work / horizon_s for name, work in work_s.items()}
 
 
-def chances(scenario: NetworkScenario) -> Floats:
-    """Row by row, of those who leave a station the shares that go on to each."""
-    names = [each.name for each in scenario.stations]
-    found = np.zeros((len(names), len(names)))
-    for route in scenario.routes:
-        found[names.index(route.from_), names.index(route.to)] += route.probability.value
+def chances(scenario: NetworkScenario) -> csr_array:
+    """Row by row, of those who leave a station the shares that go on to each; columns of a row ascend."""
+    place = {each.name: number for number, each in enumerate(scenario.stations)}
+    rows, columns = ([place[getattr(each, end)] for each in scenario.routes] for end in ("from_", "to"))
+    shares = [each.probability.value for each in scenario.routes]
+    found = csr_array((shares, (rows, columns)), shape=(len(place), len(place)), dtype=np.float64)
+    found.sum_duplicates()
     return found
 
 
@@ -123,7 +126,8 @@ def _walked(scenario: NetworkScenario, coming: list[float]) -> list[float]:
     entries = np.zeros(len(names))
     for stream, count in zip(scenario.arrivals, coming, strict=True):
         entries[names.index(stream.to) if stream.to else 0] += count
-    found: list[float] = np.linalg.solve(np.eye(len(names)) - chances(scenario).T, entries).tolist()
+    equations = eye_array(len(names), format="csc") - chances(scenario).T.tocsc()
+    found: list[float] = np.atleast_1d(spsolve(equations, entries)).tolist()
     return found
 
 

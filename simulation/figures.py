@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from simulation.groups import places
 from simulation.log import End, Log, station_of_visits
 from simulation.network import INFINITE, Network, Station
 from simulation.work import Work
@@ -30,13 +31,13 @@ def of_replication(
     return {
         "system": _journeys(ended, np.ones(work.arrivals, dtype=bool), from_s, to_s),
         "stations": {
-            station.name: _station(station, visits[where == number], from_s, to_s)
-            for number, station in enumerate(network.stations)
+            station.name: _station(station, visits[here], from_s, to_s)
+            for station, here in zip(network.stations, places(where, len(network.stations)), strict=True)
         },
         "journeys": {
             name: _journeys(ended, journey == number, from_s, to_s)
-            | {"waits": _waits_at(network, visits, where, of_visit == number, from_s, to_s)}
-            for number, name in enumerate(names)
+            | {"waits": _waits_at(network, visits[mine], where[mine], from_s, to_s)}
+            for number, (name, mine) in enumerate(zip(names, places(of_visit, len(names)), strict=True))
         },
     }
 
@@ -102,17 +103,13 @@ def _station(station: Station, visits: np.ndarray, from_s: float, to_s: float) -
     }
 
 
-def _waits_at(
-    network: Network, visits: np.ndarray, where: np.ndarray, mine: np.ndarray, from_s: float, to_s: float
-) -> dict[str, float]:
+def _waits_at(network: Network, visits: np.ndarray, where: np.ndarray, from_s: float, to_s: float) -> dict[str, float]:
     """The mean wait of some arrivals' visits at each station, which priorities make differ."""
     came_s, end = visits["came_s"], visits["end"]
-    entered = mine & (end != End.REFUSED) & (end != End.CUT_OFF) & (came_s >= from_s) & (came_s < to_s)
+    entered = (end != End.REFUSED) & (end != End.CUT_OFF) & (came_s >= from_s) & (came_s < to_s)
     until_s = np.where(end == End.OK, visits["began_s"], visits["left_s"])
-    return {
-        station.name: _mean((until_s - came_s)[entered & (where == number)])
-        for number, station in enumerate(network.stations)
-    }
+    wait_s, here = (until_s - came_s)[entered], places(where[entered], len(network.stations))
+    return {station.name: _mean(wait_s[rows]) for station, rows in zip(network.stations, here, strict=True)}
 
 
 class Spread(dict[str, float]):

@@ -12,6 +12,7 @@ import pyarrow as pa
 from caodiem import observations
 from caodiem.dossier import Outcome
 from caodiem.plan import SCHEMA, Plan
+from simulation.groups import places
 from simulation.network import Network
 from simulation.work import Work, as_dictionary
 
@@ -71,9 +72,9 @@ def _never(count: int, kind: np.dtype) -> np.ndarray:
 def station_of_visits(work: Work) -> np.ndarray:
     """The station (int64) of each visit of the log."""
     stations = np.empty(int(work.visit_at[-1]), dtype=np.int64)
-    for number, operation in enumerate(work.operations):
+    for operation, rows in zip(work.operations, places(work.kind, len(work.operations)), strict=True):
         row = np.tile([visit.station for visit in operation.visits], operation.attempts).astype(np.int64)
-        at = work.visit_at[:-1][work.kind == number]
+        at = work.visit_at[:-1][rows]
         stations[(at[:, None] + np.arange(len(row))).ravel()] = np.tile(row, len(at))
     return stations
 

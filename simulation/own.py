@@ -4,6 +4,7 @@ import hashlib
 import math
 
 import numpy as np
+from scipy.sparse import csr_array
 
 from caodiem import network as described
 from caodiem.behaviour import SECONDS, per_second, seconds
@@ -12,6 +13,7 @@ from caodiem.network import ENTRANCE, NetworkScenario
 from simulation import arrivals, distributions, expectation
 from simulation import work as works
 from simulation.distributions import Distribution
+from simulation.groups import places
 from simulation.network import (
     INFINITE,
     Calendar,
@@ -126,19 +128,29 @@ def _scripts(scenario: NetworkScenario, journey: Integers) -> tuple[Integers, In
 
 def _walks(scenario: NetworkScenario, entry: Integers, seed: int) -> tuple[Integers, Integers, Integers]:
     """(first, step, kind) of walks from station to station: one draw for each departure."""
-    edges = np.cumsum(expectation.chances(scenario), axis=1)
+    chances = expectation.chances(scenario)
     walking, here, number = np.arange(len(entry)), entry, 0
     visited = []
     while len(walking):
         visited.append((walking, here, np.full(len(walking), number)))
-        chance = uniform(seed, "route", walking, number)
-        onward = (edges[here] <= chance[:, None]).sum(axis=1)
+        onward = _onward(chances, here, uniform(seed, "route", walking, number))
         goes = onward < len(scenario.stations)
         walking, here, number = walking[goes], onward[goes], number + 1
     who, where, which = (np.concatenate(column) for column in zip(*visited, strict=True)) if visited else 3 * [entry]
     order = np.lexsort((which, who))
     first = np.concatenate([[0], np.cumsum(np.bincount(who, minlength=len(entry)))])
     return first, which[order], where[order]
+
+
+def _onward(chances: csr_array, here: Integers, chance: Floats) -> Integers:
+    """Where each goes on to from the station `here`; the number of stations stands for leaving."""
+    stations, place = np.unique(here, return_inverse=True)
+    onward = np.empty(len(here), dtype=np.int64)
+    for station, rows in zip(stations, places(place, len(stations)), strict=True):
+        own = slice(chances.indptr[station], chances.indptr[station + 1])
+        leads_to = np.append(chances.indices[own], chances.shape[0])
+        onward[rows] = leads_to[np.searchsorted(np.cumsum(chances.data[own]), chance[rows], side="right")]
+    return onward
 
 
 def _entered(first: Integers, step: Integers, kind: Integers, entrance: int) -> tuple[Integers, Integers, Integers]:

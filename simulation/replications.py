@@ -10,7 +10,7 @@ from collections.abc import Callable
 from typing import Any
 
 import numpy as np
-from scipy.stats import t as student
+from scipy.special import stdtrit
 
 from caodiem.behaviour import seconds
 from caodiem.errors import UsageError
@@ -98,7 +98,7 @@ def interval(values: list[float], confidence: float) -> dict[str, float]:
     mean = float(known.mean())
     if len(known) == 1:
         return {"value": mean, "low": math.nan, "high": math.nan}
-    half = float(student.ppf((1 + confidence) / 2, len(known) - 1) * known.std(ddof=1) / math.sqrt(len(known)))
+    half = float(stdtrit(len(known) - 1, (1 + confidence) / 2) * known.std(ddof=1) / math.sqrt(len(known)))
     return {"value": mean, "low": mean - half, "high": mean + half}
 
 
@@ -136,7 +136,7 @@ def _of_quantile(q: float, spreads: list[Spread], pooled: Pooled, confidence: fl
     sizes = np.array([each.count for each in spreads], dtype=np.float64)
     within = np.array([each.within(value) for each in spreads])
     residuals = (within - within.sum() / sizes.sum() * sizes) / sizes.mean()
-    half = float(student.ppf((1 + confidence) / 2, count - 1)) * float(residuals.std(ddof=1)) / math.sqrt(count)
+    half = float(stdtrit(count - 1, (1 + confidence) / 2)) * float(residuals.std(ddof=1)) / math.sqrt(count)
     return {"value": value, "low": pooled.quantile(q - half), "high": pooled.quantile(q + half)}
 
 

@@ -18,6 +18,7 @@ import pyarrow as pa
 from caodiem.draws import uniform
 from caodiem.errors import UsageError
 from caodiem.plan import Plan
+from simulation.groups import places
 from simulation.network import Network, Operation, Retries, Visit
 
 Floats = np.ndarray
@@ -106,8 +107,7 @@ def draw(network: Network, operations: tuple[Operation, ...], steps: Steps, seed
         drawn=np.zeros(((len(steps.kind) >> BLOCK_BITS) + 1, len(operations), most), dtype=np.bool_),
         seed=seed,
     )  # fmt: skip
-    for number, operation in enumerate(operations):
-        rows = np.flatnonzero(steps.kind == number)
+    for operation, rows in zip(operations, places(steps.kind, len(operations)), strict=True):
         _draw_attempt(network, work, rows, operation, 0)
         keys = steps.arrival[rows], steps.step[rows]
         for attempt in range(operation.attempts - 1):

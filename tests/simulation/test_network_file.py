@@ -165,6 +165,8 @@ MISTAKES = {
         "servers = 1\nservice = 1\ncalendar = { period = 1, open = [{ from = 0, to = 0.5 }] }\n[run]\nhorizon = 2e6",
         "calendar.period = 1.0", "opens at most 1,000,000 times before the horizon, not 2e+06"),
     "warm-up that is no word": ("horizon = 20000", 'horizon = 20000\nwarm_up = "mser"', "run.warm_up", "one of mser5"),
+    "a misspelt station": (
+        "[run]", '[[journeys]]\nname = "a"\nroute = ["dsk"]\n[run]', "journeys[0].route", "did you mean 'desk'?"),
     "engine": ("horizon = 20000", 'horizon = 20000\nengine = "gpu"', "run.engine", "one of auto, compiled, reference"),
     "one station": ("[[stations]]", "[stations]", "stations = {", "a list of tables, each headed [[stations]],"),
     "stations of numbers": (
