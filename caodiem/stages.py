@@ -47,7 +47,7 @@ def begin(path: Path, scale: float, generator: "Generator | None" = None) -> tup
     listed = companion(path, scenario.agencies)
     known = agencies.load(listed, scenario)
     projected = projection.project(scenario, known)
-    options = {"scale": scale, "seed": scenario.seed, **_recorded(generator, scenario)}
+    options = {"file": str(path), "scale": scale, "seed": scenario.seed, **_recorded(generator, scenario)}
     created = run.create(path.stem, scenario.hash, options)
     shutil.copyfile(listed, created.folder / "agencies.csv")
     run.write_json(created.scenario, resolved(scenario, path))
@@ -223,7 +223,10 @@ def _recorded(generator: Generator | None, scenario: Scenario) -> dict[str, Any]
     told = generator.options(scenario)
     limits = {key: told[key] for key in ("pool", "greatest_lateness_s")}
     host = None if generator.host is None else targets.without_secrets(generator.host)
-    return {"generator": {"host": host, "portal": generator.portal, "abort": list(generator.abort), **limits}}
+    trusted = {} if generator.ca is None else {"ca": str(generator.ca)}
+    return {
+        "generator": {"host": host, "portal": generator.portal, "abort": list(generator.abort), **limits, **trusted}
+    }
 
 
 def replay(scenario: Scenario, into: run.Run, generator: Generator, bars: Bars) -> ExitCode:

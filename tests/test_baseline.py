@@ -73,7 +73,15 @@ def test_what_is_not_alike_is_invalid(known: Path, tmp_path: Path) -> None:
 
 
 def test_the_same_plan_replayed_in_the_same_way_is_alike_wherever_it_was_kept(known: Path, tmp_path: Path) -> None:
-    whole = {"scale": 0.1, "plans_from": "yesterday", "start_s": 0.0, "length_s": None, "speed": 1.0, "journeys": []}
+    whole = {
+        "file": "own.toml",
+        "scale": 0.1,
+        "plans_from": "yesterday",
+        "start_s": 0.0,
+        "length_s": None,
+        "speed": 1.0,
+        "journeys": [],
+    }
     assert baseline.result(baseline.hold(made(tmp_path / "again", options=whole), known)) is Result.PASS
     alone = {"scale": 0.1, "plan": "a/plan.parquet", "slo_from": "a/slo.toml"}
     assert baseline.result(baseline.hold(made(tmp_path / "alone", options=alone), known)) is Result.PASS

@@ -275,7 +275,8 @@ def repeat(material: Material) -> list[str]:
     else:
         broke_off = manifest.get("state") in ("interrupted", "failed")
         command = "run" if broke_off or any(level.replayed for level in material.levels) else "simulate"
-        words = [command, f"scenarios/{manifest.get('scenario', 'SCENARIO')}.toml", "--scale", options.get("scale", 1)]
+        file = options.get("file", f"scenarios/{manifest.get('scenario', 'SCENARIO')}.toml")
+        words = [command, file, "--scale", options.get("scale", 1)]
     sent = _sent(options.get("generator", {}), words[0] == "replay")
     again = shlex.join(map(str, ["caodiem", *words, *options.get("part", []), *sent]))
     commit = manifest.get("commit")
@@ -284,7 +285,7 @@ def repeat(material: Material) -> list[str]:
 
 def _sent(generator: Json, with_limits: bool) -> list[str]:
     """The options of a command that say whom it asked, under what rules and, of `caodiem replay`, with what limits."""
-    said = {"--host": generator.get("host"), "--portal": generator.get("portal")}
+    said = {f"--{name}": generator.get(name) for name in ("host", "portal", "ca")}
     if with_limits:
         said |= {"--pool": generator.get("pool"), "--greatest-lateness": generator.get("greatest_lateness_s")}
     rules = [("--abort", rule) for rule in generator.get("abort", [])]

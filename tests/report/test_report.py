@@ -21,11 +21,12 @@ OF_A_PLAN = {
         "abort": ["failures > 5% for 10 s"],
         "pool": 7,
         "greatest_lateness_s": 0.5,
+        "ca": "own/ca.pem",
     },
 }
 REPLAYED = (
     "caodiem replay yesterday.parquet --scenario slo.toml --window 10+5 --speed 2 --host http://localhost:8000 "
-    "--pool 7 --greatest-lateness 0.5 --abort 'failures > 5% for 10 s'"
+    "--ca own/ca.pem --pool 7 --greatest-lateness 0.5 --abort 'failures > 5% for 10 s'"
 )
 VOID = {"meta", "link", "input", "img", "source", "br"}
 
@@ -148,6 +149,14 @@ def test_a_simulation_alone_says_what_is_missing(tmp_path: Path) -> None:
     ):
         assert missing in page.text[language] and badge in page.text[language]
     assert "caodiem simulate scenarios/small.toml --scale 0.25" in page.text["vi"]
+
+
+def test_a_scenario_in_a_folder_of_ones_own_is_named_where_it_stands(tmp_path: Path) -> None:
+    run = make_run(tmp_path)
+    add_level(run, 43.0, replayed=None)
+    manifest = read_json(run.manifest)
+    write_json(run.manifest, manifest | {"options": {**manifest["options"], "file": "my own/small.toml"}})
+    assert "caodiem simulate 'my own/small.toml' --scale 0.25" in page_of(run).text["en"]
 
 
 def test_hours_in_which_a_system_fails_are_told_in_both_languages(tmp_path: Path) -> None:
