@@ -5,6 +5,7 @@ scenario's path reaches its levels and whether its list of agencies will do.
 """
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from caodiem.document import Document
 from caodiem.errors import UsageError
@@ -14,6 +15,9 @@ from caodiem.scenario_file import Change, companion, load_document, top_keys
 from caodiem.series import SeriesScenario
 from caodiem.shares import SharesScenario
 from caodiem.year import YearScenario
+
+if TYPE_CHECKING:
+    from simulation.agencies import Agencies
 
 # The key that makes a file a scenario of another kind than the main job's.
 _KINDS: dict[str, type[Document]] = {
@@ -28,15 +32,23 @@ _MAIN_KEY = "adoption"
 
 def load_any(path: Path) -> Document:
     """A scenario of whatever kind its keys say, and its list of agencies where it has one."""
-    from simulation import agencies
-
     kind = kind_of(path)
     if kind is NetworkScenario:
         return load_network(path)
     scenario = load_main(path) if kind is Scenario else load_document(path, kind)
     if isinstance(scenario, Scenario):
-        agencies.load(companion(path, scenario.agencies), scenario)
+        agencies_of(path, scenario)
     return scenario
+
+
+def agencies_of(path: Path, scenario: Scenario) -> "Agencies":
+    """The list of agencies that a scenario's file names; UsageError where it will not do, or not for this scenario."""
+    from simulation import agencies
+
+    try:
+        return agencies.load(companion(path, scenario.agencies), scenario)
+    except UsageError as error:
+        raise UsageError(f"{path}: {error}") from error
 
 
 def kind_of(path: Path) -> type[Document]:

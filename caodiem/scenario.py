@@ -5,11 +5,12 @@ scenario_file.py.
 """
 
 import math
+import re
 from collections.abc import Iterator
 from datetime import date, datetime
 from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, Field
+from pydantic import AfterValidator, BaseModel, Field
 
 from caodiem import quantity as q
 from caodiem.behaviour import (
@@ -355,6 +356,12 @@ class Replay(Part):
     greatest_lateness: q.Seconds
 
 
+def _beside(name: str) -> str:
+    if not re.fullmatch(r"[\w.-]+\.csv", name):
+        raise ValueError("the name of a CSV file beside this one, as agencies.csv")
+    return name
+
+
 class Scenario(Document):
     """All inputs of a run."""
 
@@ -364,7 +371,7 @@ class Scenario(Document):
     question_vi: str = Field(min_length=1)
     seed: Annotated[int, Field(strict=True, ge=0, lt=2**63)]
     # The file beside this one that lists the agencies.
-    agencies: str = Field(default="agencies.csv", pattern=r"^[\w.-]+\.csv$")
+    agencies: Annotated[str, AfterValidator(_beside)] = "agencies.csv"
     levels: list[Annotated[float, Field(strict=True, gt=0, le=100)]] = Field(min_length=1)
     adoption: Adoption
     demand: Demand

@@ -35,7 +35,10 @@ _EXPECTED = {
         ("date_type", "date_parsing", "date_from_datetime_parsing", "date_from_datetime_inexact"),
         "a day, like 2024-08-31",
     ),
-    **dict.fromkeys(("datetime_type", "datetime_parsing"), "a time, like 2024-08-31T09:00:00"),
+    **dict.fromkeys(
+        ("datetime_type", "datetime_parsing", "datetime_from_date_parsing"), "a time, like 2024-08-31T09:00:00"
+    ),
+    "unexpected_keyword_argument": "no such key",
     "string_type": "a text, in quotes",
     "string_too_short": "a text that is not empty",
     "too_short": "at least {min_length} of them",
@@ -381,7 +384,8 @@ def _expected(entry: Any, location: Location, laid: _Laid) -> str:
     if kind in ("tuple_type", "missing") or context.get("field_type") == "Tuple":
         return "a pair of numbers, like [0, 1.5]"
     if kind in _EXPECTED:
-        return _EXPECTED[kind].format(**context)
+        bounds = {name: f"{bound:g}" if isinstance(bound, float) else bound for name, bound in context.items()}
+        return _EXPECTED[kind].format(**bounds)
     return str(entry["msg"]).removeprefix("Input should be ").removeprefix("Value error, ")
 
 

@@ -40,16 +40,14 @@ def begin(path: Path, scale: float, generator: "Generator | None" = None) -> tup
 
     With `generator` the manifest says how its plans are to be replayed.
     """
-    from simulation import agencies, projection
+    from simulation import projection
 
     check_scale(scale)
     scenario = kinds.load_main(path)
-    listed = companion(path, scenario.agencies)
-    known = agencies.load(listed, scenario)
-    projected = projection.project(scenario, known)
+    projected = projection.project(scenario, kinds.agencies_of(path, scenario))
     options = {"file": str(path), "scale": scale, "seed": scenario.seed, **_recorded(generator, scenario)}
     created = run.create(path.stem, scenario.hash, options)
-    shutil.copyfile(listed, created.folder / "agencies.csv")
+    shutil.copyfile(companion(path, scenario.agencies), created.folder / "agencies.csv")
     run.write_json(created.scenario, resolved(scenario, path))
     run.write_json(created.projection, projected)
     return scenario, created

@@ -35,11 +35,11 @@ OverTime = TypeVar("OverTime", SeriesScenario, SharesScenario)
 def simulate_year(path: Path, scale: float, bars: Bars) -> tuple[run.Run, dict[str, Any]]:
     """Run a national year; its figures, also written to year.json beside a picture in a run's folder."""
     from caodiem.report import year as pictures
-    from simulation import agencies, national
+    from simulation import national
 
     stages.check_scale(scale)
     scenario = load_document(path, YearScenario)
-    known = agencies.load(companion(path, scenario.agencies), scenario)
+    known = kinds.agencies_of(path, scenario)
     made = run.create(path.stem, scenario.hash, {"scale": scale, "seed": scenario.seed})
     run.write_json(made.scenario, stages.resolved(scenario, path))
     with _told_when_broken_off(made):
@@ -153,6 +153,8 @@ def plan_sweep(path: Path, texts: list[str], scale: float, replications: int = 1
     for chosen in setting.grid(settings):
         try:
             scenario = kinds.load_simulated(path, tuple((each.location, value) for each, value in chosen))
+            if isinstance(scenario, Scenario):
+                kinds.agencies_of(path, scenario)
         except UsageError as error:
             problems |= dict.fromkeys(str(error).splitlines())
             continue

@@ -9,9 +9,12 @@ import math
 import numpy as np
 
 from caodiem.draws import uniform
+from caodiem.errors import UsageError
 from simulation.distributions import Distribution
 
 Floats = np.ndarray
+# So many gaps may be drawn where far fewer are to be expected.
+_MOST_UNEVEN = 5_000_000
 
 
 def poisson(rate: float, horizon_s: float, seed: int, stream: str) -> Floats:
@@ -32,10 +35,19 @@ def expected_by_rate(points: list[tuple[float, float]], repeat_s: float, horizon
 
 
 def renewal(interval: Distribution, horizon_s: float, seed: int, stream: str) -> Floats:
-    """Independent gaps between arrivals, the first one before the first arrival."""
+    """Independent gaps between arrivals, the first one before the first arrival.
+
+    UsageError where nearly all gaps are so short, and the others so long, that the mean says nothing of their number.
+    """
     due = np.empty(0)
     expected = horizon_s / interval.mean_s
+    most = 10 * expected + _MOST_UNEVEN
     while not len(due) or due[-1] < horizon_s:
+        if expected > most:
+            raise UsageError(
+                f"arrivals: the first {len(due):.2g} gaps come to {due[-1]:.2g} of {horizon_s:g} seconds; "
+                f"expected gaps of {interval.mean_s:g} seconds in the mean that are less uneven"
+            )
         expected = 1.2 * expected + 100
         due = np.cumsum(interval.times_s(uniform(seed, stream, np.arange(math.ceil(expected)))))
     return due[due < horizon_s]

@@ -24,6 +24,18 @@ sync_batch = { value = 50.5, unit = "events", source = "assumed-citizens", evide
 """
 
 
+SURGE = """
+[[demand.surges]]
+name = "x"
+kind = "announcement"
+at = 2026-05-05T08:00:00
+agency = "XX"
+size = { value = 5, unit = "dossiers", source = "assumed-services", evidence = "assumed" }
+decay = { value = 1, unit = "hours", source = "assumed-services", evidence = "assumed" }
+online = { value = 50, unit = "percent", source = "assumed-services", evidence = "assumed" }
+"""
+
+
 @pytest.fixture
 def beside(tmp_path: Path) -> Path:
     """A folder with the main scenario and its sources, to put variants beside."""
@@ -145,6 +157,26 @@ def test_a_file_that_cannot_be_extended_is_told_where_it_is_named(beside: Path, 
         kinds.load_any(beside / "top.toml")
     assert told in str(caught.value)
     assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        ("levels = [true]", "levels[0] = true: expected a number"),
+        ("levels = [0]", "levels[0] = 0: expected more than 0"),
+        ("levels = 43", "levels = 43: expected a list, as [43]"),
+        ('agencies = "../a.csv"', "agencies = '../a.csv': expected the name of a CSV file beside this one"),
+        ('agencies = "none.csv"', "none.csv: No such file or directory; expected a CSV file with the columns code"),
+        ("[faults.payment]\nlatency = 5", "faults.payment.latency = 5: expected no such key"),
+        (SURGE, "demand.surges[0].agency = 'XX': expected a code of"),
+    ],
+)  # fmt: skip
+def test_a_mistake_in_a_main_scenario_is_one_line_that_names_it(beside: Path, text: str, told: str) -> None:
+    (beside / "top.toml").write_text(f'extends = "adoption-43-to-85.toml"\n{text}')
+    with pytest.raises(UsageError) as caught:
+        kinds.load_any(beside / "top.toml")
+    assert str(caught.value).startswith(f"{beside / 'top.toml'}: ")
+    assert told in str(caught.value)
 
 
 def test_of_very_many_mistakes_the_first_are_shown(beside: Path) -> None:

@@ -354,6 +354,14 @@ def test_a_jump_where_a_turn_or_the_horizon_ends_changes_nothing_before_it(repea
     assert early == pytest.approx(arrivals.poisson(1.0, 50.0, 3, "a"))
 
 
+def test_gaps_whose_mean_says_nothing_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nearly all are 0, and the one of a trillion seconds that makes the mean is never drawn."""
+    monkeypatch.setattr(arrivals, "_MOST_UNEVEN", 10_000)
+    gaps = Mixture((Fixed(0.0), Fixed(1e12)), (1.0, 1e-12))
+    with pytest.raises(UsageError, match="come to 0 of 100 seconds; expected gaps of 1 seconds in the mean"):
+        arrivals.renewal(gaps, 100.0, 1, "a")
+
+
 def test_regular_arrivals_and_listed_ones() -> None:
     assert arrivals.renewal(Fixed(2.0), 7.0, 1, "a").tolist() == [2.0, 4.0, 6.0]
 
