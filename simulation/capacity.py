@@ -71,7 +71,7 @@ def find(trials: Trials, progress: Callable[[float], None] = lambda share: None)
     progress(0.1)
     loads = trials.offered_load()
     free = trials.at(unlimited(trials.subject), whole=True)
-    hopeless = frozenset(place for place, each in enumerate(free.judged) if each.decision is not Decision.MET)
+    hopeless = frozenset(place for place in range(len(free.judged)) if free.decided(place) is not Decision.MET)
     some = len(hopeless) < len(free.judged)
     trials.set_aside(hopeless if some else frozenset())
     needed = fewest(trials, loads) if some else None
@@ -230,11 +230,11 @@ def _in_order(tried: dict[float, Trial]) -> list[Trial]:
 
 
 def _crossing(tried: list[Trial], low: float, high: float) -> float:
-    """Where the estimated strain passes 1 between two factors, linear between those tried."""
+    """Where the estimated strain passes 1, linear between two factors that were tried, or a queue begins to grow."""
     between = [trial for trial in tried if low <= trial.factor <= high]
     for a, b in itertools.pairwise(between):
-        if a.strain <= 1 < b.strain:
-            share = (1 - a.strain) / (b.strain - a.strain) if math.isfinite(b.strain) else 0.0
+        if a.strain <= 1 and (b.strain > 1 or b.overloaded):
+            share = (1 - a.strain) / (b.strain - a.strain) if not b.overloaded and math.isfinite(b.strain) else 0.0
             return a.factor + share * (b.factor - a.factor)
     return low
 

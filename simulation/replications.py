@@ -25,6 +25,7 @@ from simulation.work import Work
 Floats = np.ndarray
 Engine = Callable[[Network, Work], Log]
 _BATCH = 5
+NO_STEADY_STATE = "MSER-5 found no steady state in the first half of the horizon; expected a longer one, or less load"
 MOST_PILOTS = 10
 
 
@@ -170,8 +171,7 @@ def _warm_up_s(scenario: NetworkScenario, network: Network, run: Engine) -> tupl
         responses.append(ended.ended_s - ended.due_s)
         dues.append(work.due_s)
     from_s, steady = settled_from_s(dues, responses)
-    note = "MSER-5 found no steady state in the first half of the horizon; expected a longer one, or less load"
-    return from_s, "" if steady else note
+    return from_s, "" if steady else NO_STEADY_STATE
 
 
 def settled_from_s(dues: list[Floats], responses: list[Floats]) -> tuple[float, bool]:

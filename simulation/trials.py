@@ -34,17 +34,23 @@ class Trial:
     counted: list[list[Counted]]  # of each replication, of each objective
     aside: frozenset[int] = frozenset()  # places of SLOs that are judged and do not decide
     overloaded: dict[int, float] = field(default_factory=dict)  # erlangs of stations whose queues grow for ever
+    settled: bool = True  # whether a steady state was found, where one is asked for
 
     @property
     def deciding(self) -> list[int]:
         """The places of the SLOs that decide."""
         return [place for place in range(len(self.judged)) if place not in self.aside]
 
+    def decided(self, place: int) -> Decision:
+        """Of one SLO: none is met where a queue grows for ever, and none is surely met without a steady state."""
+        found = Decision.MISSED if self.overloaded else self.judged[place].decision
+        return Decision.UNDECIDED if found is Decision.MET and not self.settled else found
+
     @property
     def decision(self) -> Decision:
-        """Missed when one SLO is, or a queue grows for ever; met when all are."""
-        found = {self.judged[place].decision for place in self.deciding}
-        if Decision.MISSED in found or self.overloaded:
+        """Missed when one SLO is, met when all are."""
+        found = {self.decided(place) for place in self.deciding}
+        if Decision.MISSED in found:
             return Decision.MISSED
         return Decision.UNDECIDED if Decision.UNDECIDED in found else Decision.MET
 
@@ -71,6 +77,7 @@ class Trials:
         self._aside: frozenset[int] = frozenset()
         self._counted: dict[tuple[Sizes, float], list[list[Counted]]] = {}
         self._from_s: dict[tuple[Sizes, float], float] = {}
+        self._settled: dict[tuple[Sizes, float], bool] = {}
         self._drawn: OrderedDict[tuple[float, int], Drawn] = OrderedDict()
         self._drawn_bytes = 0
 
@@ -83,7 +90,8 @@ class Trials:
         overloaded = self.subject.overloaded(sizes, factor)
         for look in self.looks:
             counted = self._replicated(sizes, factor, look)
-            trial = Trial(sizes, factor, self._judge(counted), counted, self._aside, overloaded)
+            settled = self._settled[sizes, factor]
+            trial = Trial(sizes, factor, self._judge(counted), counted, self._aside, overloaded, settled)
             undecided = any(trial.judged[place].decision is Decision.UNDECIDED for place in trial.deciding)
             if not undecided or (trial.decision is Decision.MISSED and not whole):
                 break
@@ -104,7 +112,7 @@ class Trials:
         network = self.subject.sized(sizes)
         if not found:
             pilots = [self._rows(network, factor, number) for number in range(self.looks[0])]
-            self._from_s[key] = self._warm_up_s(pilots)
+            self._from_s[key], self._settled[key] = self._warm_up_s(pilots)
             found += [self._count(rows, self._from_s[key]) for rows in pilots]
         while len(found) < least:
             found.append(self._count(self._rows(network, factor, len(found)), self._from_s[key]))
@@ -113,12 +121,13 @@ class Trials:
     def _count(self, rows: Rows, from_s: float) -> list[Counted]:
         return [count(objective, rows, from_s) for objective in self.subject.objectives]
 
-    def _warm_up_s(self, pilots: list[Rows]) -> float:
+    def _warm_up_s(self, pilots: list[Rows]) -> tuple[float, bool]:
+        """(seconds to leave out, whether there is a steady state after them where one is asked for)."""
         known = self.subject.warm_up_s()
         if known is not None:
-            return known
+            return known, True
         first = pilots[: replications.MOST_PILOTS]
-        return replications.settled_from_s([each.due_s for each in first], [each.taken_s for each in first])[0]
+        return replications.settled_from_s([each.due_s for each in first], [each.taken_s for each in first])
 
     def _rows(self, network: Network, factor: float, replication: int) -> Rows:
         drawn = self.drawn(factor, replication)

@@ -18,6 +18,7 @@ from simulation.capacity import Bottleneck, Capacity, Needed, Rate
 from simulation.expectation import overload
 from simulation.network import INFINITE
 from simulation.objectives import Decision, Judged, Kind
+from simulation.replications import NO_STEADY_STATE
 from simulation.subject import MOST_FACTOR, Sizes
 from simulation.trials import Trial, Trials
 
@@ -54,7 +55,7 @@ def as_json(found: Capacity, trials: Trials) -> Figures:
         "capacity": _rate(found.rate),
         "bottleneck": _bottleneck(found.bottleneck, names) if found.bottleneck else None,
         "engine": trials.engine,
-        "notices": [*([trials.notice] if trials.notice else []), *_overloads(found, names)],
+        "notices": [*([trials.notice] if trials.notice else []), *_overloads(found, names), *_unsettled(found)],
         "confidence": subject.confidence,
         "looks": trials.looks,
         "replications": trials.made,
@@ -63,8 +64,12 @@ def as_json(found: Capacity, trials: Trials) -> Figures:
 
 def reason(found: Capacity) -> str | None:
     """Which SLOs no number of servers meets, if any."""
-    wrong = [each for each in found.unlimited.judged if each.decision is not Decision.MET]
-    shown = "; ".join(f"{each.objective.name}: {_percent(each)} bad, {each.decision.value}" for each in wrong)
+    free = found.unlimited
+    wrong = [place for place in range(len(free.judged)) if free.decided(place) is not Decision.MET]
+    shown = "; ".join(
+        f"{free.judged[place].objective.name}: {_percent(free.judged[place])} bad, {free.decided(place).value}"
+        for place in wrong
+    )
     return f"not met with as many servers as anybody could want: {shown}" if wrong else None
 
 
@@ -73,6 +78,11 @@ def _overloads(found: Capacity, names: list[str]) -> list[str]:
     shown = [found.today, *(found.needed.neighbours.values() if found.needed else ())]
     told = (overload(names[at], load, each.sizes[at]) for each in shown for at, load in each.overloaded.items())
     return list(dict.fromkeys(told))
+
+
+def _unsettled(found: Capacity) -> list[str]:
+    shown = {"today's servers": found.today, "as many servers as anybody could want": found.unlimited}
+    return [f"{name}: {NO_STEADY_STATE}" for name, trial in shown.items() if not trial.settled]
 
 
 def _station(found: Capacity, number: int, is_sized: bool) -> Figures:
@@ -101,10 +111,8 @@ def _slo(found: Capacity, place: int) -> Figures:
 
 
 def _judged(trial: Trial, place: int) -> Figures:
-    """An SLO of a trial. No SLO counts as met where a queue grows for ever, whatever the runs felt of it."""
     judged = trial.judged[place]
-    decision = Decision.MISSED if trial.overloaded else judged.decision
-    shown: Figures = {"decision": decision.value, "bad_share": judged.bad_share}
+    shown: Figures = {"decision": trial.decided(place).value, "bad_share": judged.bad_share}
     if judged.objective.kind is Kind.RESPONSE:
         shown["response_s"] = judged.response_s
     return shown

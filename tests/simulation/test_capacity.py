@@ -16,7 +16,7 @@ from typer.testing import CliRunner
 from caodiem import plan, run
 from caodiem.cli import app
 from caodiem.network import NetworkScenario
-from caodiem.report.capacity import as_json, lines
+from caodiem.report.capacity import as_json, exit_code, lines
 from caodiem.scenario import Scenario
 from caodiem.scenario_file import ScenarioError, load, load_document
 from simulation import agencies, capacity, level, queueing
@@ -217,6 +217,21 @@ def test_a_queue_that_grows_for_ever_is_not_enough_however_short_the_run(tmp_pat
     # Who asks for these 1000 s alone gets them.
     alone = Trials(OwnNetwork(network(tmp_path, f"{text}warm_up = 0\n")))
     assert alone.at((1,)).decision is Decision.MET
+
+
+def test_nothing_is_surely_met_where_no_steady_state_was_found(tmp_path: Path) -> None:
+    """p95 of M/M/1 at 0.99 is 300 s, of which 300 s that begin empty show nothing; two servers settle at once."""
+    text = DESK.format(slo="{ quantile = 95, response = 150 }", rate=0.99, servers=1, mean=1, horizon=300, queue="")
+    trials = Trials(OwnNetwork(network(tmp_path, f"{text}replications = 40\n")))
+    today = trials.at((1,))
+    assert today.judged[0].decision is Decision.MET
+    assert today.decision is Decision.UNDECIDED
+    assert trials.at((2,)).decision is Decision.MET
+    found = capacity.Capacity(today, trials.at((2,)), {}, None, capacity.Rate(1, 1, 1, None, []), None)
+    assert exit_code([found]) == 3
+    told = as_json(found, trials)
+    assert told["slo"][0]["today"]["decision"] == "undecided"
+    assert told["notices"][0].startswith("today's servers: MSER-5 found no steady state in the first half")
 
 
 def test_where_nothing_can_be_sized_it_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
