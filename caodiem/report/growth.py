@@ -21,6 +21,8 @@ from simulation.uptake import Uptake
 
 _COLOURS = (BLUE, GREEN, ORANGE, PINK, SKY, GREY)
 _COLUMNS = 2
+# Of what may be so many times as much, or as little, nothing is known.
+_NO_KNOWLEDGE = 30.0
 
 
 def lines(found: dict[str, Any], rows: list[Foretold]) -> list[str]:
@@ -39,7 +41,12 @@ def lines(found: dict[str, Any], rows: list[Foretold]) -> list[str]:
         error = f"{row.error_percent:+.1f}%" if row.error_percent is not None else ""
         projected = f"{row.name:<20} {row.kind:<6} {row.on.isoformat():<11} {row.expected:>13,.{digits}f} {band:>29}"
         told.append(f"{projected} {published:>13}   {error}")
-    return told
+    return told + [
+        f"{row.name} until {row.on.isoformat()}: the band's ends are {row.high / row.low:,.0f} times apart; "
+        "the points that are known say next to nothing of so late a day"
+        for row in rows
+        if row.high > _NO_KNOWLEDGE * row.low > 0
+    ]
 
 
 def _curve(fitted: dict[str, Any]) -> str:

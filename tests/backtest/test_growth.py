@@ -1,6 +1,7 @@
 """Growth and back-tests: true curves are found again, bands hold what was published, errors are what they are."""
 
 import math
+from dataclasses import replace
 from datetime import date
 from pathlib import Path
 
@@ -11,6 +12,7 @@ from hypothesis import strategies as st
 
 from caodiem import studies
 from caodiem.errors import UsageError
+from caodiem.report.growth import lines
 from caodiem.scenario_file import ScenarioError, load_document
 from caodiem.series import SeriesScenario
 from simulation import backtest, growth
@@ -138,6 +140,13 @@ def test_later_points_do_not_change_what_was_foretold(launch: list[backtest.Fore
     for row in launch:
         if (row.name, row.on) in foretold:
             assert foretold[row.name, row.on] == row.expected
+
+
+def test_a_band_that_says_nothing_is_told(launch: list[backtest.Foretold]) -> None:
+    far = replace(launch[0], on=date(2029, 1, 1), low=1e4, high=4e7)
+    *_, last = lines({"series": {}}, [*launch, far])
+    assert last.startswith("accounts until 2029-01-01: the band's ends are 4,000 times apart")
+    assert len(lines({"series": {}}, launch)) == 1 + len(launch)
 
 
 def test_the_published_ratio_is_the_one_of_the_sources(launch: list[backtest.Foretold]) -> None:
