@@ -87,7 +87,7 @@ def from_csv(path: Path) -> dict[str, Any]:
             point = {"on": date.fromisoformat(row["on"].strip()), "share": float(row["percent"])}
             Observed.model_validate(point)
         except ValueError:
-            shown = ",".join(row[column] for column in _COLUMNS)
+            shown = ",".join(row[column][:40] for column in _COLUMNS)
             problems.append(f"{path}:{line}: {shown}: expected a day and 0 to 100 percent, as 2024-08-31,17.9")
         else:
             shares.setdefault(row.get("name") or path.stem, []).append(point)
