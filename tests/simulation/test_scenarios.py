@@ -36,7 +36,7 @@ def _simulated(
     keys = scenario_file.top_keys(path)
     options = [] if "arrivals" in keys else ["--scale", scale]
     code = app(["simulate", str(path), *options, "--json"], standalone_mode=False)
-    assert code == 0
+    assert code in (0, None)  # None: it came to its end without naming a code
     figures = json.loads(capsys.readouterr().out)
     assert Path(figures["run"]).is_dir()
 
