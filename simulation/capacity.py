@@ -134,12 +134,14 @@ def _fewest_at(trials: Trials, sizes: Sizes, number: int, guess: int) -> int:
 
 def _increase(trials: Trials, sizes: Sizes) -> Sizes:
     """Add servers where they lower the strain most, until every SLO is met."""
-    while not _met(trials, sizes):
-        tried = [
-            trials.at(_with(sizes, number, sizes[number] + max(round(math.sqrt(sizes[number]) / 4), 1)))
-            for number in trials.subject.sizable
-        ]
-        sizes = min(tried, key=lambda trial: trial.strain).sizes
+    while (found := trials.at(sizes)).decision is not Decision.MET:
+        more = {number: max(round(math.sqrt(sizes[number]) / 4), 1) for number in trials.subject.sizable}
+        if all(found.judged[place].decision is Decision.MET for place in found.deciding):
+            # Only a steady state is missing, and servers that no SLO feels may be what it lacks.
+            sizes = _added(sizes, list(more), tuple(more.values()))
+        else:
+            tried = [trials.at(_with(sizes, number, sizes[number] + extra)) for number, extra in more.items()]
+            sizes = min(tried, key=lambda trial: trial.strain).sizes
     return sizes
 
 

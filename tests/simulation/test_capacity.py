@@ -234,6 +234,23 @@ def test_nothing_is_surely_met_where_no_steady_state_was_found(tmp_path: Path) -
     assert told["notices"][0].startswith("today's servers: MSER-5 found no steady state in the first half")
 
 
+def test_sizing_ends_where_a_steady_state_lacks_servers_that_no_slo_feels(tmp_path: Path) -> None:
+    """No number of servers at the one station of the SLO settles the queues of the others."""
+    service = 'servers = 1, service = { distribution = "exponential", mean = 1 }'
+    text = f"""
+arrivals = {{ rate = 2.8 }}
+slo = [{{ journey = "a", quantile = 95, response = 8 }}]
+stations = [{", ".join(f'{{ name = "{name}", {service} }}' for name in "abc")}]
+journeys = [{", ".join(f'{{ name = "{name}", route = ["{name}"] }}' for name in "abc")}]
+run = {{ horizon = 60 }}
+"""
+    trials = Trials(OwnNetwork(network(tmp_path, text)))
+    found = needed(trials)
+    assert not trials.at(found.least).settled
+    assert found.trial.settled
+    assert found.trial.decision is Decision.MET
+
+
 def test_where_nothing_can_be_sized_it_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A rate limit alone: M/D/1 whose servers are tokens. p95 of its wait of 2.5 s is met up to 0.5623 per second."""
     monkeypatch.chdir(tmp_path)
