@@ -87,6 +87,9 @@ def _check_valid(opened: run.Run) -> None:
 def _alike(opened: run.Run, manifest: dict[str, Any]) -> dict[str, Any]:
     """What two runs must share to be compared. Which plans were replayed, their hashes say, whoever drew them when."""
     options = {key: value for key, value in manifest["options"].items() if key not in _OF_PLANS}
+    if generator := options.get("generator"):
+        # Another machine may keep the same authorities in another place.
+        options["generator"] = {key: value for key, value in generator.items() if key != "ca"}
     plans = {level.folder.name: plan.read_meta(level.plan).plan_hash for level in opened.levels if level.plan.is_file()}
     told = {"scenario_hash": manifest.get("scenario_hash"), "options": options, "plans": plans}
     return {**told, "machine": manifest.get("machine")}

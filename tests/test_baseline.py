@@ -85,6 +85,10 @@ def test_the_same_plan_replayed_in_the_same_way_is_alike_wherever_it_was_kept(kn
     assert baseline.result(baseline.hold(made(tmp_path / "again", options=whole), known)) is Result.PASS
     alone = {"scale": 0.1, "plan": "a/plan.parquet", "slo_from": "a/slo.toml"}
     assert baseline.result(baseline.hold(made(tmp_path / "alone", options=alone), known)) is Result.PASS
+    trusting = made(tmp_path / "trusting", options={"scale": 0.1, "generator": {"host": "https://h", "ca": "a/ca.pem"}})
+    run.write_json(tmp_path / "trusting.json", baseline.take(trusting))
+    other = made(tmp_path / "other", options={"scale": 0.1, "generator": {"host": "https://h", "ca": "b/ca.pem"}})
+    assert baseline.result(baseline.hold(other, tmp_path / "trusting.json")) is Result.PASS
     elsewhere = {**whole, "generator": {"host": "https://other.example", "portal": None}}
     with pytest.raises(InvalidRun, match=r"options: .*other\.example"):
         baseline.hold(made(tmp_path / "elsewhere", options=elsewhere), known)
