@@ -48,7 +48,7 @@ def agencies_of(path: Path, scenario: Scenario) -> "Agencies":
     try:
         return agencies.load(companion(path, scenario.agencies), scenario)
     except UsageError as error:
-        raise UsageError(f"{path}: {error}") from error
+        raise UsageError("\n".join(f"{path}: {line}" for line in str(error).splitlines())) from error
 
 
 def kind_of(path: Path) -> type[Document]:

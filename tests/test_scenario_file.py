@@ -179,6 +179,16 @@ def test_a_mistake_in_a_main_scenario_is_one_line_that_names_it(beside: Path, te
     assert told in str(caught.value)
 
 
+def test_every_mistake_in_a_list_of_agencies_names_the_scenario_too(beside: Path) -> None:
+    (beside / "two.csv").write_text("code,group,name_vi,name_en,volume_rank,share_rank\nH01,towns,a,a,1,x\n")
+    (beside / "top.toml").write_text('extends = "adoption-43-to-85.toml"\nagencies = "two.csv"')
+    with pytest.raises(UsageError) as caught:
+        kinds.load_any(beside / "top.toml")
+    assert [line.partition(" = ")[0] for line in str(caught.value).splitlines()] == [
+        f"{beside / 'top.toml'}: {beside / 'two.csv'}:2: {key}" for key in ("group", "share_rank")
+    ]
+
+
 def test_of_very_many_mistakes_the_first_are_shown(beside: Path) -> None:
     keys = "\n".join(f"key{number} = 1" for number in range(1000))
     (beside / "many.toml").write_text(f'{keys}\nextends = "adoption-43-to-85.toml"\n')
