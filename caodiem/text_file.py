@@ -16,10 +16,10 @@ from typing import Any
 from caodiem.errors import UsageError
 
 # The largest that we know of has 60 kB. Reading TOML takes a second for each megabyte.
-MOST_BYTES = 5_000_000
-MOST_DEPTH = 100
+_MOST_BYTES = 5_000_000
+_MOST_DEPTH = 100
 # Keys such as a.b.c, of which reading takes time and memory by the square of their length.
-_DEEP_KEY = re.compile(rf"^[ \t\[]*(?:[\w-]+[ \t]*\.[ \t]*){{{MOST_DEPTH}}}", re.MULTILINE)
+_DEEP_KEY = re.compile(rf"^[ \t\[]*(?:[\w-]+[ \t]*\.[ \t]*){{{_MOST_DEPTH}}}", re.MULTILINE)
 _SEPARATORS = {";": "semicolons", "\t": "tabs"}
 
 Row = dict[str, str]
@@ -37,7 +37,7 @@ def toml(path: Path, expected: str = "TOML") -> dict[str, Any]:
     except ValueError as error:  # Python reads no longer ones
         raise UsageError(f"{path}: a whole number of thousands of digits; expected fewer") from error
     if found is None or _is_deep(found):
-        raise UsageError(f"{path}: tables or lists within each other, too deep; expected at most {MOST_DEPTH}")
+        raise UsageError(f"{path}: tables or lists within each other, too deep; expected at most {_MOST_DEPTH}")
     return found
 
 
@@ -53,7 +53,8 @@ def rows(path: Path, columns: tuple[str, ...], also: tuple[str, ...] = ()) -> li
     begins = 1
     try:
         for values in reader:
-            if values:
+            # Spreadsheets write empty rows and columns as commas alone.
+            if any(values):
                 found.append(values)
                 lines.append(begins)
             begins = reader.line_num + 1
@@ -76,9 +77,9 @@ def _text(path: Path, expected: str) -> str:
         status = path.stat()
         if not (stat.S_ISREG(status.st_mode) or stat.S_ISDIR(status.st_mode)):
             raise UsageError(f"{path}: a pipe or a device; expected {expected}")
-        if status.st_size > MOST_BYTES:
+        if status.st_size > _MOST_BYTES:
             size = f"{status.st_size / 1e6:.3g} MB"
-            raise UsageError(f"{path}: {size}; expected {expected}, of at most {MOST_BYTES / 1e6:g} MB")
+            raise UsageError(f"{path}: {size}; expected {expected}, of at most {_MOST_BYTES / 1e6:g} MB")
         content = path.read_bytes()
     except OSError as error:
         raise UsageError(f"{path}: {error.strerror}; expected {expected}") from error
@@ -102,7 +103,7 @@ def _in_words(error: tomllib.TOMLDecodeError) -> str:
 def _is_deep(tables: dict[str, Any]) -> bool:
     """Whether more tables and lists stand within each other than anything needs; without recursion of our own."""
     level: list[Any] = [tables]
-    for _ in range(MOST_DEPTH):
+    for _ in range(_MOST_DEPTH):
         level = [
             child
             for node in level
@@ -124,6 +125,7 @@ def _wrong_columns(header: list[str], columns: tuple[str, ...], also: tuple[str,
         meant = difflib.get_close_matches(each, [name for name in (*columns, *also) if name not in header], n=1)
         if each not in (*columns, *also) and meant:
             return f"a column {each!r}; did you mean {meant[0]!r}?"
-    if len(set(header)) < len(header):
+    named = [each for each in header if each]
+    if len(set(named)) < len(named):
         return f"columns {', '.join(header)}, of which two have one name"
     return f"no column {', '.join(missing)}" if missing else ""

@@ -91,6 +91,12 @@ def test_what_is_no_table_is_told_with_its_line(tmp_path: Path, text: str, told:
     assert told in refused(tmp_path / "a.csv")
 
 
+def test_the_empty_rows_and_columns_of_a_spreadsheet_are_no_mistake(tmp_path: Path) -> None:
+    (tmp_path / "a.csv").write_text("name,on,,\na,1,,\n,,,\nc,2,,\n,,,\n")
+    found = text_file.rows(tmp_path / "a.csv", ("name", "on"))
+    assert [(line, row["name"], row["on"]) for line, row in found] == [(2, "a", "1"), (4, "c", "2")]
+
+
 def test_rows_come_with_their_lines(tmp_path: Path) -> None:
     (tmp_path / "a.csv").write_bytes(b'\xef\xbb\xbf\r\nname,on,note\r\n"a\nb",1,\r\n\r\nc,2,x\r\n')
     assert text_file.rows(tmp_path / "a.csv", ("name", "on")) == [
