@@ -170,7 +170,9 @@ def workers_at(scheduler: str) -> str:
     from simulation.sweep import workers
 
     count = workers(scheduler)
-    return f"{scheduler}: {count or 'no'} workers{'' if count else ' yet; the sweep waits for one'}"
+    if not count:
+        return f"{scheduler}: no worker yet; the sweep waits for one"
+    return f"{scheduler}: {count} worker{'s' if count > 1 else ''}"
 
 
 def sweep_folder(path: Path, points: "list[Point]", into: Path | None) -> run.Run:
