@@ -7,15 +7,15 @@ from typing import Annotated, ClassVar
 
 from pydantic import AfterValidator, BaseModel, ConfigDict
 
-LONGEST_NAME = 200
+_LONGEST_NAME = 200
 
 
 def _one_line(name: str) -> str:
     """ValueError for a name that would break a table, a terminal or a picture."""
     if not name.strip():
         raise ValueError("a text that is not empty")
-    if len(name) > LONGEST_NAME:
-        raise ValueError(f"at most {LONGEST_NAME} letters")
+    if len(name) > _LONGEST_NAME:
+        raise ValueError(f"at most {_LONGEST_NAME} letters")
     if any(unicodedata.category(letter) in ("Cc", "Zl", "Zp") for letter in name):
         raise ValueError("one line, without control characters")
     return name

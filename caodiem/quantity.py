@@ -128,8 +128,8 @@ def _counted(quantity: Quantity) -> Quantity:
 
 
 def _varied(quantity: Quantity) -> Quantity:
-    if 0 < quantity.value < LEAST_VARIATION:
-        _refuse([("value", quantity.value, f"0, or {LEAST_VARIATION:g} to {GREATEST_VARIATION:g} ratio")])
+    if 0 < quantity.value < _LEAST_VARIATION:
+        _refuse([("value", quantity.value, f"0, or {_LEAST_VARIATION:g} to {_GREATEST_VARIATION:g} ratio")])
     return quantity
 
 
@@ -143,8 +143,8 @@ PositivePercent = Annotated[Quantity, _checked("percent", 0.1, 100)]
 QuantilePercent = Annotated[Quantity, _checked("percent", 1, 99.99)]
 # Standard deviation over mean. What varies more shows its mean in no number of draws that anybody makes; what varies
 # less is always the same.
-LEAST_VARIATION, GREATEST_VARIATION = 1e-6, 100.0
-Variation = Annotated[Quantity, AfterValidator(_varied), _checked("ratio", 0, GREATEST_VARIATION)]
+_LEAST_VARIATION, _GREATEST_VARIATION = 1e-6, 100.0
+Variation = Annotated[Quantity, AfterValidator(_varied), _checked("ratio", 0, _GREATEST_VARIATION)]
 Factor = Annotated[Quantity, _checked("ratio", 1, INFINITE)]
 LogitSpread = Annotated[Quantity, _checked("logit", 0, 5)]
 Logit = Annotated[Quantity, _checked("logit", -10, 10)]

@@ -17,13 +17,13 @@ import numpy as np
 from scipy.optimize import least_squares
 
 from caodiem.errors import UsageError
+from caodiem.series import LEAST_POINTS
 
 Floats = np.ndarray
 Count = Callable[[float], float]
 
 # 90% of a normal distribution lies within so many standard deviations.
 Z90 = 1.6449
-_LEAST_POINTS = 3
 # An error of less than a fifth on so few points is luck.
 _LEAST_ERROR = 0.2
 
@@ -62,8 +62,8 @@ def fit(days: Floats, counts: Floats) -> list[Fit]:
 
     UsageError for fewer than three points, or days or counts that do not rise.
     """
-    if len(days) < _LEAST_POINTS:
-        raise UsageError(f"{len(days)} points to fit: expected at least {_LEAST_POINTS}")
+    if len(days) < LEAST_POINTS:
+        raise UsageError(f"{len(days)} points to fit: expected at least {LEAST_POINTS}")
     if (np.diff(days) <= 0).any() or (np.diff(counts) <= 0).any() or days[0] <= 0:
         raise UsageError("points to fit: expected days after the start and cumulative counts, both of them rising")
     errors = {curve.name: _foretelling_error(curve, days, counts) for curve in CURVES}
