@@ -242,7 +242,10 @@ def _crossing(tried: list[Trial], low: float, high: float) -> float:
 
 
 def bottleneck(trials: Trials, rate: Rate) -> Bottleneck | None:
-    """Which station's server more lowers the share of bad rows most; differences under common random numbers."""
+    """Which station's server more lowers the share of bad rows most; differences under common random numbers.
+
+    A station whose queue grows for ever goes before all others.
+    """
     if rate.missed is None:
         return None
     missed, place = rate.missed, rate.missed.tightest
@@ -254,7 +257,9 @@ def bottleneck(trials: Trials, rate: Rate) -> Bottleneck | None:
         values = [a - b for a, b in zip(linearised(list(before)), linearised(list(after)), strict=True)]
         relief[number] = interval(values, trials.subject.confidence)
     best = max(relief, key=lambda number: relief[number]["value"], default=None)
-    if best is None or relief[best]["low"] <= 0:
-        # Runs may be too short to feel a queue that grows for ever.
-        best = next(iter(missed.overloaded), None)
+    if missed.overloaded:
+        # Nothing helps before this queue ends, however little short runs feel of it.
+        best = max(missed.overloaded, key=lambda number: missed.overloaded[number] / missed.sizes[number])
+    elif best is not None and relief[best]["low"] <= 0:
+        best = None
     return Bottleneck(best, relief, trials.utilisation(missed.sizes, missed.factor))

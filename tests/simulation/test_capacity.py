@@ -219,6 +219,25 @@ def test_a_queue_that_grows_for_ever_is_not_enough_however_short_the_run(tmp_pat
     assert alone.at((1,)).decision is Decision.MET
 
 
+def test_a_queue_that_grows_for_ever_is_the_bottleneck_even_of_others_slos(tmp_path: Path) -> None:
+    """1.11 times the arrivals are too many for b, and a server more at a would spare its journeys the more."""
+    text = """
+arrivals = { rate = 1.2 }
+slo = [{ journey = "a", quantile = 95, response = 8 }]
+stations = [
+    { name = "a", servers = 1, service = { distribution = "exponential", mean = 1 } },
+    { name = "b", servers = 1, service = { distribution = "exponential", mean = 1 } },
+]
+journeys = [{ name = "a", route = ["a"] }, { name = "b", share = 3, route = ["b"] }]
+run = { horizon = 5000 }
+"""
+    trials = Trials(OwnNetwork(network(tmp_path, text)))
+    found = capacity.bottleneck(trials, capacity.highest_rate(trials))
+    assert found is not None
+    assert found.relief[0]["low"] > 0
+    assert found.station == 1
+
+
 def test_nothing_is_surely_met_where_no_steady_state_was_found(tmp_path: Path) -> None:
     """p95 of M/M/1 at 0.99 is 300 s, of which 300 s that begin empty show nothing; two servers settle at once."""
     text = DESK.format(slo="{ quantile = 95, response = 150 }", rate=0.99, servers=1, mean=1, horizon=300, queue="")
