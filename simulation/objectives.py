@@ -187,12 +187,17 @@ def _of_quantile(counted: list[Counted], allowed: float, confidence: float) -> I
     if not any(len(each.times_s) for each in counted):
         return {"value": math.nan, "low": math.nan, "high": math.nan}
     value = _exceeded_by(counted, allowed)
-    above = [replace(each, bad=round(each.stand_for[each.times_s > value].sum())) for each in counted]
+    above = [
+        replace(each, bad=round(each.stand_for[(each.times_s > value) | np.isinf(each.times_s)].sum()))
+        for each in counted
+    ]
     share = _share(linearised(above), above, confidence)
+    # Nothing exceeds an infinite value; then the interval is that of the share that has it, moved to what is allowed.
+    excess = share["value"] - allowed if math.isinf(value) else 0.0
     return {
         "value": value,
-        "low": min(_exceeded_by(counted, share["high"]), value),
-        "high": max(_exceeded_by(counted, share["low"]), value),
+        "low": min(_exceeded_by(counted, share["high"] - excess), value),
+        "high": max(_exceeded_by(counted, share["low"] - excess), value),
     }
 
 

@@ -199,6 +199,18 @@ def test_a_thinned_quantile_is_the_exact_one_to_a_thousandth() -> None:
     assert alone["value"] == np.sort(times_s[2])[-1]
 
 
+@pytest.mark.parametrize(("never", "is_sure"), [(16, False), (30, True)])
+def test_an_infinite_quantile_is_as_sure_as_the_share_that_is_never_answered(never: int, is_sure: bool) -> None:
+    """5% may be late; of 300 in each of ten replications 5.3% or 10%, somewhat spread, are never answered."""
+    times_s = np.linspace(0.1, 1.0, 300)
+    ends = [np.where(np.arange(300) < never + spread, End.TIMED_OUT, End.OK) for spread in (-4, 4) * 5]
+    slo = Objective("all", Kind.RESPONSE, 0.05, 2.0)
+    made = [Rows(["a"], np.zeros(300, int), np.zeros(300), times_s, end) for end in ends]
+    found = judge(slo, [count(slo, rows, 0.0) for rows in made], 0.95).response_s
+    assert found["value"] == found["high"] == math.inf
+    assert math.isinf(found["low"]) is is_sure
+
+
 def test_a_queue_that_grows_for_ever_is_not_enough_however_short_the_run(tmp_path: Path) -> None:
     """1.02 erlangs for one server have no steady state, though few wait long in 1000 s."""
     text = DESK.format(slo="{ quantile = 95, response = 150 }", rate=1.02, servers=1, mean=1, horizon=1000, queue="")
