@@ -265,6 +265,13 @@ def test_nothing_is_surely_met_where_no_steady_state_was_found(tmp_path: Path) -
     assert told["notices"][0].startswith("today's servers: MSER-5 found no steady state in the first half")
 
 
+def test_a_few_journeys_say_nothing_of_a_steady_state(tmp_path: Path) -> None:
+    """Half of the seeds would lack one by chance."""
+    text = DESK.format(slo="{ quantile = 95, response = 150 }", rate=0.5, servers=1, mean=1, horizon=60, queue="")
+    scenarios = [network(tmp_path, f"{text}seed = {seed}\n") for seed in range(1, 11)]
+    assert all(Trials(OwnNetwork(each)).at((1,)).decision is Decision.MET for each in scenarios)
+
+
 def test_sizing_ends_where_a_steady_state_lacks_servers_that_no_slo_feels(tmp_path: Path) -> None:
     """No number of servers at the one station of the SLO settles the queues of the others."""
     service = 'servers = 1, service = { distribution = "exponential", mean = 1 }'
@@ -273,7 +280,7 @@ arrivals = {{ rate = 2.8 }}
 slo = [{{ journey = "a", quantile = 95, response = 8 }}]
 stations = [{", ".join(f'{{ name = "{name}", {service} }}' for name in "abc")}]
 journeys = [{", ".join(f'{{ name = "{name}", route = ["{name}"] }}' for name in "abc")}]
-run = {{ horizon = 60 }}
+run = {{ horizon = 90, seed = 4 }}
 """
     trials = Trials(OwnNetwork(network(tmp_path, text)))
     found = needed(trials)
