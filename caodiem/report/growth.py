@@ -11,7 +11,7 @@ from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.dates import date2num
 from matplotlib.figure import Figure
-from matplotlib.ticker import FuncFormatter
+from matplotlib.ticker import FuncFormatter, NullFormatter
 
 from caodiem.report.plots import BLUE, GREEN, GREY, INK, ORANGE, PINK, RED, SKY
 from caodiem.series import SeriesScenario
@@ -21,6 +21,7 @@ from simulation.uptake import Uptake
 
 _COLOURS = (BLUE, GREEN, ORANGE, PINK, SKY, GREY)
 _COLUMNS = 2
+_FEW_POWERS = 30.0  # high over low of an axis whose smaller ticks have numbers too
 # Of what may be so many times as much, or as little, nothing is known.
 _NO_KNOWLEDGE = 30.0
 
@@ -134,13 +135,17 @@ def _panel(axes: Axes, scenario: SeriesScenario, name: str, known: Known, rows: 
     ]
     axes.axvline(_number(scenario.fit_until), color=GREY, lw=0.8, ls=":")
     axes.set_yscale("log")
-    axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,.0f}"))
     axes.set_title(
         f"{name} ({scenario.series[name].points[0].count.unit}, cumulative)", loc="left", fontsize=10, parse_math=False
     )
     axes.set_ylim(bottom=0.5 * float(known.counts[0]))
+    low, high = axes.get_ylim()
+    whole = FuncFormatter(lambda value, _: f"{value:,.0f}")
+    axes.yaxis.set_major_formatter(whole)
+    # A power of ten may stand alone on an axis of little more than one.
+    axes.yaxis.set_minor_formatter(whole if high < _FEW_POWERS * low else NullFormatter())
     axes.tick_params(axis="x", rotation=30, labelsize=8)
-    axes.tick_params(axis="y", labelsize=8)
+    axes.tick_params(axis="y", which="both", labelsize=8)
     axes.grid(color="#e5e5e5", lw=0.6)
     axes.legend(handles=handles, fontsize=7, loc="lower right", framealpha=0.9)
 
