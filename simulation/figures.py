@@ -136,19 +136,23 @@ class Spread(dict[str, float]):
 
 
 class Pooled:
-    """The values of all replications together; there must be some."""
+    """The values of all replications together, each standing for some; there must be one."""
 
-    def __init__(self, spreads: list[Spread]) -> None:
-        values = np.concatenate([each.kept for each in spreads])
-        weights = np.concatenate([np.full(len(each.kept), each.weight) for each in spreads])
-        order = np.argsort(values)
-        self._values, self._reached = values[order], weights[order].cumsum()
+    def __init__(self, values: list[Floats], stand_for: list[Floats]) -> None:
+        together = np.concatenate(values)
+        order = np.argsort(together)
+        self._values, self._reached = together[order], np.concatenate(stand_for)[order].cumsum()
 
     def quantile(self, q: float) -> float:
         """The smallest value that a share q of all do not exceed; the least or the greatest beyond 0 and 1."""
         # Sums of equal weights may miss a rank by a rounding error.
         place = np.searchsorted(self._reached, q * self._reached[-1] * (1 - 1e-9))
         return float(self._values[min(place, len(self._values) - 1)])
+
+
+def pooled(spreads: list[Spread]) -> Pooled:
+    """The values of all of them, of which there must be one."""
+    return Pooled([each.kept for each in spreads], [np.full(len(each.kept), each.weight) for each in spreads])
 
 
 def present(came_s: Floats, left_s: Floats, from_s: float, to_s: float) -> float:

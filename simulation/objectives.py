@@ -11,6 +11,7 @@ from enum import StrEnum
 
 import numpy as np
 
+from simulation.figures import Pooled
 from simulation.log import End
 from simulation.replications import interval
 
@@ -186,7 +187,8 @@ def _of_quantile(counted: list[Counted], allowed: float, confidence: float) -> I
     """
     if not any(len(each.times_s) for each in counted):
         return {"value": math.nan, "low": math.nan, "high": math.nan}
-    value = _exceeded_by(counted, allowed)
+    pooled = Pooled([each.times_s for each in counted], [each.stand_for for each in counted])
+    value = pooled.quantile(1 - allowed)
     above = [
         replace(each, bad=round(each.stand_for[(each.times_s > value) | np.isinf(each.times_s)].sum()))
         for each in counted
@@ -196,19 +198,11 @@ def _of_quantile(counted: list[Counted], allowed: float, confidence: float) -> I
     excess = share["value"] - allowed if math.isinf(value) else 0.0
     return {
         "value": value,
-        "low": min(_exceeded_by(counted, share["high"] - excess), value),
-        "high": max(_exceeded_by(counted, share["low"] - excess), value),
+        "low": min(_exceeded_by(pooled, share["high"] - excess), value),
+        "high": max(_exceeded_by(pooled, share["low"] - excess), value),
     }
 
 
-def _exceeded_by(counted: list[Counted], share: float) -> float:
+def _exceeded_by(pooled: Pooled, share: float) -> float:
     """The smallest time that no more than this share of all rows exceeds; NaN for a share of NaN."""
-    if math.isnan(share):
-        return math.nan
-    values = np.concatenate([each.times_s for each in counted])
-    stand_for = np.concatenate([each.stand_for for each in counted])
-    order = np.argsort(values)[::-1]
-    # Sums of equal weights may miss a rank by a rounding error.
-    rank = share * sum(each.rows for each in counted) * (1 + 1e-9)
-    place = int(np.searchsorted(stand_for[order].cumsum(), rank, side="right"))
-    return float(values[order][min(place, len(values) - 1)])
+    return math.nan if math.isnan(share) else pooled.quantile(1 - share)

@@ -124,7 +124,7 @@ def _of_spreads(spreads: list[Spread], confidence: float) -> Figures:
     known = [each for each in spreads if each.count]
     if not known:
         return {name: interval([], confidence) for name in ("mean", *QUANTILES)}
-    pooled = Pooled(known)
+    pooled = figures.pooled(known)
     found: Figures = {"mean": interval([each["mean"] for each in known], confidence)}
     return found | {name: _of_quantile(q, known, pooled, confidence) for name, q in QUANTILES.items()}
 

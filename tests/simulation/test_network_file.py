@@ -413,7 +413,7 @@ def test_an_interval_holds_its_truth_as_often_as_it_says() -> None:
 def test_quantiles_are_of_all_replications_values_together() -> None:
     drawn = np.random.default_rng(2)
     values = [drawn.exponential(size=count) for count in (7, 0, 400, 1)]
-    pooled, together = figures.Pooled([figures.Spread(each) for each in values]), np.concatenate(values)
+    pooled, together = figures.pooled([figures.Spread(each) for each in values]), np.concatenate(values)
     for q in figures.QUANTILES.values():
         assert pooled.quantile(q) == np.quantile(together, q, method="inverted_cdf")
     assert (pooled.quantile(-0.1), pooled.quantile(1.1)) == (together.min(), together.max())
@@ -424,7 +424,7 @@ def test_quantiles_are_of_all_replications_values_together() -> None:
 def test_many_values_are_pooled_to_a_part_in_20_000_of_a_rank() -> None:
     drawn = np.random.default_rng(3)
     values = [drawn.exponential(scale, size=count) for scale, count in ((1, 300_000), (3, 50_001))]
-    pooled, together = figures.Pooled([figures.Spread(each) for each in values]), np.concatenate(values)
+    pooled, together = figures.pooled([figures.Spread(each) for each in values]), np.concatenate(values)
     for q in figures.QUANTILES.values():
         assert np.mean(together <= pooled.quantile(q)) == pytest.approx(q, abs=5e-5)
 
