@@ -47,7 +47,8 @@ def take(folder: Path) -> dict[str, Any]:
     opened = run.open_run(folder)
     _check_valid(opened)
     manifest = run.read_json(opened.manifest)
-    figures = {"response_s": _responses(opened), "capacity_factor": _capacities(opened)}
+    sure = {name: factor for name, factor in _capacities(opened).items() if _said(factor)}
+    figures = {"response_s": _responses(opened), "capacity_factor": sure}
     if not any(figures.values()):
         raise UsageError(f"{folder}: neither replayed nor sized; expected a run of `caodiem replay`, `run` or `size`")
     return {
@@ -146,19 +147,35 @@ def _judge(times_s: comparison.Floats, share: float, limit_s: float) -> Result:
     return Result.FAIL if is_proven else Result.INVALID
 
 
-def _capacities(opened: run.Run) -> dict[str, float]:
-    """By case: how many times today's arrivals meet every SLO; without cases that have none."""
+def _capacities(opened: run.Run) -> dict[str, dict[str, float | None]]:
+    """By case: how many times today's arrivals meet every SLO, surely up to `low` and surely not from `high` on.
+
+    Beyond the last rate tried `value` and `high` are None.
+    """
     path = opened.folder / "capacity.json"
     cases = run.read_json(path)["cases"] if path.is_file() else []
-    found = {case["case"]: (case.get("capacity") or {}).get("factor") for case in cases}
-    return {name: factor for name, factor in found.items() if factor is not None}
+    return {case["case"]: case["capacity"]["factor"] for case in cases}
 
 
-def _hold_capacity(opened: run.Run, known: dict[str, float], tolerated_percent: float) -> list[Rule]:
+def _said(factor: dict[str, float | None]) -> float:
+    """One number for a capacity: beyond the last rate tried, what is sure."""
+    return factor["value"] or factor["low"] or 0.0
+
+
+def _hold_capacity(opened: run.Run, known: dict[str, Any], tolerated_percent: float) -> list[Rule]:
     rules, ours = [], _capacities(opened)
-    for name, value in known.items():
-        limit = value * (1 - tolerated_percent / 100)
+    for name, factor in known.items():
+        limit = _said(factor) * (1 - tolerated_percent / 100)
         found = ours.get(name)
-        result = Result.INVALID if found is None else Result.PASS if found >= limit else Result.FAIL
-        rules.append(Rule(name, "capacity", "factor", value, limit, np.nan if found is None else found, result))
+        result = Result.INVALID if found is None else _judge_capacity(found, limit)
+        said = np.nan if found is None else _said(found)
+        rules.append(Rule(name, "capacity", "factor", _said(factor), limit, said, result))
     return rules
+
+
+def _judge_capacity(factor: dict[str, float | None], limit: float) -> Result:
+    """Pass where the capacity meets the limit; fail where even its upper bound does not; else nothing is shown."""
+    if _said(factor) >= limit:
+        return Result.PASS
+    high = factor["high"]
+    return Result.FAIL if high is not None and high < limit else Result.INVALID

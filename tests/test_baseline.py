@@ -1,13 +1,15 @@
 """A run against a baseline: as good, worse, not shown, not alike."""
 
+import shutil
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from caodiem import baseline, observations, plan, run
+from caodiem import baseline, observations, plan, run, studies
 from caodiem.dossier import Outcome
 from caodiem.errors import InvalidRun, UsageError
+from caodiem.progress import bars
 from caodiem.verdict import Result
 from tests.conftest import make_plan
 from tests.test_observations import row
@@ -94,15 +96,69 @@ def test_the_same_plan_replayed_in_the_same_way_is_alike_wherever_it_was_kept(kn
         baseline.hold(made(tmp_path / "elsewhere", options=elsewhere), known)
 
 
-def test_capacity_is_held_too(tmp_path: Path) -> None:
-    reviewed, now = made(tmp_path / "reviewed"), made(tmp_path / "now")
-    for folder, factor in ((reviewed, 2.0), (now, 1.7)):
-        run.write_json(folder / "capacity.json", {"cases": [{"case": "a", "capacity": {"factor": factor}}]})
-    run.write_json(tmp_path / "baseline.json", baseline.take(reviewed))
-    rules = baseline.hold(now, tmp_path / "baseline.json")
-    assert [rule.result for rule in rules if rule.name == "capacity"] == [Result.FAIL]
+SIZED = """
+title = "A desk"
+arrivals = { rate = 2 }
+slo = [{ quantile = 95, response = 2 }]
+stations = [{ name = "desk", servers = 3, service = 0.5 }]
+run = { horizon = 100, most_replications = 10 }
+"""
+
+
+@pytest.fixture(scope="module")
+def sized(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of a run of `caodiem size`."""
+    folder = tmp_path_factory.mktemp("sized")
+    (folder / "desk.toml").write_text(SIZED)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(folder)
+        with bars() as shown:
+            return studies.size(Path("desk.toml"), 1.0, shown)[0].folder.resolve()
+
+
+def times(sized: Path, by: float, folder: Path, beyond: bool = False) -> Path:
+    """The same run, had its capacity been so many times as high, or `beyond` the last rate that was tried."""
+    shutil.copytree(sized, folder)
+    figures = run.read_json(folder / "capacity.json")
+    factor = figures["cases"][0]["capacity"]["factor"]
+    factor |= {name: by * value for name, value in factor.items()}
+    factor |= {"value": None, "high": None} if beyond else {}
+    run.write_json(folder / "capacity.json", figures)
+    return folder
+
+
+@pytest.mark.parametrize(
+    ("by", "result"),
+    [(1.0, Result.PASS), (2.0, Result.PASS), (0.5, Result.FAIL), (0.0, Result.FAIL), (None, Result.INVALID)],
+)
+def test_capacity_is_worse_only_where_its_interval_shows_it(
+    sized: Path, tmp_path: Path, by: float | None, result: Result
+) -> None:
+    known = tmp_path / "baseline.json"
+    run.write_json(known, baseline.take(sized))
+    factor = run.read_json(sized / "capacity.json")["cases"][0]["capacity"]["factor"]
+    assert run.read_json(known)["capacity_factor"] == {"A desk": factor}
+    # None: the value just misses the limit, and the interval's upper end does not.
+    now = times(sized, 0.8999 if by is None else by, tmp_path / "now")
+    (rule,) = baseline.hold(now, known)
+    assert (rule.level, rule.figure, rule.baseline) == ("A desk", "factor", factor["value"])
+    assert rule.limit == pytest.approx(0.9 * factor["value"])
+    assert rule.result is result
     (now / "capacity.json").unlink()
-    assert baseline.result(baseline.hold(now, tmp_path / "baseline.json")) is Result.INVALID
+    assert [rule.result for rule in baseline.hold(now, known)] == [Result.INVALID]
+
+
+@pytest.mark.parametrize(("by", "result"), [(1.0, Result.PASS), (0.5, Result.INVALID)])
+def test_a_capacity_beyond_what_was_tried_is_held_by_what_is_sure(
+    sized: Path, tmp_path: Path, by: float, result: Result
+) -> None:
+    far, now = times(sized, 1.0, tmp_path / "far", beyond=True), times(sized, by, tmp_path / "now", beyond=True)
+    sure = run.read_json(sized / "capacity.json")["cases"][0]["capacity"]["factor"]["low"]
+    run.write_json(tmp_path / "baseline.json", baseline.take(far))
+    (rule,) = baseline.hold(now, tmp_path / "baseline.json")
+    assert (rule.baseline, rule.result) == (sure, result)
+    (rule,) = baseline.hold(times(sized, 0.5, tmp_path / "worse"), tmp_path / "baseline.json")
+    assert rule.result is Result.FAIL
 
 
 def test_a_run_that_proves_nothing_is_no_baseline(tmp_path: Path) -> None:
