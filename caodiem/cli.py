@@ -488,6 +488,7 @@ def main() -> None:
     """Entry point of `caodiem`."""
     # What a user names as module:Class is found in the working folder, as by `python -m`; last, so it hides nothing.
     sys.path.append("")
+    ending.need_no_reader()
     # Also in a script's background, where Ctrl-C is ignored: a command that is told to stop cleans up.
     for each in (signal.SIGINT, signal.SIGTERM):
         signal.signal(each, signal.default_int_handler)
@@ -500,6 +501,11 @@ def main() -> None:
             exec("")
     except CaodiemError as error:
         code = ending.tell(str(error), error.exit_code)
+    except SystemExit as error:
+        code = error.code
+        if isinstance(error.__context__, BrokenPipeError):
+            # Nor is it standard output. typer makes 1 of it, which would say that an SLO was missed.
+            code = ending.tell("a process of this command is gone, and the command with it", ExitCode.INVALID)
     except typer.TyperException as error:
         code = ending.tell(
             f"{error.format_message().removesuffix('.')}; `caodiem --help` lists the commands", ExitCode.USAGE

@@ -3,10 +3,13 @@
 A run that ends early stays readable, however it ends.
 """
 
+import io
 import json
+import os
 import sys
 from collections.abc import Callable
 from contextlib import suppress
+from pathlib import Path
 from typing import Any, NoReturn
 
 import typer
@@ -15,6 +18,38 @@ from caodiem import run, stages
 from caodiem.errors import CaodiemError, ExitCode
 from caodiem.scenario import Scenario
 from caodiem.verdict import Result
+
+
+class _Unread(io.FileIO):
+    """Where a standard stream goes: once nobody reads it any more, as after `| head`, the rest is lost."""
+
+    def write(self, content: Any) -> int:
+        try:
+            return super().write(content)
+        except BrokenPipeError:
+            # Also for what is started from here on.
+            with Path(os.devnull).open("wb") as nowhere:
+                os.dup2(nowhere.fileno(), self.fileno())
+            return len(content)
+
+
+def need_no_reader() -> None:
+    """From here on a command whose output nobody reads goes on to its own end and exit code."""
+    sys.stdout, sys.stderr = _unread(sys.stdout), _unread(sys.stderr)
+
+
+def _unread(stream: Any) -> Any:
+    if stream is None:  # the shell closed it
+        return None
+    raw = _Unread(stream.fileno(), "w", closefd=False)
+    unbuffered = stream.write_through  # as PYTHONUNBUFFERED asks for
+    return io.TextIOWrapper(
+        raw if unbuffered else io.BufferedWriter(raw),
+        stream.encoding,
+        stream.errors,
+        line_buffering=stream.line_buffering,
+        write_through=unbuffered,
+    )
 
 
 def announce(inputs: Scenario, made: run.Run, scale: float, *options: str) -> None:

@@ -54,9 +54,10 @@ class Desk:
             (folder / "scenarios" / path.name).write_bytes(path.read_bytes())
         (folder / "scenarios" / "quick.toml").write_text(QUICK)
 
-    def start(self, *words: str) -> subprocess.Popen[str]:
+    def start(self, *words: str, **variables: str) -> subprocess.Popen[str]:
         self.temporary.mkdir(exist_ok=True)
         environment = {**os.environ, marked.VARIABLE: self.mark, "PYTHONPATH": str(ROOT), "TMPDIR": str(self.temporary)}
+        environment |= variables
         command = [sys.executable, "-m", "caodiem.cli", *words]
         pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
         return subprocess.Popen(command, cwd=self.folder, env=environment, text=True, start_new_session=True, **pipes)
@@ -198,6 +199,25 @@ def test_bad_usage_ends_with_2(desk: Desk, words: list[str]) -> None:
     code, _, err = desk.call(*words)
     assert code == 2
     assert err
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("unbuffered", ["1", ""])
+def test_whoever_stops_reading_changes_no_exit_code(desk: Desk, unbuffered: str) -> None:
+    """As in `caodiem check … | true`: 1 would say that an SLO was missed."""
+    process = desk.start("check", "scenarios/network-one-desk.toml", PYTHONUNBUFFERED=unbuffered)
+    assert process.stdout is not None
+    process.stdout.close()
+    assert (process.wait(timeout=60), process.stderr and process.stderr.read()) == (0, "")
+
+
+@pytest.mark.slow
+def test_nor_does_it_where_an_error_is_told(desk: Desk) -> None:
+    process = desk.start("check", "scenarios/none.toml", "--json")
+    for pipe in (process.stdout, process.stderr):
+        assert pipe is not None
+        pipe.close()
+    assert process.wait(timeout=60) == 2
 
 
 def test_a_host_that_is_not_allowed_ends_with_4(desk: Desk) -> None:
