@@ -5,7 +5,9 @@ What comes of it is a plan again, with a hash of its own, and the accounts of a 
 
 import math
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 from caodiem import plan as plans
 from caodiem.errors import UsageError
@@ -56,11 +58,30 @@ class Part:
             raise UsageError(f"{self}: nobody arrives; expected a wider window or a greater --scale")
         return found
 
+    def after(self, earlier: "Part") -> "Part":
+        """The part of the first plan that is replayed where `self` is taken of what `earlier` left of it."""
+        start_s = self.start_s * earlier.speed
+        length_s = min(self.length_s * earlier.speed, earlier.length_s - start_s)
+        scale, speed = earlier.scale * self.scale, earlier.speed * self.speed
+        return Part(earlier.start_s + start_s, length_s, scale, speed, self.journeys or earlier.journeys)
+
     def __str__(self) -> str:
         """In the words of the options, so that it can be asked for again."""
         window = "all" if math.isinf(self.length_s) else f"{self.start_s:g}+{self.length_s:g} s"
         journeys = f", journeys {','.join(self.journeys)}" if self.journeys else ""
         return f"window {window}, scale {self.scale:g}, speed {self.speed:g}{journeys}"
+
+
+def of_options(options: Mapping[str, Any]) -> Part:
+    """What a manifest's options say was replayed of the plans as they were first drawn; `scale` is of the country."""
+    length_s = options.get("length_s")  # null where it was infinite
+    return Part(
+        options.get("start_s", 0.0),
+        math.inf if length_s is None else length_s,
+        options.get("scale", 1.0),
+        options.get("speed", 1.0),
+        tuple(options.get("journeys", ())),
+    )
 
 
 def parse(window: str, scale: float, speed: float, journeys: str = "") -> Part:

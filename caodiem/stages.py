@@ -16,7 +16,7 @@ from urllib.parse import urlsplit
 from caodiem import abort as abort_rules
 from caodiem import comparison, kinds, observations, plan, run, summary, targets, verdict
 from caodiem.errors import ExitCode, InvalidRun, UsageError
-from caodiem.part import Part
+from caodiem.part import Part, of_options
 from caodiem.progress import Bars
 from caodiem.scenario import Scenario, inputs
 from caodiem.scenario_file import companion, sources_of
@@ -76,8 +76,9 @@ def continued(given: Path, part: Part, generator: "Generator") -> tuple[Scenario
         scenario = _judged_by(scenario, [plan.only(each, part.journeys) for each in wholes.values()], str(given))
     manifest = run.read_json(source.manifest)
     plans_from = "/".join(given.resolve().parts[-3:]) if given.is_file() else source.folder.name
-    options = {**manifest["options"], "plans_from": plans_from, **asdict(part), "part": part.options}
-    options |= {"scale": manifest["options"]["scale"] * part.scale, **_recorded(generator, scenario)}
+    replayed = part.after(of_options(manifest["options"]))
+    options = {**manifest["options"], "plans_from": plans_from, **asdict(replayed), "part": part.options}
+    options |= _recorded(generator, scenario)
     created = run.create(manifest["scenario"], scenario.hash, options)
     for name in ("projection.json", "agencies.csv"):
         if (source.folder / name).is_file():  # a run of a plan that stands alone has neither
@@ -150,13 +151,16 @@ def _source(given: Path) -> tuple[run.Run, list[run.Level]]:
 
 
 def _copy_level(scenario: Scenario, level: run.Level, into: run.Level, part: plan.Plan | None) -> None:
-    """Plan, casework and predictions; with `part` in place of the plan, and predictions for that."""
+    """Plan, casework and predictions; with `part` in place of the plan, and predictions and figures for that."""
     left = ["replayed", "locust-*", *(["simulated"] if part is not None else [])]
     shutil.copytree(level.folder, into.folder, ignore=shutil.ignore_patterns(*left))
     if part is not None:
+        from simulation.level import figures_of_plan
         from simulation.parallel import predict
 
         plan.write(part, into.plan)
+        if into.traffic.is_file():
+            run.write_json(into.traffic, {**run.read_json(into.traffic), "plan": figures_of_plan(scenario, part)})
         predict(scenario, part, into)
 
 

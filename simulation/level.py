@@ -113,14 +113,19 @@ def _figures(
             "requests_per_s_mean": float(total[bins].mean()),
             "requests_per_s_highest_bin": float(total[bins].max()),
         },
-        "plan": {
-            "starts_at": drawn.meta.starts_at,
-            "length_s": drawn.meta.length_s,
-            "arrivals": drawn.arrivals,
-            "steps": drawn.steps,
-            "plan_hash": drawn.meta.plan_hash,
-            "offered_load_erlangs": network.offered_load(network.of(scenario.portal, drawn.meta), drawn),
-        },
+        "plan": figures_of_plan(scenario, drawn),
+    }
+
+
+def figures_of_plan(scenario: Scenario, drawn: plan.Plan) -> dict[str, Any]:
+    """What traffic.json says of the level's plan."""
+    return {
+        "starts_at": drawn.meta.starts_at,
+        "length_s": drawn.meta.length_s,
+        "arrivals": drawn.arrivals,
+        "steps": drawn.steps,
+        "plan_hash": drawn.meta.plan_hash,
+        "offered_load_erlangs": network.offered_load(network.of(scenario.portal, drawn.meta), drawn),
     }
 
 

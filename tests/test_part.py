@@ -1,6 +1,7 @@
 """Parts of a plan: a window, a share, a speed; what comes of them is a plan with a hash of its own."""
 
 import math
+from dataclasses import asdict
 from pathlib import Path
 
 import numpy as np
@@ -8,7 +9,7 @@ import pytest
 
 from caodiem import plan
 from caodiem.errors import UsageError
-from caodiem.part import Part, parse
+from caodiem.part import Part, of_options, parse
 from tests.conftest import make_plan
 
 DUES_S = [float(second) for second in range(100)]
@@ -102,3 +103,13 @@ def test_a_window_is_cut_at_the_plans_end_and_never_empty(whole: plan.Plan) -> N
         parse("100+1", 1.0, 1.0).of(whole)
     with pytest.raises(UsageError, match=r"window 10.2\+0.5 s, scale 1, speed 1: nobody arrives"):
         parse("10.2+0.5", 1.0, 1.0).of(whole)
+
+
+def test_a_part_of_a_part_is_a_part_of_the_whole(whole: plan.Plan) -> None:
+    earlier = Part(10, 60, scale=0.5, speed=4.0, journeys=("citizen_tracks",))
+    later = Part(5, 100, scale=0.8, speed=0.5)
+    found = later.after(earlier)
+    assert found == Part(30, 40, 0.4, 2.0, ("citizen_tracks",))
+    assert later.of(earlier.of(whole)).meta.plan_hash == found.of(whole).meta.plan_hash
+    assert Part(scale=0.2).after(Part(scale=0.25)) == Part(scale=0.05)
+    assert of_options(asdict(found)) == found and of_options({"length_s": None}) == Part()

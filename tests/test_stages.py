@@ -146,6 +146,26 @@ def test_some_journeys_are_judged_by_the_slos_for_what_they_ask(
         assert stages.read_scenario(made) == part
 
 
+def test_a_replay_of_a_part_says_what_was_taken_of_the_first_plan(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, scenario: Scenario
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    source = run.create("some", scenario.hash, {"scale": 0.25, "seed": 1})
+    run.write_json(source.scenario, stages.resolved(scenario.model_copy(update={"levels": [85]}), MAIN))
+    level = source.level(85)
+    level.folder.mkdir()
+    plan.write(replay_plans.evenly(5, 4), level.plan)
+    run.write_json(level.traffic, {"scale": 0.25, "plan": {"starts_at": "2026-06-09T09:00:00", "length_s": 4.0}})
+    _, part = stages.continued(source.folder, Part(1.0, 2.0, 0.9, journeys=("ask", "sync")), Generator())
+    _, again = stages.continued(part.folder, Part(speed=0.5), Generator())
+    said = run.read_json(again.manifest)["options"]
+    told = (said["start_s"], said["length_s"], said["scale"], said["speed"], said["journeys"], said["part"])
+    assert told == (1.0, 2.0, 0.225, 0.5, ["ask", "sync"], ["--speed", "0.5"])
+    traffic, meta = run.read_json(again.level(85).traffic), plan.read_meta(again.level(85).plan)
+    assert (traffic["scale"], traffic["plan"]["plan_hash"]) == (0.25, meta.plan_hash)
+    assert traffic["plan"]["starts_at"] == meta.starts_at == "2026-06-09T09:00:01.000"
+
+
 def test_what_a_portal_class_cannot_ask_is_bad_usage_before_anything_is_sent(
     tmp_path: Path, scenario: Scenario
 ) -> None:

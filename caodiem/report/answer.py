@@ -3,8 +3,10 @@
 Pure functions of what a run left; the report and the command line print the same sentence.
 """
 
+import math
 from typing import Any
 
+from caodiem.part import Part
 from caodiem.report.material import LevelMaterial, Material, gather
 from caodiem.report.words import LANGUAGES, Words
 from caodiem.run import Run
@@ -36,12 +38,10 @@ def limits(material: Material, words: Words) -> str:
     """One sentence on what the answer does not prove."""
     counts = {"assumed": material.assumed, "inputs": len(material.inputs)}
     lengths = [level.plan.meta.length_s for level in material.levels if level.plan and level.replayed]
-    if not lengths or material.scale is None:
+    if not lengths or material.part is None:
         return words.text("limits_no_replay", **counts)
-    scale, length = words.percent(100 * material.scale), words.time(max(lengths))
-    return words.text(
-        "limits_plan_alone" if material.stands_alone else "limits_replay", scale=scale, length=length, **counts
-    )
+    key = "limits_plan_alone" if material.stands_alone else "limits_replay"
+    return words.text(key, length=words.time(max(lengths)), **_sent(material, material.part, words), **counts)
 
 
 def result(material: Material) -> str:
@@ -78,12 +78,26 @@ def _asked(level: LevelMaterial, name: str, words: Words) -> dict[str, str]:
 
 def _portal(material: Material, words: Words) -> str:
     tested = [level for level in material.levels if level.replayed and level.verdict]
-    if not tested or material.scale is None:
+    if not tested or material.part is None:
         return words.text(_why_nothing(material))
     results = _results(material.levels, words)
-    scale = words.percent(100 * material.scale)
     loaded = "portal_loaded_plan" if material.stands_alone else "portal_loaded"
-    return words.text(loaded, scale=scale, results=words.listed(results))
+    return words.text(loaded, results=words.listed(results), **_sent(material, material.part, words))
+
+
+def _sent(material: Material, part: Part, words: Words) -> dict[str, str]:
+    """`scale`, the share that was sent, and `part`: of it what window, speed and journeys; empty for the whole."""
+    said = []
+    if part.length_s < math.inf or part.start_s:
+        # The plan as it was cut: a window may reach beyond the end.
+        cut_s = [level.plan.meta.length_s * part.speed for level in material.levels if level.plan]
+        length = words.time(max(cut_s, default=part.length_s))
+        said.append(words.text("part_window", length=length, start=words.exactly(part.start_s)))
+    if part.speed != 1:
+        said.append(words.text("part_speed", speed=words.number(part.speed)))
+    if part.journeys:
+        said.append(words.text("part_journeys", journeys=words.listed(part.journeys)))
+    return {"scale": words.percent(100 * part.scale), "part": f" ({words.listed(said)})" if said else ""}
 
 
 def _why_nothing(material: Material) -> str:

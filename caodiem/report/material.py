@@ -10,6 +10,7 @@ import pyarrow as pa
 
 from caodiem import observations, plan
 from caodiem.errors import UsageError
+from caodiem.part import Part, of_options
 from caodiem.run import Execution, Level, Run, read_json
 
 Json = dict[str, Any]
@@ -83,6 +84,12 @@ class Material:
         scales = [level.traffic["scale"] for level in self.levels if level.traffic]
         asked = self.manifest.get("options", {}).get("scale")
         return float(scales[0]) if scales else (None if asked is None else float(asked))
+
+    @property
+    def part(self) -> Part | None:
+        """What of the country's traffic, or of a plan that stands alone, was replayed; None where nothing says it."""
+        options = self.manifest.get("options", {})
+        return of_options(options) if "scale" in options else None
 
 
 def gather(run: Run) -> Material:

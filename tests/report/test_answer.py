@@ -7,6 +7,7 @@ import pytest
 from caodiem.report.answer import answer, limits, result
 from caodiem.report.material import gather
 from caodiem.report.words import Words
+from caodiem.run import read_json, write_json
 from tests.report.small_run import add_level, add_verdict, make_run, make_whole
 
 
@@ -96,3 +97,20 @@ def test_the_limits_count_assumptions_and_name_the_scale(tmp_path: Path) -> None
     material = gather(make_whole(tmp_path))
     assert "sent 25% of the country's traffic to one staging portal for 20 s" in limits(material, Words("en"))
     assert "2 trong 5 số liệu đầu vào là giả định" in limits(material, Words("vi"))
+
+
+def test_what_was_sent_is_what_the_replay_took_of_the_plan(tmp_path: Path) -> None:
+    """The source's traffic.json goes along with a replay, for the country's figures: its scale is not what was sent."""
+    run = make_whole(tmp_path)
+    manifest = read_json(run.manifest)
+    taken = {"scale": 0.05, "start_s": 12.5, "length_s": 40.0, "speed": 0.5, "journeys": ["citizen_tracks", "ask"]}
+    write_json(run.manifest, {**manifest, "options": {**manifest["options"], **taken}})
+    said, material = answer(run), gather(run)
+    # Of the window so much as the plan has: 20 s at half the speed.
+    part = "only 10 s of the plan, from its second 12.5 on, at 0.5 times its speed and only the journeys "
+    assert f"loaded with 5% of that traffic ({part}citizen_tracks and ask), met every target" in said["en"]
+    assert f"sent 5% of the country's traffic ({part}citizen_tracks and ask) to one" in limits(material, Words("en"))
+    part = "chỉ 10 giây của kế hoạch, kể từ giây thứ 12,5, với tốc độ bằng 0,5 lần và chỉ các hành trình "
+    assert f"khi nhận 5% lưu lượng đó ({part}citizen_tracks và ask), đạt mọi mục tiêu" in said["vi"]
+    assert f"gửi 5% lưu lượng cả nước ({part}citizen_tracks và ask) tới" in limits(material, Words("vi"))
+    assert material.scale == 0.25
