@@ -50,7 +50,9 @@ class Assignment:
         if not host:
             host, admin_token = defaults.staging_portal()
         targets.load().check(host, journeys.highest_second_per_s(plan.table))
-        rules = abort.rules(options["abort"], targets.is_loopback(urlsplit(host).hostname or ""))
+        # An empty rule is none: what a command says so that no config file says another.
+        given = filter(None, options["abort"])
+        rules = abort.rules(given, targets.is_loopback(urlsplit(host).hostname or ""))
         limits = (rules, options["portal"], options["greatest_lateness"], options["observations"])
         return cls(plan_file, chosen, plan, host, admin_token, authorities, *limits)
 

@@ -81,20 +81,27 @@ def _command(
     ca: str,
     abort: Sequence[str],
 ) -> list[str]:
-    """Everything that matters is said here, so that no locust.conf of the user's or ours changes it."""
+    """Everything that matters is said here, also where it is nothing: Locust takes what is left out from ~/.locust.conf
+    and the working folder's locust.conf and pyproject.toml."""
     options: Mapping[str, Any] = {
         "--locustfile": _ROOT / "loadtests" / "locustfile.py",
         "--plan": plan.resolve(),
+        "--window": "",
+        "--scale": 1,
+        "--speed": 1,
+        "--journeys": "",
         "--observations": into.folder.resolve(),
         "--host": host,
         "--users": pool,
         "--spawn-rate": min(pool, max(_SPAWN_RATE_PER_S, round(pool / _POOL_WITHIN_S))),
+        "--run-time": 0,
+        "--processes": 0,
         "--greatest-lateness": greatest_lateness_s,
         "--portal": portal,
-        **({"--ca": ca} if ca else {}),
+        "--ca": ca,
     }
-    words = [str(word) for option in options.items() for word in option]
-    words += [f"--abort={rule}" for rule in abort]
+    words = [f"{option}={value}" for option, value in options.items()]
+    words += [f"--abort={rule}" for rule in abort or [""]]
     return [sys.executable, "-m", "locust", "--headless", "--only-summary", *words]
 
 
@@ -149,6 +156,9 @@ def _close(planned: plans.Plan, into: run.Execution, exit_code: int, known: dict
         }
         accounts.settle(planned, into, {**ended, **known})
     info = {**run.read_json(into.info), **known, "locust_exit_code": exit_code}
+    if info["plan_hash"] != planned.meta.plan_hash:
+        another = f"replayed another plan ({info['plan_hash'][:12]}) than was asked ({planned.meta.plan_hash[:12]})"
+        info |= {"reached_end": False, "stopped_because": another}
     run.write_json(into.info, info)
     return info
 

@@ -202,6 +202,7 @@ class Share:
             self._ended.wait()
             return
         self._is_through = True
+        self._ordered.clear()  # whoever comes now waits for the next replay's orders
         swarm.end()
         self._tell_through(str(swarm.halted or ""), ExitCode.SAFETY)
         self._ended.set()

@@ -25,8 +25,9 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pytest
 
-from caodiem import observations, operation_map, plan, plan_from_log, run, summary
-from loadtests.replay import replay
+from caodiem import observations, operation_map, part, plan, plan_from_log, run, summary
+from loadtests import accounts
+from loadtests.replay import _close, replay
 from staging.service import Portal, running
 from tests.loadtests import replay_plans
 from tests.loadtests.conftest import Served
@@ -116,6 +117,16 @@ def assert_nobody_came(server: socket.socket) -> None:
         server.accept()
 
 
+@pytest.fixture
+def config_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A .locust.conf at home, which Locust reads whatever its command line says, and that asks for another replay."""
+    options = {"speed": 0.5, "scale": 0.1, "window": "0+1", "journeys": "ask", "run-time": "1s", "processes": 2}
+    options |= {"ca": "none.pem", "abort": "p1 > 1 ms for 1 s"}
+    (tmp_path / ".locust.conf").write_text("".join(f"{option} = {value}\n" for option, value in options.items()))
+    monkeypatch.setenv("HOME", str(tmp_path))
+
+
+@pytest.mark.usefixtures("config_file")
 def test_every_step_is_sent_when_due_and_answered(serve: Serve, into: run.Execution) -> None:
     planned = replay_plans.evenly(100, 2)
     assert play(planned, into, serve().url) == 0
@@ -143,6 +154,7 @@ def check_info(planned: plan.Plan, into: run.Execution) -> None:
     assert told["Aggregated"]["num_requests"] == planned.steps
     assert told["sign_in"]["num_requests"] == 2 * planned.arrivals / 5 and told["sign_in"]["method"] == "POST"
     assert (info["reached_end"], info["locust_exit_code"], info["workers"], info["pool"]) == (True, 0, 1, 50)
+    assert (info["plan_hash"], info["abort_rules"]) == (planned.meta.plan_hash, [])
     assert "admin" not in json.dumps(info) + (into.folder / "locust.log").read_text()
 
 
@@ -342,6 +354,18 @@ def test_a_portal_that_cannot_be_prepared_ends_the_run(serve: Serve, into: run.E
     assert "/admin/prepare: 401" in said and "expected the portal's admin token in CAODIEM_ADMIN_TOKEN" in said
 
 
+def test_another_plan_than_was_asked_proves_nothing(into: run.Execution) -> None:
+    """Even where arrivals and steps are the same: at half the speed it is half the load."""
+    asked = replay_plans.evenly(20, 1)
+    replayed = part.parse("", 1.0, 0.5, "").of(asked)
+    accounts.clear(into)
+    ended = {"plan_hash": replayed.meta.plan_hash, "reached_end": True, "stopped_for_safety": False}
+    accounts.settle(asked, into, ended)
+    info = _close(asked, into, 0, {})
+    assert info == run.read_json(into.info)
+    assert not info["reached_end"] and "another plan" in info["stopped_because"]
+
+
 def locust(planned: plan.Plan, into: run.Execution, url: str, *options: str) -> "subprocess.Popen[bytes]":
     command = [sys.executable, "-m", "locust", "--host", url, "--plan", str(written(planned, into))]
     command += ["--observations", str(into.folder), *options]
@@ -381,24 +405,51 @@ def test_workers_share_the_plan(serve: Serve, into: run.Execution) -> None:
     assert f"arrivals: ok {planned.arrivals}" in errors.decode()
 
 
-def test_the_web_ui_cannot_change_the_host(serve: Serve, into: run.Execution) -> None:
+@contextlib.contextmanager
+def web_ui(planned: plan.Plan, into: run.Execution, url: str) -> "Iterator[tuple[str, subprocess.Popen[bytes]]]":
+    """Where the form is sent to that starts a replay, and Locust's process."""
     with socket.create_server(("127.0.0.1", 0)) as free:
         port = free.getsockname()[1]
-    planned = replay_plans.evenly(20, 10, ["search"])
-    started = locust(planned, into, serve().url, "--web-host", "127.0.0.1", "--web-port", str(port))
-    with listening() as (elsewhere, server):
-        form = urllib.parse.urlencode({"user_count": 5, "spawn_rate": 5, "host": elsewhere}).encode()
-        for _ in range(400):
-            try:
-                with urllib.request.urlopen(f"http://127.0.0.1:{port}/swarm", form, timeout=5) as answer:
-                    said = json.load(answer)
-                break
-            except urllib.error.URLError:
+    started = locust(planned, into, url, "--web-host", "127.0.0.1", "--web-port", str(port))
+    try:
+        yield f"http://127.0.0.1:{port}/swarm", started
+    finally:
+        started.terminate()
+        started.communicate(timeout=20)
+
+
+def start_in_web_ui(address: str, **form: object) -> dict[str, Any]:
+    """What the web UI answers to its form, once it is there."""
+    for _ in range(400):
+        with contextlib.suppress(urllib.error.URLError):
+            with urllib.request.urlopen(address, urllib.parse.urlencode(form).encode(), timeout=5) as answer:
+                said: dict[str, Any] = json.load(answer)
+            return said
+        time.sleep(0.1)
+    raise AssertionError(f"nobody answers at {address}")
+
+
+@pytest.mark.slow
+def test_the_web_ui_replays_again(serve: Serve, into: run.Execution) -> None:
+    """As often as somebody presses its button; the pool of the last replay is not lost with it."""
+    url = serve().url
+    planned = replay_plans.evenly(20, 1, ["search"])
+    with web_ui(planned, into, url) as (address, _):
+        for _ in range(2):
+            into.info.unlink(missing_ok=True)
+            assert start_in_web_ui(address, user_count=5, spawn_rate=5, host=url)["success"]
+            deadline_s = time.monotonic() + 30
+            while not into.info.is_file() and time.monotonic() < deadline_s:
                 time.sleep(0.1)
-        assert not said["success"] and "closed" in said["message"]
-        time.sleep(1)
+            assert run.read_json(into.info)["arrival_outcomes"]["ok"] == planned.arrivals
+
+
+def test_the_web_ui_cannot_change_the_host(serve: Serve, into: run.Execution) -> None:
+    with listening() as (elsewhere, server):
+        with web_ui(replay_plans.evenly(20, 10, ["search"]), into, serve().url) as (address, started):
+            said = start_in_web_ui(address, user_count=5, spawn_rate=5, host=elsewhere)
+            assert not said["success"] and "closed" in said["message"]
+            time.sleep(1)
         assert_nobody_came(server)
-    started.terminate()
-    started.communicate(timeout=20)
     assert started.returncode == 3
     assert not into.observations.exists()
