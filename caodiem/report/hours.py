@@ -81,20 +81,21 @@ def _table(found: Figures, words: Words, percent: float | None = None) -> Table:
         cells = [Cell(_interval(found["faults"][key][phase], is_share, words), "number") for phase in phases]
         body.append([Cell(words.text(f"hours_{key}"), "label"), *cells])
     for slo in found["slo"].values():
-        limit, allowed = words.time(slo["limit_s"]), words.percent(100 * slo["allowed"])
+        limit, allowed = words.exact_time(slo["limit_s"]), words.exact_percent(100 * slo["allowed"])
         label = words.text("hours_slo", operation=words.operation(slo["of"]), limit=limit, allowed=allowed)
-        cells = [Cell(_interval(slo[phase]["bad_share"], True, words), "number") for phase in phases]
+        shares = [_interval(slo[phase]["bad_share"], True, words, slo["allowed"]) for phase in phases]
+        cells = [Cell(each, "number") for each in shares]
         body.append([Cell(label, "label"), *cells])
     heads = [Cell(words.text(f"hours_{phase}"), "number") for phase in phases]
     title = "" if percent is None else words.text("hours_table", percent=words.level(percent))
     return Table(title, [Cell(""), *heads], body)
 
 
-def _interval(figure: dict[str, float | None], is_share: bool, words: Words) -> str:
-    """A value with the ends of its interval behind it."""
+def _interval(figure: dict[str, float | None], is_share: bool, words: Words, allowed: float = 1.0) -> str:
+    """A value with the ends of its interval behind it; shares show on which side of what is allowed they are."""
     if figure["value"] is None:
         return words.text("none")
-    show = (lambda value: words.percent(100 * value)) if is_share else words.number
+    show = (lambda value: words.percent(100 * value, beside=100 * allowed)) if is_share else words.number
     if figure["low"] is None or figure["high"] is None:
         return show(figure["value"])
     low, high = max(figure["low"], 0.0), min(figure["high"], 1.0) if is_share else figure["high"]

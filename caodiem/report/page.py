@@ -135,7 +135,8 @@ def indicators(levels: list[LevelMaterial], words: Words) -> Table | None:
     asked: dict[str, float] = {name: least for each in found.values() for name, least in each["criteria"].items()}
     body = []
     for name, least in asked.items():
-        label = words.text("indicators_at_least", name=words.text(f"indicator_{name}"), least=words.percent(least))
+        asked_for = words.exact_percent(least)
+        label = words.text("indicators_at_least", name=words.text(f"indicator_{name}"), least=asked_for)
         met = [str(each["agencies_meeting"].get(name, words.text("none"))) for each in found.values()]
         body.append([Cell(label, "label"), *(Cell(each, "number") for each in met)])
     for key in ("agencies_meeting_all", "agencies_judged"):
@@ -334,7 +335,7 @@ def mix(projection: Json | None, words: Words) -> Table | None:
             words.text("never") if each["reached_on"] is None else words.day(date.fromisoformat(each["reached_on"]))
             for each in row["levels"]
         ]
-        share = words.exactly(row["ministry_dossier_share_percent"]) + "%"
+        share = words.exact_percent(row["ministry_dossier_share_percent"])
         rows.append([Cell(share, "label"), *(Cell(day, "number") for day in days)])
     return Table(words.text("mix_title"), [Cell(words.text("mix_column")), *levels], rows)
 
@@ -400,24 +401,36 @@ def _stall(stall: figures.Stall, percent: str, words: Words) -> str:
 def _rule(rule: Json, words: Words) -> list[Cell]:
     name = rule["name"]
     quantile = rule.get("quantile_percent")
-    shown = "" if quantile is None else words.number(quantile)
+    shown = "" if quantile is None else words.exactly(quantile)
     if name == "slo":
         text = words.text("rule_slo", quantile=shown + "%", operation=words.operation(rule["operation"]))
     else:
         text = words.text_or(f"rule_{name}", name).format(quantile=shown)
-    limit = words.text("limit_least" if name == "least_steps" else "limit_most", value=_found(rule, "limit", words))
+    in_seconds = rule["unit"] == "seconds"
+    asked = words.exact_time(rule["limit"]) if in_seconds else _counted(words.exactly(rule["limit"]), rule, words)
+    limit = words.text("limit_least" if name == "least_steps" else "limit_most", value=_together(asked))
     result = rule["result"]
-    found = Cell(_found(rule, "found", words), "number")
+    found = Cell(_together(_found(rule, words)), "number")
     return [Cell(text, "label"), Cell(limit, "number"), found, Cell(words.text(f"result_{result}"), result)]
 
 
-def _found(rule: Json, key: str, words: Words) -> str:
-    """A null in verdict.json was infinite: JSON has no infinity. A number and its unit stay on one line."""
-    value = rule[key]
+def _found(rule: Json, words: Words) -> str:
+    """A null in verdict.json was infinite: JSON has no infinity."""
+    value, limit = rule["found"], rule["limit"]
     if value is None:
         return words.text("never")
-    in_unit = words.time(value) if rule["unit"] == "seconds" else f"{words.number(value)} {words.unit(rule['unit'])}"
-    return in_unit.replace(" ", "\N{NO-BREAK SPACE}")
+    if rule["unit"] == "seconds":
+        return words.time(value, beside=limit)
+    return _counted(words.number(value, beside=(limit,)), rule, words)
+
+
+def _counted(number: str, rule: Json, words: Words) -> str:
+    return f"{number} {words.unit(rule['unit'])}"
+
+
+def _together(text: str) -> str:
+    """A number and its unit stay on one line."""
+    return text.replace(" ", "\N{NO-BREAK SPACE}")
 
 
 def _account_row(key: str, counts: list[int | None], words: Words) -> list[Cell]:

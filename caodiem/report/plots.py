@@ -313,7 +313,7 @@ def _mark_levels(axes: Axes, levels: list[dict[str, Any]], words: Words) -> None
         axes.plot(
             reached.toordinal(), level["percent"], "D", ms=11, mfc="white", mec=INK, mew=1.6, zorder=3.5, clip_on=False
         )
-        text = words.text("adoption_level", percent=words.percent(level["percent"]), day=words.day(reached))
+        text = words.text("adoption_level", percent=words.exact_percent(level["percent"]), day=words.day(reached))
         is_last = place == len(levels) - 1
         axes.annotate(
             text, (0.97, level["percent"]), (0, 7 if is_last else -5), xycoords=("axes fraction", "data"),

@@ -20,6 +20,7 @@ from caodiem.dossier import OPERATIONS
 LANGUAGES = ("en", "vi")
 LANGUAGE_NAMES = {"en": "English", "vi": "Tiếng Việt"}
 _DATES = {"en": "d MMM y", "vi": "dd/MM/y"}
+_MOST_DECIMALS = 9
 
 
 @functools.cache
@@ -64,38 +65,54 @@ class Words:
     def unit(self, name: str) -> str:
         return self.text_or(f"unit_{name}", name)
 
-    def number(self, value: float, digits: int = 3, optional: str = "#") -> str:
-        """`value` with `digits` significant digits or all of its whole number; `optional="0"` keeps last zeros."""
+    def number(self, value: float, digits: int = 3, optional: str = "#", beside: Sequence[float] = ()) -> str:
+        """`value` with `digits` significant digits or all of its whole number; `optional="0"` keeps last zeros.
+
+        More digits where it would else not stay on its side of a number `beside` it.
+        """
         if not math.isfinite(value):
             return self.text("never")
         whole = math.floor(math.log10(abs(value))) + 1 if value else 1
         decimals = max(digits - whole, 0)
-        pattern = "#,##0" + ("." + optional * min(decimals, 9) if decimals else "")
+        sides = [_side(value, other) for other in beside]
+        while decimals < _MOST_DECIMALS and [_side(round(value, decimals), other) for other in beside] != sides:
+            decimals += 1
+        pattern = "#,##0" + ("." + optional * min(decimals, _MOST_DECIMALS) if decimals else "")
         return str(format_decimal(round(value, decimals), format=pattern, locale=self.language))
 
     def exactly(self, value: float) -> str:
         """An input as it was given, up to nine decimals."""
-        return str(format_decimal(value, format="#,##0.#########", locale=self.language))
+        return str(format_decimal(value, format="#,##0." + "#" * _MOST_DECIMALS, locale=self.language))
 
-    def percent(self, value: float) -> str:
-        """`value` counts hundredths: 43 gives 43%."""
-        return self.number(value) + "%"
+    def percent(self, value: float, beside: float = 100.0) -> str:
+        """A share that was found: 43 gives 43%. Only all is 100%; `beside` a limit it shows on which side it is."""
+        return self.number(value, beside=(100.0, beside)) + "%"
+
+    def exact_percent(self, value: float) -> str:
+        """A share that was asked for, as it was given."""
+        return self.exactly(value) + "%"
 
     def level(self, percent: float) -> str:
         """A level in a sentence; a plan that stands alone has none, which it says as 0%."""
-        return self.percent(percent) if percent else self.text("level_of_plan")
+        return self.exact_percent(percent) if percent else self.text("level_of_plan")
 
     def level_name(self, percent: float) -> str:
         """A level as a title."""
-        return self.text("level_is", percent=self.percent(percent)) if percent else self.text("level_alone")
+        return self.text("level_is", percent=self.exact_percent(percent)) if percent else self.text("level_alone")
 
-    def time(self, seconds: float) -> str:
-        """Milliseconds below one second, else seconds; words for a time that never came."""
+    def time(self, seconds: float, beside: float | None = None) -> str:
+        """Milliseconds below one second, else seconds; words for a time that never came. `beside` a limit in seconds it
+        shows on which side it is.
+        """
         if not math.isfinite(seconds):
             return self.text("never")
-        if 0 < abs(seconds) < 1:
-            return self.text("milliseconds_short", value=self.number(seconds * 1000))
-        return self.text("seconds_short", value=self.number(seconds))
+        unit, per_s = _unit(seconds)
+        return self.text(unit, value=self.number(seconds * per_s, beside=() if beside is None else (beside * per_s,)))
+
+    def exact_time(self, seconds: float) -> str:
+        """A time that was asked for, as it was given, in the units of `time`."""
+        unit, per_s = _unit(seconds)
+        return self.text(unit, value=self.exactly(seconds * per_s))
 
     def milliseconds(self, seconds: float | None) -> str:
         """A time for a column of milliseconds: no unit; words for never, a dash for not known."""
@@ -114,6 +131,17 @@ class Words:
         if len(items) < 2:
             return "".join(items)
         return self.text("comma").join(items[:-1]) + self.text("and") + items[-1]
+
+
+def _unit(seconds: float) -> tuple[str, float]:
+    """The text of the unit in which a time is told, and how many of it a second has."""
+    return ("milliseconds_short", 1000.0) if 0 < abs(seconds) < 1 else ("seconds_short", 1.0)
+
+
+def _side(value: float, other: float) -> int:
+    """Below, at or above the other, as far as decimals can tell."""
+    other = round(other, _MOST_DECIMALS)
+    return (value > other) - (value < other)
 
 
 def _load(name: str) -> dict[str, Any]:

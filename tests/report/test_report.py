@@ -7,6 +7,9 @@ from pathlib import Path
 import pytest
 
 from caodiem import report
+from caodiem.report import page
+from caodiem.report.material import LevelMaterial
+from caodiem.report.words import Words
 from caodiem.run import Run, read_json, write_json
 from tests.report.small_run import URL, add_hours, add_level, add_verdict, make_run, make_whole, never, paused
 
@@ -256,3 +259,16 @@ def test_a_stall_is_said_in_both_languages(tmp_path: Path) -> None:
     assert re.search(r"while \d+ arrivals fell due", text["en"])
     assert "thời gian phục vụ không cho thấy thời gian người dùng phải chờ" in text["vi"]
     assert re.search(r"trong khi \d+ lượt đến hạn", text["vi"])
+
+
+def test_an_slo_and_what_was_found_are_not_rounded_onto_each_other() -> None:
+    rule = {"name": "slo", "operation": "all", "quantile_percent": 99.95, "unit": "seconds", "result": "fail"}
+    verdict = {"rules": [{**rule, "limit": 1.0, "found": found} for found in (1.004, None)]}
+    level = LevelMaterial(78.25, None, None, None, None, None, None, None, verdict)
+    table = page.rules(level, Words("en"))
+    assert table is not None
+    told = [[cell.text.replace("\N{NO-BREAK SPACE}", " ") for cell in row] for row in table.rows]
+    name = "SLO: 99.95% of steps answered rightly in time. All operations"
+    assert [row[1:3] for row in told] == [["at most 1 s", "1.004 s"], ["at most 1 s", "never"]]
+    assert {row[0] for row in told} == {name}
+    assert "78.25%" in table.title

@@ -78,6 +78,45 @@ def test_a_time_has_a_unit_or_never_came(seconds: float, english: str, vietnames
     assert (EN.time(seconds), VI.time(seconds)) == (english, vietnamese)
 
 
+@pytest.mark.parametrize(
+    ("value", "english", "vietnamese"),
+    [
+        (99.97, "99.97%", "99,97%"),
+        (99.99996, "99.99996%", "99,99996%"),
+        (100, "100%", "100%"),
+        (100.02, "100.02%", "100,02%"),
+        (96.46, "96.5%", "96,5%"),
+        (0.00012, "0.00012%", "0,00012%"),
+        (0, "0%", "0%"),
+    ],
+)
+def test_a_share_is_all_or_nothing_only_where_it_is(value: float, english: str, vietnamese: str) -> None:
+    assert (EN.percent(value), VI.percent(value)) == (english, vietnamese)
+
+
+@pytest.mark.parametrize(
+    ("found_s", "limit_s", "shown"),
+    [
+        (1.004, 1.0, "1.004 s"),
+        (1.0, 1.0, "1 s"),
+        (0.99996, 1.0, "999.96 ms"),
+        (0.50004, 0.5, "500.04 ms"),
+        (1.2346, 1.2345, "1.235 s"),
+        (12.345, 3.0, "12.3 s"),
+        (86_400.4, 86_400.0, "86,400.4 s"),
+        (math.inf, 1.0, "never"),
+    ],
+)
+def test_a_time_beside_a_limit_shows_on_which_side_it_is(found_s: float, limit_s: float, shown: str) -> None:
+    assert EN.time(found_s, beside=limit_s) == shown
+
+
+def test_what_was_asked_for_is_written_as_it_was_given() -> None:
+    assert [EN.exact_time(each) for each in (0.12345, 1.2345, 0.3)] == ["123.45 ms", "1.2345 s", "300 ms"]
+    assert (EN.level(78.25), VI.level(78.25), EN.level_name(78.25)) == ("78.25%", "78,25%", "78.25% online")
+    assert EN.exact_percent(99.99) == "99.99%"
+
+
 def test_a_column_of_milliseconds_keeps_its_zeros() -> None:
     shown = [EN.milliseconds(value) for value in (0.042, 1.5, math.inf, math.nan, None)]
     assert shown == ["42.0", "1,500", "never", "–", "–"]
