@@ -16,6 +16,8 @@ import numpy as np
 
 Floats = np.ndarray
 _function = numba.njit(cache=True)
+# What rounding may add to a pass, of its length, when it sums up its entries.
+_ROUNDING = 1e-9
 # Attempts that an entry could fail by chance and still count.
 _MOST_FAILURES = 10_000
 
@@ -37,7 +39,7 @@ class Adapter:
     def ceiling_per_s(self) -> float:
         """Entries a second that it can take for ever, when none fails."""
         length_s = self.pass_s + self.entries * self.entry_s
-        return self.entries / (self.period_s * max(math.ceil(length_s / self.period_s), 1))
+        return self.entries / (self.period_s * _periods(length_s, self.period_s))
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,6 +64,12 @@ def run(
     costs = np.array([[adapter.pass_s, adapter.entry_s], [adapter.pass_down_s, adapter.entry_down_s]])
     down_s = down or (math.inf, math.inf)
     return Synced(*_passes(at_s, failures, costs, adapter.period_s, adapter.entries, adapter.retries, end_s, down_s))
+
+
+@_function
+def _periods(length_s: float, period_s: float) -> int:
+    """From one pass to the next in periods, when it takes so long; one that fills its periods exactly needs no more."""
+    return max(int(np.ceil(length_s / period_s * (1 - _ROUNDING))), 1)
 
 
 @_function
@@ -93,8 +101,8 @@ def _passes(
             head[size] = following
             size += 1
             following += 1
-        size, now_s = _pass(head, size, now_s, costs, down_s, retries, attempts, failures, left_s, failed)
-        tick = max(tick + 1, int(np.ceil(now_s / period_s)))
+        size, took_s = _pass(head, size, now_s, costs, down_s, retries, attempts, failures, left_s, failed)
+        tick += _periods(took_s, period_s)
     return left_s, failed
 
 
@@ -102,7 +110,7 @@ def _passes(
 def _pass(
     head: np.ndarray,
     size: int,
-    now_s: float,
+    begins_s: float,
     costs: Floats,
     down_s: tuple[float, float],
     retries: int,
@@ -111,24 +119,24 @@ def _pass(
     left_s: Floats,
     failed: np.ndarray,
 ) -> tuple[int, float]:
-    """Try the `size` entries at the head one after the other: (how many of them stay, when the pass ends)."""
+    """Try the `size` entries at the head one after the other: (how many of them stay, seconds of the pass)."""
     stay = 0
-    now_s += costs[int(down_s[0] <= now_s < down_s[1]), 0]
+    took_s = costs[int(down_s[0] <= begins_s < down_s[1]), 0]
     for entry in head[:size]:
-        is_down = down_s[0] <= now_s < down_s[1]
-        now_s += costs[int(is_down), 1]
+        is_down = down_s[0] <= begins_s + took_s < down_s[1]
+        took_s += costs[int(is_down), 1]
         attempts[entry] += 1
         if is_down:
             # The portal's failure is not the entry's own, but uses up a retry all the same.
             failures[entry] += 1
         if attempts[entry] > failures[entry]:
-            left_s[entry] = now_s
+            left_s[entry] = begins_s + took_s
         elif attempts[entry] > retries:
-            left_s[entry], failed[entry] = now_s, True
+            left_s[entry], failed[entry] = begins_s + took_s, True
         else:
             head[stay] = entry
             stay += 1
-    return stay, now_s
+    return stay, took_s
 
 
 def backlog(at_s: Floats, left_s: Floats, moments_s: Floats) -> np.ndarray:

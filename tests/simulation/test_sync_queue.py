@@ -40,6 +40,15 @@ def test_the_ceiling_falls_by_whole_periods(entry_s: float, per_minute: float) -
     assert np.isfinite(found.left_s).sum() / 1440 == pytest.approx(per_minute, rel=0.01)
 
 
+@pytest.mark.parametrize(("calls", "call_s", "entries"), [(3, 0.2, 100), (4, 0.1, 150), (4, 0.3, 50), (3, 0.1, 200)])
+def test_a_pass_that_fills_its_period_is_followed_by_one_in_the_next(calls: int, call_s: float, entries: int) -> None:
+    """60 seconds, but for what rounding makes of the sum."""
+    full = adapter(entry_s=calls * call_s, entries=entries)
+    assert 60 * full.ceiling_per_s == pytest.approx(entries)
+    found = run(full, np.zeros(50_000), NEVER[:50_000], 6000.0)
+    assert np.isfinite(found.left_s).sum() == min(100 * entries, 50_000)
+
+
 def test_a_light_load_waits_half_a_period_and_its_own_calls() -> None:
     at_s = np.sort(np.random.default_rng(1).uniform(0, 6e6, 20_000))
     found = run(adapter(entry_s=1.2), at_s, NEVER[:20_000], 1e9)
