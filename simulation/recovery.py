@@ -18,7 +18,7 @@ Floats = np.ndarray
 Figures = dict[str, Any]
 
 _BINS = 200
-# Recovered is a network that does at the horizon's end, in the last tenth of it, nearly what it did before the fault.
+# Recovered is a network that does at the end, in the last tenth of the time, nearly what it did before the fault.
 _LAST = 0.1
 _NEARLY = 0.95
 
@@ -35,12 +35,12 @@ def of_replication(work: Work, log: Log, span: tuple[float, float], horizon_s: f
     rows = _Requests(work, log)
     from_s, to_s = span[0], min(span[1], horizon_s)
     phases = {"before": (0.0, from_s), "during": (from_s, to_s), "after": (to_s, horizon_s)}
-    last = (max(to_s, horizon_s * (1 - _LAST)), horizon_s)
-    good = {name: rows.good_share(*phase) for name, phase in {**phases, "last": last}.items()}
+    good = {name: rows.good_share(*phase) for name, phase in phases.items()}
+    good["last"] = _good_at_last(rows, to_s, horizon_s)
     normal = rows.mean_backlog(from_s / 2, from_s)
     drain_s = rows.drained_at(to_s, max(math.ceil(normal), 1)) - to_s
     drained = to_s + drain_s < horizon_s
-    as_before = good["last"] >= _NEARLY * (1.0 if math.isnan(good["before"]) else good["before"])
+    as_before = math.isnan(good["last"]) or _as_good(good)
     peak, peak_s = rows.peak_backlog(from_s, horizon_s)
     return {
         "recovered": float(drained and as_before),
@@ -55,6 +55,22 @@ def of_replication(work: Work, log: Log, span: tuple[float, float], horizon_s: f
         "drain_s": drain_s if drained else math.nan,
         "series": rows.series(np.linspace(0, horizon_s, _BINS + 1)),
     }
+
+
+def _good_at_last(rows: "_Requests", to_s: float, horizon_s: float) -> float:
+    """The good share in the last tenth of the horizon after the fault, or of the time until the last one came where
+    nobody came so late; NaN where nobody came after the fault at all.
+    """
+    found = rows.good_share(max(to_s, horizon_s * (1 - _LAST)), horizon_s)
+    until_s = rows.last_begun_s(horizon_s)
+    if math.isnan(found) and until_s >= to_s:
+        return rows.good_share(max(to_s, until_s * (1 - _LAST)), math.nextafter(until_s, math.inf))
+    return found
+
+
+def _as_good(good: dict[str, float]) -> bool:
+    """Whether nearly as many come to good at last as before the fault; all, where nobody came before."""
+    return good["last"] >= _NEARLY * (1.0 if math.isnan(good["before"]) else good["before"])
 
 
 def summary(found: list[Figures], merged: Figures, span: tuple[float, float], horizon_s: float) -> Figures:
@@ -82,13 +98,14 @@ def _statement(merged: Figures, recovered: int, count: int, to_s: float, horizon
     if recovered == count:
         drain_s = merged["drain_s"]
         return f"It recovers by itself {times}: the backlog is gone {drain_s['value']:.4g} s after the fault's end"
-    left, good = merged["backlog_at_horizon"]["value"], merged["good_share"]["last"]["value"]
+    left = merged["backlog_at_horizon"]["value"]
+    good = {phase: each["value"] for phase, each in merged["good_share"].items()}
     answer = "It does not recover by itself" if not recovered else f"It recovers by itself only {times}"
-    before = merged["good_share"]["before"]["value"]
     told = f"{answer}: {horizon_s - to_s:g} s after the fault's end {left:.4g} requests are under way in the mean, and"
-    if good >= _NEARLY * (1.0 if math.isnan(before) else before):
-        return f"{told} those begun lately come to good; expected a longer horizon, to see whether the backlog drains"
-    return f"{told} {100 * good:.3g}% of those begun lately come to good (a metastable failure)"
+    if math.isnan(good["last"]) or _as_good(good):
+        lately = "nobody has come since" if math.isnan(good["last"]) else "those begun lately come to good"
+        return f"{told} {lately}; expected a longer horizon, to see whether the backlog drains"
+    return f"{told} {100 * good['last']:.3g}% of those begun lately come to good (a metastable failure)"
 
 
 class _Requests:
@@ -114,6 +131,10 @@ class _Requests:
         """Of the requests begun in [from_s, to_s), the share that came to good in the end."""
         chosen = self._real & (self._began_s >= from_s) & (self._began_s < to_s)
         return float(self._good[chosen].mean()) if chosen.any() else math.nan
+
+    def last_begun_s(self, to_s: float) -> float:
+        """When the last request before `to_s` was begun; minus infinity where none was."""
+        return float(self._began_s[self._real & (self._began_s < to_s)].max(initial=-math.inf))
 
     def lost(self, from_s: float, to_s: float) -> int:
         """How many of those begun in [from_s, to_s) came to no good."""

@@ -1,5 +1,6 @@
 """What a fault costs: traces worked out by hand, and networks that do and do not recover by themselves."""
 
+import math
 from pathlib import Path
 from typing import Any
 
@@ -55,6 +56,38 @@ def test_with_one_retry_each_the_desk_works_in_vain_for_ever() -> None:
     assert found["goodput_per_s"] == pytest.approx({"before": 4 / 9, "during": 1 / 11, "after": 0})
     assert found["normal_backlog"] == pytest.approx(2.5 / 4.5)
     assert (found["peak_backlog"], found["peak_backlog_at_s"], found["backlog_at_horizon"]) == (5, 18, 4)
+
+
+def ended_early(every_s: float, closed: tuple[float, float], last_s: float, patience_s: float) -> recovery.Figures:
+    """One desk with services of 1 s, which is closed for a time; somebody every so many seconds to `last_s` of 1000."""
+    network = Network((Station("desk", 1, outages=(Outage(*closed),)),))
+    ask = Operation((Visit(0, Fixed(1.0)),), timeout_s=patience_s)
+    at_s = np.arange(0, last_s + 1e-9, every_s)
+    zeros = np.zeros(len(at_s), dtype=np.int64)
+    steps = works.Steps(at_s, np.arange(len(at_s) + 1), np.arange(len(at_s)), zeros, zeros, np.zeros(len(at_s)))
+    todo = works.draw(network, (ask,), steps, seed=1)
+    log = compiled.run(network, todo)
+    found = recovery.of_replication(todo, log, closed, 1000.0)
+    merged = replications.intervals([found], 0.95)
+    return found | {"told": recovery.summary([found], merged, closed, 1000.0)}
+
+
+def test_a_network_to_which_nobody_comes_at_last_is_judged_by_those_who_came_last() -> None:
+    """All 80 come to good, the last one at 790; then the same with a fault from which nobody is served in time."""
+    found = ended_early(10.0, (300.0, 310.0), 790.0, math.inf)
+    assert (found["recovered"], found["good_share"]["last"]) == (1, 1)
+    assert found["told"]["recovers"] == "yes"
+    lost = ended_early(0.5, (300.0, 310.0), 790.0, 4.0)
+    assert (lost["recovered"], np.isnan(lost["drain_s"])) == (0, False)
+    assert "metastable" in lost["told"]["statement"]
+    assert "nan" not in lost["told"]["statement"]
+
+
+def test_where_nobody_comes_after_the_fault_the_backlog_alone_says_whether_it_recovered() -> None:
+    drained, waiting = (ended_early(1.25, (300.0, to_s), 340.0, math.inf) for to_s in (400.0, 990.0))
+    assert (drained["recovered"], waiting["recovered"]) == (1, 0)
+    assert np.isnan(waiting["good_share"]["last"])
+    assert "nobody has come since; expected a longer horizon" in waiting["told"]["statement"]
 
 
 def loaded(name: str, horizon_s: float) -> NetworkScenario:
