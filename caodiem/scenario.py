@@ -33,6 +33,8 @@ from caodiem.faults import GREATEST_SLOWDOWN, LONGEST_S, SYSTEMS, Fault, Faults
 
 # Each surge numbers its dossiers in a block of its own of a day's serials.
 MOST_SURGES = 3
+# About four years: the calendar holds the days until the promise of what was filed on its last one is over.
+_MOST_PROMISED_DAYS = 1000
 
 if TYPE_CHECKING:
     SystemName = str
@@ -139,6 +141,11 @@ class Office(Part):
     morning_to: q.Hour
     afternoon_from: q.Hour
     afternoon_to: q.Hour
+
+    @property
+    def open_h_per_day(self) -> float:
+        morning_h = self.morning_to.value - self.morning_from.value
+        return morning_h + (self.afternoon_to.value - self.afternoon_from.value)
 
 
 class Casework(Part):
@@ -425,6 +432,9 @@ class Scenario(Document):
         values = [hour.value for hour in hours]
         if values != sorted(values) or values[0] == values[3]:
             found.append(("office", values, "four hours, each after the one before"))
+        elif self.casework.promise.value > (most_h := _MOST_PROMISED_DAYS * office.open_h_per_day):
+            expected = f"at most {most_h:g} hours, {_MOST_PROMISED_DAYS} working days of the office"
+            found.append(("casework.promise", self.casework.promise.value, expected))
         # A level's folder carries its number as %g writes it.
         if len({f"{level:g}" for level in self.levels}) < len(self.levels):
             found.append(("levels", self.levels, "levels that differ in their first six digits"))

@@ -5,6 +5,7 @@ dossier that comes to the counter at 43% comes online at 85%. Surges number thei
 less changes no other dossier.
 """
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date
@@ -27,13 +28,16 @@ Floats = np.ndarray
 # Each surge's serials of a day, from the top of the day's numbers downwards.
 _SURGE_SERIALS = 2_000_000
 LEAD_DAYS = 61  # November and December
+# A citizen is asked at most so often, and answers within the term each time: mended papers, a supplement, a payment.
+_MOST_ASKED = 3
 _QUANTITIES = ("thin", "agency", "service", "channel", "partly", "day weight", "moment")
 _THIN, _AGENCY, _SERVICE, _CHANNEL, _PARTLY, _WEIGHT, _MOMENT = range(len(_QUANTITIES))
 
 
 @dataclass(frozen=True, slots=True)
 class Calendar:
-    """A year's days, and the last weeks of the year before, in which the work at hand on 1 January was filed.
+    """A year's days, the last weeks of the year before, in which the work at hand on 1 January was filed, and the days
+    after it in which the work at hand on 31 December ends.
 
     Weights are relative to the mean day of the year; arrays have an entry a day. `services` holds the weights of each
     service apart: channel (0 counter, 1 online), service, day.
@@ -41,6 +45,7 @@ class Calendar:
 
     days: list[date]
     begins: int  # index of 1 January
+    ends: int  # index of the next one
     working: np.ndarray  # desks are open
     online: Floats  # weight of online filings
     counter: Floats  # weight of filings at a counter
@@ -66,9 +71,10 @@ class Filings:
 def calendar(scenario: Scenario, year: int) -> Calendar:
     """The weekdays and Vietnamese public holidays of a year, with the scenario's weights."""
     demand = scenario.demand
-    first = date(year, 1, 1).toordinal()
-    days = [date.fromordinal(n) for n in range(first - LEAD_DAYS, date(year + 1, 1, 1).toordinal())]
-    public = holidays.country_holidays("VN", years=[year - 1, year])
+    first, after = date(year, 1, 1).toordinal(), date(year + 1, 1, 1).toordinal()
+    ends = LEAD_DAYS + after - first
+    days = [date.fromordinal(n) for n in range(first - LEAD_DAYS, after + _days_after(scenario))]
+    public = holidays.country_holidays("VN", years=range(year - 1, days[-1].year + 1))
     holiday = np.array([day in public for day in days])
     weekday = np.array([day.weekday() for day in days])
     counter = np.where(holiday, 0.0, np.array(demand.week_counter.value)[weekday])
@@ -79,9 +85,17 @@ def calendar(scenario: Scenario, year: int) -> Calendar:
     months = np.array([day.month - 1 for day in days])
     season = np.array([service.months.value for service in demand.services])[:, months]
     services = np.stack([counter * rush, online * rush])[:, None, :] * season
-    services = services / services[:, :, LEAD_DAYS:].mean(axis=2, keepdims=True)
+    services = services / services[:, :, LEAD_DAYS:ends].mean(axis=2, keepdims=True)
     counter, online = np.einsum("s,csd->cd", _national_parts(scenario), services)
-    return Calendar(days, LEAD_DAYS, working, online, counter, services, _day_factors(scenario, days))
+    return Calendar(days, LEAD_DAYS, ends, working, online, counter, services, _day_factors(scenario, days))
+
+
+def _days_after(scenario: Scenario) -> int:
+    """Days after 31 December until what was filed on it has ended, or is late however long its citizen took."""
+    work = scenario.casework
+    open_h_per_week = scenario.office.open_h_per_day * np.count_nonzero(scenario.demand.week_counter.value)
+    # Tet and other holidays fit into what the days before the year have, too.
+    return LEAD_DAYS + math.ceil(_MOST_ASKED * work.answer_term.value + 7 * work.promise.value / open_h_per_week)
 
 
 def _national_parts(scenario: Scenario) -> Floats:
@@ -116,12 +130,12 @@ def surge_per_day(scenario: Scenario, calendar: Calendar, surge: Surge) -> Float
 
 
 def busiest_day(scenario: Scenario, calendar: Calendar, online_share: float) -> date:
-    """The day with the most filings, the day's factor and surges included; without surges a working day."""
+    """The day of the year with the most filings, the day's factor and surges included; without surges a working day."""
     online, counter = expected_per_day(scenario, calendar, online_share)
     filed = np.where(calendar.working, (online + counter) * calendar.factor, 0)
     filed += surges_per_day(scenario, calendar)
-    filed[: calendar.begins] = 0
-    return calendar.days[int(np.argmax(filed))]
+    year = slice(calendar.begins, calendar.ends)
+    return calendar.days[year][int(np.argmax(filed[year]))]
 
 
 def filings(

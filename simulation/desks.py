@@ -41,7 +41,7 @@ def of(scenario: Scenario, agencies: Agencies, calendar: Calendar, scale: float)
     their desk are few and not allowed for.
     """
     work = scenario.casework
-    days = len(calendar.days) - calendar.begins
+    days = calendar.ends - calendar.begins
     per_open_s = scale * agencies.volume_per_day * days / working_s_per_year(scenario, calendar)
     received = 1 - work.not_received.value / 100
     handlings = received * (1 + (work.supplement.value + work.payment_due.value) / 100)

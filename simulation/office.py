@@ -98,10 +98,8 @@ def clock(scenario: Scenario, calendar: Calendar, first: date) -> OfficeClock:
 
 def working_s_per_year(scenario: Scenario, calendar: Calendar) -> float:
     """Seconds that a desk is open in the calendar's year."""
-    office = scenario.office
-    hours = office.morning_to.value - office.morning_from.value
-    hours += office.afternoon_to.value - office.afternoon_from.value
-    return float(calendar.working[calendar.begins :].sum() * hours * 3600)
+    days = calendar.working[calendar.begins : calendar.ends].sum()
+    return float(days * scenario.office.open_h_per_day * 3600)
 
 
 def working_s_between(clock: OfficeClock, from_s: float, to_s: float) -> float:

@@ -118,6 +118,12 @@ def test_values_that_contradict_each_other_are_mistakes(beside: Path) -> None:
     (found,) = mistakes(beside / "late.toml")
     assert "office" in found
     assert "four hours, each after the one before" in found
+    (beside / "slow.toml").write_text(
+        'extends = "adoption-43-to-85.toml"\n[casework]\n'
+        'promise = { value = 7501, unit = "working hours", source = "assumed-casework", evidence = "assumed" }\n'
+    )
+    (found,) = mistakes(beside / "slow.toml")
+    assert "casework.promise = 7501.0: expected at most 7500 hours, 1000 working days of the office" in found
 
 
 def test_a_title_of_ones_own_needs_its_vietnamese(beside: Path) -> None:

@@ -54,6 +54,14 @@ def test_nights_noons_and_weekends_take_no_office_time() -> None:
     assert between(9 * 3600, 10 * 3600) == 3600
 
 
+def test_the_clock_goes_on_after_the_years_last_day(scenario: Scenario) -> None:
+    """From Wednesday, 30 December: three days of 7.5 hours until Monday, New Year's Day being none of them."""
+    clock = office.clock(scenario, demand.calendar(scenario, 2026), date(2026, 12, 30))
+    at_s = clock.to_wall(np.array([3600.0 * 16, 3600.0 * 40, 3600.0 * 200]))
+    assert at_s[0] == 5 * DAY + 8.5 * 3600
+    assert clock.to_office(at_s) == pytest.approx(3600 * np.array([16, 40, 200]))
+
+
 @given(st.lists(st.tuples(st.floats(0, 5), st.floats(0.01, 9)), min_size=1, max_size=60), st.integers(1, 4))
 def test_officers_serve_first_come_first_served(served: list[tuple[float, float]], number: int) -> None:
     """Against the textbook recursion: a case begins when it has come and the earliest officer is free."""

@@ -1,5 +1,6 @@
 """Demand: counts and moments follow the scenario; levels and scales share their dossiers."""
 
+from dataclasses import replace
 from datetime import date
 
 import numpy as np
@@ -30,8 +31,8 @@ def test_the_calendar_knows_tet_and_weekends(calendar: demand.Calendar) -> None:
     assert not working(date(2026, 5, 3))
     assert working(date(2026, 5, 4))
     assert calendar.days[calendar.begins] == date(2026, 1, 1)
-    assert calendar.online[calendar.begins :].mean() == pytest.approx(1)
-    assert calendar.counter[calendar.begins :].mean() == pytest.approx(1)
+    assert calendar.online[calendar.begins : calendar.ends].mean() == pytest.approx(1)
+    assert calendar.counter[calendar.begins : calendar.ends].mean() == pytest.approx(1)
 
 
 def test_the_first_working_day_after_a_holiday_is_a_rush(calendar: demand.Calendar) -> None:
@@ -47,6 +48,20 @@ def test_the_years_first_day_may_be_the_busiest_and_has_days_before_it(scenario:
         busiest = demand.busiest_day(tried, found, 0.85)
         assert busiest.year == 2027
         assert found.working[: found.index(busiest)].sum() >= 30
+
+
+def test_a_day_of_the_year_is_the_busiest_and_the_calendar_holds_its_last_cases(scenario: Scenario) -> None:
+    work = scenario.casework
+    for promise_h, term_days in ((0.0, 0.0), (40.0, 30.0), (2000.0, 300.0)):
+        hours = work.promise.model_copy(update={"value": promise_h})
+        term = work.answer_term.model_copy(update={"value": term_days})
+        told = scenario.model_copy(update={"casework": work.model_copy(update={"promise": hours, "answer_term": term})})
+        found = demand.calendar(told, 2026)
+        assert (found.days[found.begins], found.days[found.ends - 1]) == (date(2026, 1, 1), date(2026, 12, 31))
+        answered = found.ends + int(3 * term_days)
+        assert found.working[answered:].sum() * scenario.office.open_h_per_day > promise_h
+        busy = replace(found, factor=np.where(np.arange(len(found.days)) < found.ends, found.factor, 100.0))
+        assert demand.busiest_day(told, busy, 0.85).year == 2026
 
 
 def test_counts_by_channel_are_those_expected(scenario, known, calendar) -> None:
@@ -84,7 +99,7 @@ def test_services_follow_their_seasons(scenario, known, calendar) -> None:
     passports = calendar.services[1, 0]
     june, november = calendar.index(date(2026, 6, 8)), calendar.index(date(2026, 11, 9))
     assert passports[june] / passports[november] == pytest.approx(1.3 / 0.8)
-    assert calendar.services[:, :, calendar.begins :].mean(axis=2) == pytest.approx(1)
+    assert calendar.services[:, :, calendar.begins : calendar.ends].mean(axis=2) == pytest.approx(1)
 
 
 def test_agencies_get_their_volumes(scenario, known, calendar) -> None:
@@ -122,7 +137,8 @@ def test_a_higher_level_moves_dossiers_online_and_a_smaller_scale_keeps_a_part(s
 
 
 def test_days_vary_as_much_as_the_scenario_says(scenario: Scenario) -> None:
-    factors = np.concatenate([demand.calendar(scenario, year).factor for year in range(2020, 2036)])
+    calendars = [demand.calendar(scenario, year) for year in range(2020, 2036)]
+    factors = np.concatenate([each.factor[each.begins : each.ends] for each in calendars])
     assert factors.mean() == pytest.approx(1, abs=0.01)
     assert factors.std() == pytest.approx(scenario.demand.day_variation.value, rel=0.05)
 

@@ -32,7 +32,14 @@ STORY = [
 ]  # fmt: skip
 
 
-def found(scenario: Scenario, known: agencies.Agencies, times: int = 1, synced: float | None = None, story=STORY):
+def found(
+    scenario: Scenario,
+    known: agencies.Agencies,
+    times: int = 1,
+    synced: float | None = None,
+    story=STORY,
+    first: date = FIRST,
+):
     rows = [
         {"dossier": dossier + 100 * copy, "agency": "G01", "channel": channel, "components": 1, "event": event,
          "at_s": day * DAY + OPEN + hour * HOUR}
@@ -41,7 +48,7 @@ def found(scenario: Scenario, known: agencies.Agencies, times: int = 1, synced: 
         for event, day, hour in events
     ]  # fmt: skip
     table = pa.Table.from_pylist(sorted(rows, key=lambda row: row["at_s"]), schema=cases.SCHEMA)
-    clock = office.clock(scenario, demand.calendar(scenario, 2026), FIRST)
+    clock = office.clock(scenario, demand.calendar(scenario, 2026), first)
     shares = None if synced is None else dict.fromkeys(known.code, synced)
     return indicators.of_level(scenario, known, table, clock, shares)
 
@@ -79,6 +86,13 @@ def test_the_two_readings_differ_on_a_long_answer(scenario: Scenario, known: age
     """Dossier 2 alone: in time only if the citizen's two weeks are taken off."""
     row = found(scenario, known, story=[each for each in STORY if each[0] == 2])["agencies"][0]
     assert (row["on_time"], row["on_time_pauses_counted"]) == (100, 0)
+
+
+def test_what_ends_after_the_year_is_on_time_or_late_as_at_any_other_time(
+    scenario: Scenario, known: agencies.Agencies
+) -> None:
+    may, december = (found(scenario, known, first=first)["agencies"][0] for first in (FIRST, date(2026, 12, 28)))
+    assert (december["on_time"], december["on_time_pauses_counted"]) == (may["on_time"], may["on_time_pauses_counted"])
 
 
 def test_too_few_dossiers_judge_no_agency(scenario: Scenario, known: agencies.Agencies) -> None:

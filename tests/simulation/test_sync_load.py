@@ -3,12 +3,13 @@
 from datetime import date
 
 import numpy as np
+import pyarrow as pa
 import pytest
 
 from caodiem.errors import UsageError
 from caodiem.scenario import Scenario
 from caodiem.scenario_file import load
-from simulation import casework, demand, office, projection, sync_load
+from simulation import cases, casework, demand, office, projection, sync_load
 from simulation.journeys import SYNCED
 from tests.conftest import ROOT
 
@@ -38,6 +39,24 @@ def test_events_by_dossier_are_those_of_the_casework(scenario, calendar, table) 
     assert caused.days.sum() == pytest.approx(1)
     # Desks are closed at night; citizens withdraw all the same.
     assert caused.halves[:14].sum() + caused.halves[36:].sum() < 0.01
+
+
+def test_events_after_the_years_end_keep_their_working_day(calendar) -> None:
+    """Filed on the year's last day, a Thursday, and finished in the week after the next: six working days later."""
+    events = (("filed", 3), ("received", 3), ("finished", 14), ("returned", 14))
+    rows = [
+        {
+            "dossier": 1,
+            "agency": "G01",
+            "channel": "online",
+            "components": 1,
+            "event": event,
+            "at_s": (day + 0.4) * 86_400,
+        }
+        for event, day in events
+    ]
+    caused = sync_load.life(pa.Table.from_pylist(rows, schema=cases.SCHEMA), calendar, date(2026, 12, 28))
+    assert set(np.flatnonzero(caused.days)) == {0, 6}
 
 
 def test_expected_events_come_to_those_of_the_dossiers(scenario, known, calendar, table) -> None:
