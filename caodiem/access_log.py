@@ -9,7 +9,7 @@ import json
 import math
 import re
 from collections.abc import Iterator
-from datetime import datetime
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -22,8 +22,11 @@ _METHODS = ("method", "request_method", "verb")
 _PATHS = ("path", "uri", "request_uri", "url")
 # Spreadsheets begin a CSV with a mark.
 _ENCODING = "utf-8-sig"
-# Above this a number cannot be seconds since 1970 (it would be the year 5138), so it is milliseconds.
-_MOST_SECONDS = 1e11
+# How many of its unit a second has, by what a number since 1970 must be below: more seconds would be the year 5138, so
+# they are milliseconds, then microseconds, then nanoseconds.
+_PER_S = {1e11: 1.0, 1e14: 1e3, 1e17: 1e6, math.inf: 1e9}
+# What lies outside is no time at which a portal was asked: 1970 to 2200.
+_EARLIEST_S, _LATEST_S = 0.0, datetime(2200, 1, 1, tzinfo=UTC).timestamp()
 
 
 class Logged(NamedTuple):
@@ -48,9 +51,10 @@ def lines(path: Path) -> Iterator[str]:
 def parse(line: str) -> Logged | None:
     """The request that a line tells; None when it is damaged."""
     try:
-        return _from_json(line) if line.lstrip().startswith("{") else _from_combined(line)
+        found = _from_json(line) if line.lstrip().startswith("{") else _from_combined(line)
     except (ValueError, TypeError, OverflowError, RecursionError):
         return None
+    return found if found is not None and _EARLIEST_S <= found.at_s < _LATEST_S else None
 
 
 def _from_combined(line: str) -> Logged | None:
@@ -68,7 +72,7 @@ def _from_json(line: str) -> Logged | None:
         method, path = told["request"].split()[:2]
     else:
         method, path = _first(told, _METHODS), _first(told, _PATHS)
-    if not (isinstance(method, str) and isinstance(path, str) and path.startswith("/") and math.isfinite(at_s)):
+    if not (isinstance(method, str) and isinstance(path, str) and path.startswith("/")):
         return None
     return Logged(at_s, offset_s, method.upper(), path)
 
@@ -78,12 +82,12 @@ def _first(told: dict[str, Any], names: tuple[str, ...]) -> Any:
 
 
 def _instant(said: Any) -> tuple[float, float]:
-    """Seconds since 1970 and the clock's offset, from ISO 8601, the combined form's time, seconds or milliseconds."""
+    """Seconds since 1970 and the clock's offset, from ISO 8601, the combined form's time, or a number since 1970."""
     if isinstance(said, str) and not re.fullmatch(r"[\d.]+", said):
         at = datetime.strptime(said, _COMBINED_TIME) if "/" in said else datetime.fromisoformat(said)
         return at.timestamp() if at.tzinfo else (at - datetime(1970, 1, 1)).total_seconds(), _offset_s(at)
-    at_s = float(said)
-    return (at_s / 1000 if at_s > _MOST_SECONDS else at_s), 0.0
+    number = float(said)
+    return number / next((per_s for below, per_s in _PER_S.items() if number < below), math.nan), 0.0
 
 
 def _offset_s(at: datetime) -> float:

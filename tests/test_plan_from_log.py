@@ -44,6 +44,8 @@ def made(path: Path, text: str, known: operation_map.OperationMap, times: float 
         ('{"time_iso8601": "2026-05-04T02:00:00Z", "request": "GET /a HTTP/1.1"}', ("GET", "/a")),
         ('{"msec": 1777860000.25, "request_method": "GET", "request_uri": "/a?x=1"}', ("GET", "/a?x=1")),
         ('{"ts": 1777860000250, "method": "GET", "uri": "/a"}', ("GET", "/a")),
+        ('{"ts": 1777860000250000, "method": "GET", "uri": "/a"}', ("GET", "/a")),
+        ('{"ts": "1777860000250000123", "method": "GET", "uri": "/a"}', ("GET", "/a")),
         ('{"time_local": "04/May/2026:09:00:00 +0700", "verb": "GET", "url": "/a"}', ("GET", "/a")),
     ],
 )
@@ -67,6 +69,11 @@ def test_lines_of_either_form(line: str, expected: tuple[str, str]) -> None:
         '{"time": null, "method": "GET", "path": "/a"}',
         '{"time": "nan", "method": "GET", "path": "/a"}',
         '{"time": 1e400, "method": "GET", "path": "/a"}',
+        '{"time": 1777860000250000000000, "method": "GET", "path": "/a"}',
+        '{"time": -1, "method": "GET", "path": "/a"}',
+        '{"time": 7258118400, "method": "GET", "path": "/a"}',
+        '{"time": "9999-12-31T23:59:59-07:00", "method": "GET", "path": "/a"}',
+        '10.0.0.9 - - [31/Dec/9999:23:59:59 -0700] "GET /a HTTP/1.1" 200 1',
         '{"time": "2026-05-04T09:00:00", "request": "GET"}',
         '{"time": "2026-05-04T09:00:00", "method": "GET", "path": "http://other.example/"}',
         "{}",
@@ -130,6 +137,15 @@ def test_moments_that_a_log_knows_exactly_are_kept(tmp_path: Path, known: operat
     lines = [{"ts": NINE.timestamp() + moment_s, "method": "GET", "path": "/catalogue"} for moment_s in moments_s]
     found = made(tmp_path / "log.jsonl", "\n".join(map(json.dumps, lines)), known)
     assert found.table["due_s"].to_pylist() == moments_s
+
+
+def test_one_odd_time_is_a_damaged_line(tmp_path: Path, known: operation_map.OperationMap) -> None:
+    lines = [
+        {"ts": ts, "method": "GET", "path": "/catalogue"} for ts in (1777860000250000, 1777860000, 17778600002500000000)
+    ]
+    path = tmp_path / "log.jsonl"
+    assert made(path, "\n".join(map(json.dumps, lines)), known).arrivals == 2
+    assert plan_from_log.read(path, known).first_damaged.startswith("line 3")
 
 
 def test_counts_become_arrivals_spread_over_their_intervals(tmp_path: Path, known: operation_map.OperationMap) -> None:
