@@ -13,6 +13,9 @@ import tomllib
 from pathlib import Path
 from typing import Any
 
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
+
 from caodiem.errors import InvalidRun
 
 _LOCKS = ("requirements.lock", "requirements*.txt", "requirements/*.txt", "uv.lock", "poetry.lock", "pdm.lock")
@@ -41,7 +44,7 @@ def _tables(checkout: Path) -> dict[str, Any]:
     path = checkout / "pyproject.toml"
     found = tomllib.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
     project = found.get("project", {})
-    wanted = {key: project.get(key) for key in ("dependencies", "optional-dependencies", "requires-python")}
+    wanted = {key: project.get(key) for key in ("name", "dependencies", "optional-dependencies", "requires-python")}
     return {**wanted, "groups": found.get("dependency-groups"), "build": found.get("build-system")}
 
 
@@ -66,9 +69,12 @@ def _wanted(checkout: Path) -> list[str]:
         if files := sorted(checkout.glob(pattern)):
             return [word for path in files for word in ("-r", str(path))]
     tables = _tables(checkout)
+    own = canonicalize_name(tables["name"] or "")
     groups = [*(tables["optional-dependencies"] or {}).values(), *(tables["groups"] or {}).values()]
     packages = [each for group in [tables["dependencies"] or [], *groups] for each in group if isinstance(each, str)]
-    return [*packages, *_RUNNERS]
+    # `all = ["project[dev]"]` would bring a release of the project itself, to be measured in place of the checkout.
+    foreign = [each for each in packages if canonicalize_name(Requirement(each).name) != own]
+    return [*foreign, *_RUNNERS]
 
 
 def _run(words: list[str], checkout: Path) -> None:

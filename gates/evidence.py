@@ -26,6 +26,7 @@ from scipy.stats import beta
 ALPHA = 0.1  # chance of a wrong bound in a block, for each benchmark and side; slower needs two blocks
 SMALLEST = math.log(1.01)  # a slow-down must be proven to be more than this
 TOLERATED = math.log(1.05)  # "same" is proven when the ratio is within this
+PAIRS_AT_ONCE = 2  # what is measured side by side; a block begins after it
 
 
 class Outcome(StrEnum):
@@ -76,10 +77,10 @@ class Finding:
 
 
 def judge(log_ratios: Sequence[float]) -> Finding:
-    """The finding on pairs in the order in which they were measured.
+    """The finding on pairs in the order in which they were measured, PAIRS_AT_ONCE at a time.
 
     Slower needs two blocks of pairs, one after the other, each of which proves more than SMALLEST by itself: the
-    second cannot know what raised the suspicion. If it proves "same" instead, the suspicion is dropped.
+    second was not yet measured when the first raised the suspicion. If it proves "same" instead, that is dropped.
     """
     nothing = interval([])
     for count in range(1, len(log_ratios) + 1):
@@ -87,7 +88,7 @@ def judge(log_ratios: Sequence[float]) -> Finding:
         if first.high < -SMALLEST:
             return Finding(Outcome.FASTER, first, nothing, True)
         if first.low > SMALLEST:
-            return _confirm(first, log_ratios[count:])
+            return _confirm(first, log_ratios[count + -count % PAIRS_AT_ONCE :])
         if _is_same(first):
             return Finding(Outcome.SAME, first, nothing, True)
     return Finding(Outcome.INCONCLUSIVE, interval(log_ratios), nothing, False)

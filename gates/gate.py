@@ -23,7 +23,7 @@ from gates.sampling import Laboratory, Pair, Ring, Side
 
 SPEED_CHANGE = 1.5  # of the reference between the first and the second half of the rings
 WORK_TOLERANCE = 0.03  # less is no sign: bytes of a log differ a little from run to run
-_COUNTING_S = 45.0  # left for counting what the clock did not call the same,
+_COUNTING_S = 60.0  # left for counting what the clock did not call the same,
 _COUNTING_BUDGET_S = 4 * _COUNTING_S  # where there is as much time as this
 
 Tell = Callable[[str], None]
@@ -104,11 +104,11 @@ class Case:
         return not self.problem and not self.finding.is_settled
 
     def add(self, ring: Ring) -> None:
-        if self.benchmark in ring.problems:
-            self.problem = ring.problems[self.benchmark]
-        elif self.benchmark in ring.pairs:
+        if self.benchmark in ring.pairs:
             self.pairs += ring.pairs[self.benchmark]
             self.control.append(ring.control[self.benchmark])
+        elif not (ring.is_late and self.pairs):  # what was measured before and had no time now is open
+            self.problem = ring.problems.get(self.benchmark, "")
 
 
 def compare(
@@ -116,64 +116,44 @@ def compare(
 ) -> Result:
     """Compare two commits of the repository around `folder`; UsageError for references that do not exist."""
     started_s = time.monotonic()
+    end_s = started_s + budget_s
     root = repository.root_of(folder)
     commits = {name: repository.commit_of(root, each) for name, each in (("base", base), ("head", head))}
-    with _laboratory(root, commits) as (laboratory, problem):
-        return measure(
-            laboratory, commits, tests, budget_s - (time.monotonic() - started_s), seed, tell, problem, counts
-        )
-
-
-def measure(
-    laboratory: Laboratory | None,
-    commits: dict[str, str],
-    tests: str,
-    budget_s: float,
-    seed: int,
-    tell: Tell,
-    problem: str = "",
-    counts: bool = True,
-) -> Result:
-    """Rings until all is settled or `budget_s` is over."""
-    started_s = time.monotonic()
+    counting_s = _COUNTING_S if counts and budget_s >= _COUNTING_BUDGET_S and not instructions.missing() else 0.0
     cases: list[Case] = []
     reference = Case(REFERENCE)
     work: dict[str, dict[str, Work]] = {}
     notes: list[str] = []
+    problem = ""
     try:
-        if laboratory is not None:
-            cases = _cases(laboratory, tests)
-            _run_rings(laboratory, cases, reference, started_s + budget_s, seed, tell, counts)
+        with _laboratory(root, commits) as laboratory:
+            cases = _cases(laboratory, tests, end_s)
+            _run_rings(laboratory, cases, reference, end_s - counting_s, seed, tell)
             if counts:
-                work, notes = _count(laboratory, cases, started_s + budget_s - time.monotonic(), tell)
+                work, notes = _count(laboratory, cases, end_s - time.monotonic(), tell)
+        problem = _machine_problem(reference)
     except InvalidRun as error:
         problem = str(error)
-    if laboratory is not None and not problem:
-        problem = _machine_problem(reference)
     took_s = time.monotonic() - started_s
     verdicts = [_verdict(case, reference, work.get(case.benchmark, {})) for case in cases]
     speeds_s = [pair.base_s for pair in reference.pairs]
-    machine = {"system": platform.system(), "processor": platform.machine(), "cores": os.cpu_count()}
+    machine: dict[str, object] = {"system": platform.system(), "processor": platform.machine(), "cores": os.cpu_count()}
     return Result(commits["base"], commits["head"], seed, verdicts, problem, notes, speeds_s, took_s, machine)
 
 
 @contextmanager
-def _laboratory(root: Path, commits: dict[str, str]) -> Iterator[tuple[Laboratory | None, str]]:
-    """The laboratory, or why there is none."""
+def _laboratory(root: Path, commits: dict[str, str]) -> Iterator[Laboratory]:
+    """InvalidRun when a commit's environment cannot be made."""
     arms = {"base-1": commits["base"], "base-2": commits["base"], "head-1": commits["head"]}
     with repository.checkouts(root, arms) as made, tempfile.TemporaryDirectory(prefix="caodiem-work-") as work:
-        try:
-            base, head = environment.interpreters(made["base-1"], made["head-1"])
-        except InvalidRun as error:
-            yield None, str(error)
-            return
+        base, head = environment.interpreters(made["base-1"], made["head-1"])
         pythons = {"base-1": base, "base-2": base, "head-1": head}
-        yield Laboratory(Path(work), root, {name: Side(path, pythons[name]) for name, path in made.items()}), ""
+        yield Laboratory(Path(work), root, {name: Side(path, pythons[name]) for name, path in made.items()})
 
 
-def _cases(laboratory: Laboratory, tests: str) -> list[Case]:
+def _cases(laboratory: Laboratory, tests: str, end_s: float) -> list[Case]:
     """A case for each benchmark of either side; what only one side has is a problem."""
-    found = laboratory.collect(tests)
+    found = laboratory.collect(tests, end_s - time.monotonic())
     base, head = found["base-1"], found["head-1"]
     names = list(dict.fromkeys([*base, *head]))
     if not names:
@@ -182,17 +162,13 @@ def _cases(laboratory: Laboratory, tests: str) -> list[Case]:
     return [Case(name, problem="" if name in base and name in head else lacks[name]) for name in names]
 
 
-def _run_rings(
-    laboratory: Laboratory, cases: list[Case], reference: Case, end_s: float, seed: int, tell: Tell, counts: bool
-) -> None:
+def _run_rings(laboratory: Laboratory, cases: list[Case], reference: Case, end_s: float, seed: int, tell: Tell) -> None:
     """Spend the time where the answer is open. A ring is begun only if the longest one so far would still fit."""
     draws = random.Random(seed)
-    if counts and not instructions.missing():
-        end_s -= _COUNTING_S if end_s - time.monotonic() > _COUNTING_BUDGET_S else 0.0
     longest_s = 0.0
     while (still := [case for case in cases if case.is_open]) and time.monotonic() + longest_s < end_s:
         began_s = time.monotonic()
-        ring = laboratory.ring([case.benchmark for case in still], reverse=draws.random() < 0.5)
+        ring = laboratory.ring([case.benchmark for case in still], draws.random() < 0.5, end_s - began_s)
         for case in [*still, reference]:
             case.add(ring)
         longest_s = max(longest_s, time.monotonic() - began_s)
@@ -202,8 +178,12 @@ def _run_rings(
 def _count(
     laboratory: Laboratory, cases: list[Case], left_s: float, tell: Tell
 ) -> tuple[dict[str, dict[str, Work]], list[str]]:
-    """Instructions of the benchmarks that the clock did not call the same, if there is time."""
-    wanted = [case.benchmark for case in cases if not case.problem and case.finding.outcome is not Outcome.SAME]
+    """Instructions of the benchmarks that the clock did not call the same, if there is time; first of those on which it
+    said nothing, where the count may decide.
+    """
+    found = [(case.benchmark, case.finding.outcome) for case in cases if not case.problem]
+    wanted = [name for name, outcome in found if outcome is Outcome.INCONCLUSIVE]
+    wanted += [name for name, outcome in found if outcome in (Outcome.SLOWER, Outcome.FASTER)]
     if not wanted:
         return {}, []
     if why := instructions.missing():
@@ -241,7 +221,8 @@ def _verdict(case: Case, reference: Case, work: dict[str, Work]) -> Verdict:
     elif evidence.moved(case.control):
         outcome, reason = Outcome.INCONCLUSIVE, "base against base differs too"
     elif outcome is Outcome.INCONCLUSIVE:
-        outcome, reason = _by_work(finding, work)
+        is_suspected = finding.second.pairs or finding.first.low > evidence.SMALLEST
+        reason = "a suspicion was not confirmed in time" if is_suspected else "too few pairs for the noise"
     elif outcome is not Outcome.SLOWER and _queues_more(case.pairs):
         outcome, reason = Outcome.INCONCLUSIVE, "head waits more for a core: its threads may be in each other's way"
     base_s = statistics.median([pair.base_s for pair in case.pairs]) if case.pairs else math.nan
@@ -252,16 +233,6 @@ def _verdict(case: Case, reference: Case, work: dict[str, Work]) -> Verdict:
 def _queues_more(pairs: list[Pair]) -> bool:
     """Waiting for a core is taken off the time, as it is mostly others' doing; where it is head's, that hides it."""
     return evidence.interval([pair.more_queueing for pair in pairs]).low > evidence.TOLERATED
-
-
-def _by_work(finding: Finding, work: dict[str, Work]) -> tuple[Outcome, str]:
-    """Where the clock is open: a count of all the work that went up, to where the clock does not contradict it."""
-    counted = work.get("instructions")
-    last = finding.second if finding.second.pairs else finding.first
-    if counted and math.log(counted.ratio) > evidence.TOLERATED and last.low < math.log(counted.ratio) < last.high:
-        return Outcome.SLOWER, "the clock could not tell; the count of instructions did"
-    suspected = finding.second.pairs or finding.first.low > evidence.SMALLEST
-    return Outcome.INCONCLUSIVE, "a suspicion was not confirmed in time" if suspected else "too few pairs for the noise"
 
 
 def _reported(pairs: list[Pair]) -> dict[str, Work]:

@@ -44,7 +44,7 @@ def clock() -> float:
     is_start = len(_readings) % 2 == 0
     if is_start:
         _turns.take()
-    if _counter is not None:
+    elif _counter is not None:
         _counter.switch()
     # What takes longest to read is read farthest from the round.
     if is_start:
@@ -52,6 +52,8 @@ def clock() -> float:
     else:
         wall_s, cpu_s, waited_s, children_s = time.perf_counter(), time.process_time(), _waited_s(), _children_s()
     _readings.append((wall_s, cpu_s, waited_s, children_s))
+    if is_start and _counter is not None:
+        _counter.switch()
     return wall_s
 
 
@@ -76,7 +78,8 @@ class Turns:
                 raise SystemExit("the gate is gone")
 
 
-_turns = Turns(os.environ.get(TURNS_VARIABLE, ""))
+# Counts are the same whoever works beside, so counting takes no turns.
+_turns = Turns("" if os.environ.get(COUNT_VARIABLE) else os.environ.get(TURNS_VARIABLE, ""))
 
 
 def _waited_s() -> float:
@@ -183,7 +186,8 @@ def pytest_runtestloop(session: pytest.Session) -> None:
     """Before any test: settle on one core, and the reference, measured as a benchmark is."""
     if _counter is None and not session.config.option.collectonly:
         if core := os.environ.get(CORE_VARIABLE):
-            os.sched_setaffinity(0, {int(core)})
+            for thread in Path("/proc/self/task").iterdir():  # an import may have started some
+                os.sched_setaffinity(int(thread.name), {int(core)})
         for _ in range(REFERENCE_ROUNDS):
             clock()
             reference()
@@ -195,10 +199,12 @@ def pytest_runtestloop(session: pytest.Session) -> None:
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_protocol(item: pytest.Item) -> Generator[None, Any, Any]:
     _readings.clear()
-    try:
-        return (yield)
-    finally:
-        _turns.leave()
+    done = yield
+    # Not when Ctrl-C ends it: then nobody answers any more, and fixtures are to clean up.
+    _turns.leave()
+    if _counter is not None:  # which is so slow that it may be stopped at any time
+        _write()
+    return done
 
 
 @pytest.hookimpl(wrapper=True)
@@ -235,7 +241,14 @@ def _last_rounds(count: int, iterations: int) -> dict[str, Any]:
 
 def pytest_sessionfinish(session: pytest.Session) -> None:
     _found["broken"] = session.testsfailed if session.config.option.collectonly else 0
+    _write()
+
+
+def _write() -> None:
     _found["modules"] = {
         name: file for name, module in list(sys.modules.items()) if (file := getattr(module, "__file__", None))
     }
-    Path(os.environ[OUTPUT_VARIABLE]).write_text(json.dumps(_found), encoding="utf-8")
+    output = Path(os.environ[OUTPUT_VARIABLE])
+    part = output.with_suffix(".part")
+    part.write_text(json.dumps(_found), encoding="utf-8")
+    part.replace(output)

@@ -33,12 +33,18 @@ def version_of(root: Path, files: list[str]) -> str:
 
 @contextmanager
 def checkouts(root: Path, commits: dict[str, str]) -> Iterator[dict[str, Path]]:
-    """A folder for each named commit. The names are of equal length, so that no path is longer than another's."""
+    """A folder for each named commit. The names are of equal length, so that no path is longer than another's.
+
+    InvalidRun when git cannot make one, as on a full disk.
+    """
     with tempfile.TemporaryDirectory(prefix="caodiem-gate-") as folder:
         made = {name: Path(folder) / name for name in commits}
         try:
             for name, path in made.items():
-                _git(root, "worktree", "add", "--quiet", "--detach", str(path), commits[name])
+                try:
+                    _git(root, "worktree", "add", "--quiet", "--detach", str(path), commits[name])
+                except UsageError as error:
+                    raise InvalidRun(f"{name} could not be checked out: {error}") from error
             yield made
         finally:
             for path in made.values():

@@ -8,6 +8,8 @@ benchmark that is still open, and the four make ready side by side; their rounds
 import json
 import os
 import shutil
+import signal
+import time
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,18 +18,19 @@ import numpy as np
 import numpy.typing as npt
 
 from caodiem.errors import InvalidRun
-from gates import probe, turns
+from gates import origins, probe, turns
 
 MODULE = "caodiem_gate_probe"
 MEASURED_S = 0.15
 ROUNDS_MIN = 16
 ROUND_MIN_S = 0.001
-RING_MAX_S = 300.0
+PROCESS_MAX_S = 300.0  # what takes longer hangs
 # One pass of the ring. `base-2` is a checkout of its own, so base against base shows what a checkout alone changes.
 ARMS = ("base-1", "head-1", "head-1", "base-2")
 _TOLD = 1500
-# Plugins of pytest that take a second to import in each process, and that no benchmark needs.
-_NOT_NEEDED = ("cacheprovider", "hypothesispytest", "schemathesis")
+# Plugins of pytest: two that take a second to import and that no benchmark needs, one that gives each process an order
+# of its own.
+_WITHOUT = ("hypothesispytest", "schemathesis", "randomly")
 _LEAST_S = 1e-9
 
 Floats = npt.NDArray[np.float64]
@@ -56,11 +59,24 @@ class Pair:
 
 @dataclass(frozen=True)
 class Ring:
-    """By benchmark: its pairs, and the log ratio of base against base; what went wrong with a benchmark, by side."""
+    """By benchmark: its pairs, and the log ratio of base against base; what went wrong with a benchmark, by side.
+
+    In one that `is_late`, a problem may be no more than that its time was over.
+    """
 
     pairs: dict[str, list[Pair]]
     control: dict[str, float]
     problems: dict[str, str]
+    is_late: bool = False
+
+
+@dataclass(frozen=True)
+class Left:
+    """What a process left: what the probe found, None when it crashed; the end of what it printed."""
+
+    name: str
+    found: dict[str, Any] | None
+    told: str
 
 
 class Laboratory:
@@ -72,62 +88,57 @@ class Laboratory:
         self._plugins.mkdir()
         shutil.copyfile(probe.__file__, self._plugins / f"{MODULE}.py")
 
-    def collect(self, tests: str) -> dict[str, list[str]]:
-        """Every side's benchmarks below `tests`; InvalidRun when a side cannot be collected."""
+    def collect(self, tests: str, limit_s: float) -> dict[str, list[str]]:
+        """Every side's benchmarks below `tests`; InvalidRun when a side cannot be collected in `limit_s`."""
         there = [name for name, side in self._sides.items() if (side.checkout / tests.split("::")[0]).exists()]
-        found = self._run([(name, []) for name in there], [tests, "--collect-only"])
-        for name, taken in zip(there, found, strict=True):
-            if taken is None or taken["broken"]:
-                raise InvalidRun(f"{name}: its benchmarks could not be collected:\n{self.told(name)}")
-        collected = {name: taken["collected"] for name, taken in zip(there, found, strict=True) if taken}
+        collected = {}
+        for left in self._run([(name, []) for name in there], [tests, "--collect-only"], limit_s):
+            if left.found is None or left.found["broken"]:
+                raise InvalidRun(f"{left.name}: its benchmarks could not be collected:\n{left.told}")
+            collected[left.name] = left.found["collected"]
         return {name: collected.get(name, []) for name in self._sides}
 
-    def ring(self, benchmarks: list[str], reverse: bool) -> Ring:
-        """Measure in the order of ARMS, or with base and head exchanged. A ring that hangs is stopped in the end."""
+    def ring(self, benchmarks: list[str], reverse: bool, limit_s: float) -> Ring:
+        """Measure in the order of ARMS, or with base and head exchanged; what is not done in `limit_s` is stopped."""
         order = [1, 0, 3, 2] if reverse else [0, 1, 2, 3]
-        found = self._run([(ARMS[place], []) for place in order], [*benchmarks, *_options()])
-        by_arm = [found[order.index(place)] for place in range(len(ARMS))]
-        problems = {name: what for name in benchmarks for what in [_problem(name, by_arm)] if what}
-        for place, taken in enumerate(by_arm):
-            if taken is None:
-                told = self.told(ARMS[place])
-                problems = dict.fromkeys(benchmarks, f"{ARMS[place]} crashed:\n{told}")
-        if any(taken is None for taken in by_arm):
-            return Ring({}, {}, problems)
+        end_s = time.monotonic() + limit_s
+        left = self._run([(ARMS[place], []) for place in order], [*benchmarks, *_options()], limit_s)
+        is_late = time.monotonic() >= end_s
+        arms = [left[order.index(place)] for place in range(len(ARMS))]
+        problems = {name: what for name in benchmarks for what in [_problem(name, arms)] if what}
+        if is_late:
+            problems = dict.fromkeys(problems, f"was not measured in the {limit_s:.0f} s that there were")
+        found = [arm.found for arm in arms if arm.found is not None]
+        if len(found) < len(arms):
+            return Ring({}, {}, problems, is_late)
         good = [probe.REFERENCE, *(name for name in benchmarks if name not in problems)]
-        rows = {name: [taken["benchmarks"][name] for taken in by_arm if taken is not None] for name in good}
+        rows = {name: [each["benchmarks"][name] for each in found] for name in good}
         pairs = {name: [_pair(row[0], row[1]), _pair(row[3], row[2])] for name, row in rows.items()}
-        return Ring(pairs, {name: _pair(row[0], row[3]).log_ratio for name, row in rows.items()}, problems)
+        control = {name: _pair(row[0], row[3]).log_ratio for name, row in rows.items()}
+        return Ring(pairs, control, problems, is_late)
 
-    def told(self, side: str) -> str:
-        """The end of what the last process of a side printed."""
-        logs = sorted(self._work.glob(f"{side}*.log"), key=lambda path: path.stat().st_mtime)
-        return logs[-1].read_text(encoding="utf-8", errors="replace")[-_TOLD:] if logs else ""
-
-    def count(self, valgrind: list[str], words: list[str], limit_s: float) -> list[dict[str, Any] | None]:
-        """Base and head in a process each that counts instructions; None for what crashed or took too long."""
+    def count(self, valgrind: list[str], words: list[str], limit_s: float) -> list[Left]:
+        """Base and head in a process each that counts instructions, side by side; stopped within `limit_s`, they leave
+        what they have counted by then.
+        """
         more = {probe.COUNT_VARIABLE: "yes", "PYTHONHASHSEED": "0"}
         arms = [(side, [*valgrind, f"--callgrind-out-file={self.dumps(side)}"]) for side in ("base-1", "head-1")]
-        return self._run(arms, words, more, limit_s)
+        return self._run(arms, words, limit_s - turns.STOP_S, more)
 
     def dumps(self, side: str) -> Path:
         """The stem of the files that callgrind writes."""
         return self._work / f"{side}.callgrind"
 
     def _run(
-        self,
-        arms: list[tuple[str, list[str]]],
-        words: list[str],
-        more: dict[str, str] | None = None,
-        limit_s: float = RING_MAX_S,
-    ) -> list[dict[str, Any] | None]:
-        """What each process left; None for one that crashed. InvalidRun when one imported another's code."""
+        self, arms: list[tuple[str, list[str]]], words: list[str], limit_s: float, more: dict[str, str] | None = None
+    ) -> list[Left]:
+        """What each process left. InvalidRun when one imported another's code."""
         commands, outputs = [], []
         for place, (name, before) in enumerate(arms):
             side, output = self._sides[name], self._work / f"{name}-{place}.json"
             output.unlink(missing_ok=True)
             outputs.append(output)
-            paths = [self._plugins, *_roots(side.checkout)]
+            paths = [self._plugins, *origins.roots(side.checkout)]
             environment = {
                 **os.environ,
                 "PYTHONPATH": os.pathsep.join(map(str, paths)),
@@ -135,40 +146,46 @@ class Laboratory:
                 **_core(),
                 **(more or {}),
             }
-            run = [*before, str(side.python), "-m", "pytest", *_quiet(), *words]
+            run = [*before, str(side.python), "-m", "pytest", *self._quiet(side.checkout), *words]
             commands.append(turns.Command(run, side.checkout, environment, output.with_suffix(".log")))
-        turns.run(commands, limit_s)
-        found = [json.loads(each.read_text(encoding="utf-8")) if each.is_file() else None for each in outputs]
-        for (name, _), taken in zip(arms, found, strict=True):
-            if taken is not None:
-                self.check_modules(name, taken["modules"])
-        return found
+        codes = turns.run(commands, min(limit_s, PROCESS_MAX_S))
+        names = [name for name, _ in arms]
+        left = [_left(*each) for each in zip(names, outputs, commands, codes, strict=True)]
+        for each in left:
+            if each.found is not None:
+                self._check_modules(each.name, each.found["modules"])
+        return left
 
-    def check_modules(self, name: str, modules: dict[str, str]) -> None:
-        """InvalidRun when a module of the checkout's came from somewhere else, as editable installs may have it."""
+    def _quiet(self, checkout: Path) -> list[str]:
+        """Options that make pytest name tests from the top of the checkout, whatever its own settings say."""
+        without = [word for plugin in _WITHOUT for word in ("-p", f"no:{plugin}")]
+        places = [f"--rootdir={checkout}", "-o", f"cache_dir={self._work / 'cache'}"]
+        return [
+            "-q",
+            "-p",
+            MODULE,
+            *without,
+            *places,
+            "-m",
+            "",
+            "--benchmark-enable",
+            "--benchmark-only",
+            "--benchmark-quiet",
+        ]
+
+    def _check_modules(self, name: str, modules: dict[str, str]) -> None:
         side = self._sides[name]
-        own = side.checkout.resolve()
-        prefix = side.python.parent.parent.resolve()
-        for module, file in modules.items():
-            path = Path(file).resolve()
-            if path.is_relative_to(own) or path.is_relative_to(self._plugins.resolve()):
-                continue
-            top = module.split(".")[0]
-            is_ours = any(
-                (root / top / "__init__.py").is_file() or (root / f"{top}.py").is_file() for root in _roots(own)
-            )
-            is_astray = path.is_relative_to(self._root) and not path.is_relative_to(prefix)
-            if is_ours or is_astray:
-                raise InvalidRun(f"{name}: module {module} was imported from {path}; expected {own} only")
+        plugins = self._plugins.resolve()
+        others = {module: file for module, file in modules.items() if not Path(file).resolve().is_relative_to(plugins)}
+        origins.check(name, side.checkout, side.python.parent.parent, self._root, others)
 
 
-def _roots(checkout: Path) -> list[Path]:
-    return [each for each in (checkout, checkout / "src") if each.is_dir()]
-
-
-def _quiet() -> list[str]:
-    without = [word for plugin in _NOT_NEEDED for word in ("-p", f"no:{plugin}")]
-    return ["-q", "-p", MODULE, *without, "-m", "", "--benchmark-quiet"]
+def _left(name: str, output: Path, command: turns.Command, code: int) -> Left:
+    told = command.log.read_text(encoding="utf-8", errors="replace")[-_TOLD:]
+    if output.is_file():
+        return Left(name, json.loads(output.read_text(encoding="utf-8")), told)
+    ended = f"ended by {signal.Signals(-code).name}" if code < 0 else f"ended with exit code {code}"
+    return Left(name, None, f"{told}\n{ended}")
 
 
 def _core() -> dict[str, str]:
@@ -188,10 +205,17 @@ def _options() -> list[str]:
     ]
 
 
-def _problem(name: str, by_arm: list[dict[str, Any] | None]) -> str | None:
-    for arm, taken in zip(ARMS, by_arm, strict=True):
-        if taken is not None and name not in taken["benchmarks"]:
-            return f"{arm}: {taken['failed'].get(name, 'was not measured')}"
+def _problem(name: str, arms: list[Left]) -> str | None:
+    """Why a benchmark has no pair of rounds; None when it has."""
+    for arm in arms:
+        if arm.found is None:
+            return f"{arm.name} crashed:\n{arm.told}"
+        if name in arm.found["failed"]:
+            return f"{arm.name}: {arm.found['failed'][name]}"
+        if name not in arm.found["benchmarks"]:
+            return f"{arm.name}: was not measured"
+        if not arm.found["benchmarks"][name]["rounds"]:
+            return f"{arm.name}: no round was timed; expected a test that sets no timer of its own"
     return None
 
 

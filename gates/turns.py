@@ -18,7 +18,7 @@ from gates.probe import DONE, READY, TURNS_VARIABLE
 
 _GO = b"g"
 _GONE = b""
-_STOP_S = 5.0
+STOP_S = 10.0  # for what was asked to end, then for what was made to
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,12 +54,12 @@ class _Member:
             os.close(granted)
         self._asked, self._grant = asked, grant
         self.said: bytes | None = None
+        self.is_late = False
 
     def listen(self, deadline_s: float) -> None:
         """Wait for its next word; it counts as gone when its time is over."""
         readable, _, _ = select.select([self._asked], [], [], max(deadline_s - time.monotonic(), 0))
-        if not readable:
-            self.stop()
+        self.is_late = not readable
         self.said = os.read(self._asked, 1) if readable else _GONE
 
     def go_on(self) -> None:
@@ -67,14 +67,10 @@ class _Member:
         with suppress(BrokenPipeError):
             os.write(self._grant, _GO)
 
-    def stop(self) -> None:
-        """By Ctrl-C first, so that fixtures clean up."""
-        for way in (signal.SIGINT, signal.SIGKILL):
-            if self.process.poll() is None:
-                with suppress(ProcessLookupError):
-                    os.killpg(self.process.pid, way)
-                with suppress(subprocess.TimeoutExpired):
-                    self.process.wait(_STOP_S)
+    def signal(self, way: signal.Signals) -> None:
+        """To the process and to what it has started, which may have outlived it."""
+        with suppress(ProcessLookupError):
+            os.killpg(self.process.pid, way)
 
     def close(self) -> None:
         os.close(self._grant)
@@ -82,21 +78,40 @@ class _Member:
 
 
 def run(commands: list[Command], limit_s: float) -> list[int]:
-    """Start all, let them take turns in this order, and return their exit codes; negative for what was stopped."""
+    """Start all, let them take turns in this order, and return their exit codes, which are negative signal numbers for
+    what died of one. What is not done in `limit_s` is stopped, which takes up to two STOP_S more."""
     deadline_s = time.monotonic() + limit_s
     members: list[_Member] = []
     try:
         for command in commands:
             members.append(_Member(command))
         _take_turns(members, deadline_s)
-        for member in members:
-            with suppress(subprocess.TimeoutExpired):
-                member.process.wait(max(deadline_s - time.monotonic(), _STOP_S))
+        ending = [member for member in members if not member.is_late]
+        _wait(ending, max(deadline_s - time.monotonic(), STOP_S))
     finally:
+        _stop(members)
         for member in members:
-            member.stop()
             member.close()
     return [member.process.returncode for member in members]
+
+
+def _stop(members: list[_Member]) -> None:
+    """By Ctrl-C first, so that fixtures clean up; all at once, so that many take no longer than one."""
+    running = [member for member in members if member.process.poll() is None]
+    for member in running:
+        member.signal(signal.SIGINT)
+    _wait(running, STOP_S)
+    # A server that a crashed benchmark leaves behind would disturb those that come after it.
+    for member in members:
+        member.signal(signal.SIGKILL)
+    _wait(running, STOP_S)
+
+
+def _wait(members: list[_Member], limit_s: float) -> None:
+    end_s = time.monotonic() + limit_s
+    for member in members:
+        with suppress(subprocess.TimeoutExpired):
+            member.process.wait(max(end_s - time.monotonic(), 0))
 
 
 def _take_turns(members: list[_Member], deadline_s: float) -> None:

@@ -8,12 +8,12 @@ from xml.etree import ElementTree
 import pytest
 
 from caodiem.errors import ExitCode, UsageError
-from gates import evidence, files, summary
+from gates import files, summary
 from gates.budget import parse
 from gates.evidence import Outcome
-from gates.gate import Case, Result, _machine_problem, _verdict
+from gates.gate import Case, Result, Work, _machine_problem, _verdict
 from gates.probe import REFERENCE
-from gates.sampling import Pair
+from gates.sampling import Pair, Ring
 
 
 def case(
@@ -116,12 +116,19 @@ def test_budgets() -> None:
             parse(text)
 
 
-def test_slower_by_work_only_where_the_clock_does_not_contradict() -> None:
-    from gates.gate import Work
-
-    open_case, same = case([0.3, -0.3] * 5), case(SAME)
+def test_counts_stand_beside_the_clock_and_decide_nothing() -> None:
     more = {"instructions": Work(100.0, 110.0)}
-    assert _verdict(open_case, case([]), more).outcome is Outcome.SLOWER
-    assert _verdict(open_case, case([]), {"instructions": Work(100.0, 100.0)}).outcome is Outcome.INCONCLUSIVE
-    assert _verdict(same, case([]), more).outcome is Outcome.SAME
-    assert math.log(1.1) > evidence.TOLERATED
+    for pairs, outcome in (([0.3, -0.3] * 5, Outcome.INCONCLUSIVE), (SAME, Outcome.SAME)):
+        found = _verdict(case(pairs), case([]), more)
+        assert (found.outcome, found.signs) == (outcome, ["more instructions"])
+
+
+def test_a_ring_that_was_too_late_takes_nothing_from_a_benchmark_that_was_measured_before() -> None:
+    measured, new = case(OPEN), case([])
+    late = Ring({}, {}, {measured.benchmark: "was not measured in the 5 s that there were"}, is_late=True)
+    for each in (measured, new):
+        each.add(late)
+    assert measured.is_open
+    assert "5 s" in _verdict(new, case([]), {}).reason
+    measured.add(Ring({}, {}, {measured.benchmark: "head-1 crashed"}))
+    assert _verdict(measured, case([]), {}).reason == "head-1 crashed"

@@ -46,11 +46,12 @@ def test_five_pairs_of_one_sign_are_the_least_that_proves_anything() -> None:
 
 def test_slower_needs_a_second_block_that_agrees() -> None:
     block = [0.1] * 5
+    beside = [0.1]  # measured side by side with the last pair of the first block, so it is of neither
     assert evidence.judge(block).outcome is Outcome.INCONCLUSIVE
-    assert evidence.judge(block + [0.1] * 4).outcome is Outcome.INCONCLUSIVE
-    found = evidence.judge(block + block)
+    assert evidence.judge(block + beside + [0.1] * 4).outcome is Outcome.INCONCLUSIVE
+    found = evidence.judge(block + beside + block)
     assert (found.outcome, found.first.pairs, found.second.pairs) == (Outcome.SLOWER, 5, 5)
-    assert evidence.judge(block + [0.0] * 5).outcome is Outcome.SAME
+    assert evidence.judge(block + beside + [0.0] * 5).outcome is Outcome.SAME
 
 
 def test_same_is_proven_not_assumed() -> None:

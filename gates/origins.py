@@ -1,0 +1,66 @@
+"""Where the modules of a measured process came from: they must be the checkout's, or base and head were the same code.
+
+Knows module files and what is installed beside an interpreter; no process, no clock.
+"""
+
+import configparser
+import tomllib
+from importlib.metadata import distributions
+from pathlib import Path
+
+from packaging.utils import canonicalize_name
+
+from caodiem.errors import InvalidRun
+
+# A project may be at the top of a repository, or one of several in folders.
+_DEPTHS = ("", "*/", "*/*/")
+_INSTALLED = ("site-packages", "dist-packages")
+
+
+def check(name: str, checkout: Path, prefix: Path, repository: Path, modules: dict[str, str]) -> None:
+    """InvalidRun when a module that the checkout of this `name` holds was imported from somewhere else: from the
+    repository, as editable installs may have it, or from an installed copy. `modules` are files by module, `prefix` is
+    where the interpreter's packages are.
+    """
+    own, prefix = checkout.resolve(), prefix.resolve()
+    projects = _projects(own)
+    copies: dict[Path, set[str]] = {}
+    for module, file in modules.items():
+        path = Path(file).resolve()
+        if path.is_relative_to(own):
+            continue
+        top = module.split(".")[0]
+        if site := next((each for each in path.parents if each.name in _INSTALLED), None):
+            if site not in copies:
+                copies[site] = _installed(site, projects)
+            if top in copies[site]:
+                raise InvalidRun(f"{name}: module {module} is an installed copy, {path}; expected {own} only")
+        is_ours = any((root / top / "__init__.py").is_file() or (root / f"{top}.py").is_file() for root in roots(own))
+        is_astray = path.is_relative_to(repository) and not path.is_relative_to(prefix)
+        if is_ours or is_astray:
+            raise InvalidRun(f"{name}: module {module} was imported from {path}; expected {own} only")
+
+
+def roots(checkout: Path) -> list[Path]:
+    """The folders of a checkout that its packages are imported from."""
+    return [each for each in (checkout, checkout / "src") if each.is_dir()]
+
+
+def _projects(checkout: Path) -> set[str]:
+    """The names that the checkout's own projects are installed under."""
+    found = set()
+    for depth in _DEPTHS:
+        for path in checkout.glob(f"{depth}pyproject.toml"):
+            tables = tomllib.loads(path.read_text(encoding="utf-8"))
+            found |= {tables.get("project", {}).get("name"), tables.get("tool", {}).get("poetry", {}).get("name")}
+        for path in checkout.glob(f"{depth}setup.cfg"):
+            settings = configparser.RawConfigParser(strict=False)
+            settings.read(path, encoding="utf-8")
+            found.add(settings.get("metadata", "name", fallback=None))
+    return {canonicalize_name(name) for name in found if name}
+
+
+def _installed(site: Path, projects: set[str]) -> set[str]:
+    """The top modules that these projects have put into a folder of installed packages."""
+    own = (each for each in distributions(path=[str(site)]) if canonicalize_name(each.name) in projects)
+    return {file.parts[0].split(".")[0] for each in own for file in each.files or ()}
