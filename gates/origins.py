@@ -61,6 +61,9 @@ def _projects(checkout: Path) -> set[str]:
 
 
 def _installed(site: Path, projects: set[str]) -> set[str]:
-    """The top modules that these projects have put into a folder of installed packages."""
+    """The top modules that these projects have put into a folder of installed packages, but for the finder by which an
+    editable install leads elsewhere.
+    """
     own = (each for each in distributions(path=[str(site)]) if canonicalize_name(each.name) in projects)
-    return {file.parts[0].split(".")[0] for each in own for file in each.files or ()}
+    names = {file.parts[0].split(".")[0] for each in own for file in each.files or ()}
+    return {name for name in names if not name.startswith("__editable__")}

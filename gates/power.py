@@ -8,7 +8,9 @@ Instructions, which decide nothing, are not counted here.
 """
 
 import json
+import math
 import os
+import statistics
 import subprocess
 import sys
 import tempfile
@@ -187,6 +189,7 @@ def _equal(rows: list[dict[str, Any]]) -> dict[str, Any]:
         "false_alarms": alarms,
         "false_alarm_interval": share_interval(alarms, len(equal)),
         "aa_outcomes": _outcomes(equal),
+        "aa_benchmarks": _benchmarks(equal),
     }
 
 
@@ -204,6 +207,7 @@ def _planted(rows: list[dict[str, Any]]) -> dict[str, Any]:
         "caught": caught,
         "caught_interval": share_interval(caught, len(rows)),
         "outcomes": _outcomes(rows),
+        "benchmarks": _benchmarks(rows),
         **by_competitor,
     }
 
@@ -219,6 +223,18 @@ def _comparison(rows: list[dict[str, Any]]) -> dict[str, Any]:
         "planted_10_percent_runs": len(planted),
         "caught": sum(planted),
         "caught_interval": share_interval(sum(planted), len(planted)),
+    }
+
+
+def _benchmarks(rows: list[dict[str, Any]]) -> dict[str, dict[str, Any]]:
+    """Each benchmark by itself, for a verdict is on all of a hot path: outcomes, and the ratio that was measured."""
+    own: dict[str, list[dict[str, Any]]] = {}
+    for row in rows:
+        for name, each in row["benchmarks"].items():
+            own.setdefault(f"{row['path']}: {name}", []).append(each)
+    return {
+        name: {**_outcomes(each), "ratio": math.exp(statistics.median(one["median_log_ratio"] for one in each))}
+        for name, each in sorted(own.items())
     }
 
 

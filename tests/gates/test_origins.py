@@ -47,11 +47,13 @@ def test_an_installed_copy_is_seen_wherever_the_checkout_keeps_its_packages(
     """Base and head would be the same build, and always the same."""
     checkout = made(tmp_path / "checkout", "python/fastlib/__init__.py", file)
     (checkout / file).write_text(content)
-    names = ("fastlib/__init__.py", "fastlib/_core.so", "other.py", "fast_lib-1.dist-info/METADATA")
+    finder = "__editable___fast_lib_finder.py"
+    names = ("fastlib/__init__.py", "fastlib/_core.so", finder, "other.py", "fast_lib-1.dist-info/METADATA")
     site = made(tmp_path / "venv/lib/python3/site-packages", *names)
     (site / "fast_lib-1.dist-info/METADATA").write_text("Name: fast-lib\nVersion: 1\n")
-    (site / "fast_lib-1.dist-info/RECORD").write_text("fastlib/__init__.py,,\nfastlib/_core.so,,\n")
-    origins.check("head-1", checkout, tmp_path / "venv", tmp_path, {"other": str(site / "other.py")})
+    (site / "fast_lib-1.dist-info/RECORD").write_text(f"fastlib/__init__.py,,\nfastlib/_core.so,,\n{finder},,\n")
+    foreign = {path.stem: str(path) for path in (site / finder, site / "other.py")}
+    origins.check("head-1", checkout, tmp_path / "venv", tmp_path, foreign)
     with pytest.raises(InvalidRun, match=r"module fastlib\._core is an installed copy"):
         origins.check(
             "head-1", checkout, tmp_path / "venv", tmp_path, {"fastlib._core": str(site / "fastlib/_core.so")}

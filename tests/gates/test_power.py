@@ -1,5 +1,6 @@
 """The measurement of the gate itself: what is asked in which order, what its figures are."""
 
+import math
 from itertools import islice
 from pathlib import Path
 
@@ -27,7 +28,15 @@ def test_intervals_are_those_of_scipy() -> None:
 
 def test_figures_count_what_the_lines_say(tmp_path: Path) -> None:
     def row(share: float, outcome: str, path: str = "sync") -> dict[str, object]:
-        return {"path": path, "share": share, "has_competitor": False, "number": 0, "outcome": outcome}
+        benchmarks = {"test_a": {"outcome": outcome, "median_log_ratio": share}}
+        return {
+            "path": path,
+            "share": share,
+            "has_competitor": False,
+            "number": 0,
+            "outcome": outcome,
+            "benchmarks": benchmarks,
+        }
 
     rows = [row(0.0, "same"), row(0.0, "slower"), row(0.0, "inconclusive", "verification"), row(0.1, "slower")]
     rows[0]["comparison_alarm"], rows[3]["comparison_alarm"] = True, False
@@ -37,6 +46,14 @@ def test_figures_count_what_the_lines_say(tmp_path: Path) -> None:
     assert found["verification"]["aa_runs"] == 1
     assert found["pytest_benchmark_compare"]["false_alarms"] == 1
     assert found["pytest_benchmark_compare"]["caught"] == 0
+    assert found["aa_benchmarks"]["sync: test_a"] == {
+        "same": 1,
+        "faster": 0,
+        "slower": 1,
+        "inconclusive": 0,
+        "ratio": 1,
+    }
+    assert found["sync"]["planted_10_percent"]["benchmarks"]["sync: test_a"]["ratio"] == pytest.approx(math.exp(0.1))
 
 
 def test_a_killed_run_goes_on(tmp_path: Path) -> None:
