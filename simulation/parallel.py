@@ -11,11 +11,13 @@ import signal
 import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 from caodiem import observations, run
+from caodiem.errors import InvalidRun
 from caodiem.plan import Plan
 from caodiem.scenario import Scenario
 from simulation import agencies, compiled, level, network
@@ -38,16 +40,22 @@ def simulate_levels(
 
 
 @contextmanager
-def processes(most: int, told: Any = None) -> Iterator[ProcessPoolExecutor]:
-    """At most so many processes, and no more than cores; an error or Ctrl-C in the parent ends them at once."""
+def processes(most: int, told: Any = None, hint: str = "") -> Iterator[ProcessPoolExecutor]:
+    """At most so many processes, and no more than cores; an error or Ctrl-C in the parent ends them at once.
+
+    InvalidRun, with `hint` at its end, when one of them is killed.
+    """
     workers = min(most, multiprocessing.cpu_count())
     with ProcessPoolExecutor(workers, _CONTEXT, initializer=_begin, initargs=(told,)) as pool:
         try:
             yield pool
-        except BaseException:
+        except BaseException as error:
             for child in multiprocessing.active_children():
                 child.terminate()
             pool.shutdown(wait=False, cancel_futures=True)
+            if isinstance(error, BrokenProcessPool):
+                why = "as where memory runs out; expected more of it, or less to do with a smaller --scale"
+                raise InvalidRun(f"a process of this command was killed, {why}{hint}") from error
             raise
 
 

@@ -10,7 +10,6 @@ import logging
 import tempfile
 from collections.abc import Callable, Iterator
 from concurrent.futures import as_completed
-from concurrent.futures.process import BrokenProcessPool
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -107,12 +106,9 @@ def _results(points: list[Point], scheduler: str | None) -> Iterator[tuple[Point
 
 @contextmanager
 def _local(points: list[Point]) -> Iterator[Iterator[tuple[Point, Figures]]]:
-    with processes(len(points)) as pool:
+    with processes(len(points), hint=f"; {_GOES_ON}") as pool:
         jobs = {pool.submit(figures_of, point): point for point in points}
-        try:
-            yield ((jobs[job], job.result()) for job in as_completed(jobs))
-        except BrokenProcessPool as error:
-            raise InvalidRun(f"a process of the sweep died; {_GOES_ON}") from error
+        yield ((jobs[job], job.result()) for job in as_completed(jobs))
 
 
 @contextmanager

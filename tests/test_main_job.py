@@ -255,6 +255,23 @@ def test_ctrl_c_leaves_a_readable_run_and_no_process(desk: Desk, moment: Callabl
 
 
 @pytest.mark.slow
+def test_a_level_that_is_killed_for_memory_is_told_as_such(desk: Desk) -> None:
+    def levels() -> list[psutil.Process]:
+        return [each for each in desk.alive() if "multiprocessing.spawn" in " ".join(each.cmdline())]
+
+    process = desk.start("simulate", "scenarios/quick.toml", "--scale", SCALE)
+    wait_for(levels)
+    for each in levels():
+        each.kill()
+    _, err = process.communicate(timeout=60)
+    assert process.returncode == 3, err
+    assert "was killed" in err and "a smaller --scale" in err and "Traceback" not in err
+    (made,) = desk.runs()
+    assert run.read_json(made.manifest)["state"] == "failed"
+    wait_for(lambda: not desk.alive(), 10)
+
+
+@pytest.mark.slow
 def test_a_portal_that_is_killed_is_no_pass(desk: Desk) -> None:
     process = desk.start("run", "scenarios/quick.toml", "--scale", SCALE)
     wait_for(lambda: _replaying(desk))

@@ -254,6 +254,27 @@ def test_processes_end_when_the_sweep_is_killed_alone(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
+def test_a_process_that_is_killed_is_told_and_the_sweep_goes_on(tmp_path: Path) -> None:
+    (tmp_path / "two.toml").write_text(TWO.format(horizon=200_000))
+    words = ["sweep", "two.toml", "--set", "arrivals.rate=0.1,0.2,0.3,0.4,0.5,0.6"]
+    begun = psutil.Popen(
+        [sys.executable, "-m", "caodiem.cli", *words],
+        cwd=tmp_path,
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    while not list(tmp_path.glob("results/sweeps/*/points/*.json")) and begun.poll() is None:
+        time.sleep(0.02)
+    for each in begun.children(recursive=True):
+        if "multiprocessing.spawn" in " ".join(each.cmdline()):
+            each.kill()
+    _, err = begun.communicate(timeout=60)
+    assert begun.returncode == 3, err
+    assert "was killed" in err and "the same command goes on" in err and "Traceback" not in err
+
+
+@pytest.mark.slow
 def test_a_scheduler_that_dies_is_told_and_what_is_finished_stays(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
