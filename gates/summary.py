@@ -4,6 +4,7 @@ Pure functions of a result.
 """
 
 import math
+from collections import defaultdict
 from collections.abc import Iterator
 
 from gates import evidence
@@ -17,10 +18,11 @@ _SYMBOLS = {Outcome.SAME: "✅", Outcome.FASTER: "🚀", Outcome.SLOWER: "❌", 
 
 def lines(result: Result) -> list[str]:
     """For a terminal: a line for each benchmark, then the outcome."""
-    width = max((len(_name(each)) for each in result.verdicts), default=0)
+    names = _names(result)
+    width = max(map(len, names), default=0)
     shown = [
-        f"{_name(each):<{width}}  {each.outcome:<12} {_ratio(each):>22}  {_plot(shown_interval(each))}  {_why(each)}"
-        for each in result.verdicts
+        f"{name:<{width}}  {each.outcome:<12} {_ratio(each):>22}  {_plot(shown_interval(each))}  {_why(each)}"
+        for each, name in zip(result.verdicts, names, strict=True)
     ]
     return [*shown, *result.notes, _outcome(result)]
 
@@ -32,11 +34,11 @@ def markdown(result: Result) -> str:
     if result.problem:
         told += ["", f"**Proves nothing:** {in_short(result.problem)}"]
     told += ["", "| benchmark | | head / base | interval | base | signs |", "|---|---|---|---|---|---|"]
-    for each in result.verdicts:
+    names = _names(result)
+    for each, name in zip(result.verdicts, names, strict=True):
         plot = f"`{_plot(shown_interval(each))}`"
-        name = _name(each).replace("|", "\\|")
         told.append(
-            f"| {name} | {_SYMBOLS[each.outcome]} {each.outcome} | {_ratio(each)} | {plot} | "
+            f"| {name.replace('|', '&#124;')} | {_SYMBOLS[each.outcome]} {each.outcome} | {_ratio(each)} | {plot} | "
             f"{_time(each.base_s)} | {_why(each).replace('|', '&#124;')} |"
         )
     half = 100 * (math.exp(_RANGE) - 1)
@@ -73,8 +75,13 @@ def _outcome(result: Result) -> str:
     return f"Verdict: {result.outcome} ({told}) after {result.took_s:.0f} s{why}"
 
 
-def _name(verdict: Verdict) -> str:
-    return verdict.benchmark.split("::", 1)[-1]
+def _names(result: Result) -> list[str]:
+    """Of each benchmark: without its file, where that is enough to tell it from the others."""
+    split = [each.benchmark.partition("::") for each in result.verdicts]
+    files = defaultdict(set)
+    for file, _, name in split:
+        files[name].add(file)
+    return [name if len(files[name]) == 1 else f"{file}::{name}" for file, _, name in split]
 
 
 def _ratio(verdict: Verdict) -> str:

@@ -1,5 +1,6 @@
 """What the gate writes: exit codes, JUnit, Markdown, history, each of results made by hand."""
 
+import dataclasses
 import json
 import math
 from pathlib import Path
@@ -90,8 +91,15 @@ def test_what_crashed_may_have_printed_anything() -> None:
 def test_the_summary_says_what_and_how_much() -> None:
     told = summary.markdown(result(case(SLOWER)))
     assert "+10.5% [+10.5%, +10.5%]" in told
-    assert "test_a[1\\|2]" in told
+    assert "test_a[1&#124;2]" in told
     assert "●" in told
+
+
+def test_benchmarks_of_one_name_are_told_apart_by_their_files() -> None:
+    other = dataclasses.replace(case(SAME), benchmark="tests/test_b.py::test_a[1|2]")
+    told = summary.lines(result(case(SAME), other))
+    assert [line.split()[0] for line in told[:2]] == ["tests/test_a.py::test_a[1|2]", "tests/test_b.py::test_a[1|2]"]
+    assert summary.lines(result(case(SAME)))[0].startswith("test_a[1|2] ")
 
 
 def test_history_is_in_the_shape_that_otava_reads(tmp_path: Path) -> None:
