@@ -192,6 +192,10 @@ class Objective(Part):
             raise wrong(("quantile", self.quantile and self.quantile.value, "quantile and response together"))
         if self.quantile is None and self.refused is None and self.abandoned is None:
             raise wrong(("quantile", None, "quantile and response, or refused, or abandoned"))
+        for key, most in (("refused", self.refused), ("abandoned", self.abandoned)):
+            if most is not None and most.value == 0:
+                expected = "more than 0, such as 0.1: that it never happens is proven by no number of replications"
+                raise wrong((key, most.value, expected))
         return self
 
 

@@ -37,18 +37,27 @@ def check(scenario: NetworkScenario) -> None:
 
 def check_room(scenario: NetworkScenario) -> None:
     """UsageError where a replication does not fit into this machine's memory. Every attempt allowed has its room."""
-    attempts = scenario.retries.attempts if scenario.retries else 1
-    made = sum(count for _, count in visits(scenario))
-    needs = made * (_BYTES_A_VISIT + _BYTES_IN_RESERVE * (attempts - 1))
-    has = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    needs, has = room(scenario)
     if needs > has:
-        horizon_s = seconds(scenario.run.horizon)
+        horizon_s, made = seconds(scenario.run.horizon), sum(count for _, count in visits(scenario))
+        attempts = _attempts(scenario)
         each = f" of up to {attempts} attempts" if attempts > 1 else ""
         raise UsageError(
             f"run.horizon = {horizon_s:g} seconds: a replication makes {made:.2g} visits{each}, which take "
             f"{needs / 2**30:.2g} GiB of {has / 2**30:.2g}; expected at most {horizon_s * has / needs:.2g} seconds, "
             "lower rates, or a nearer way out of the network; more replications say as much as a longer one"
         )
+
+
+def room(scenario: NetworkScenario) -> tuple[float, float]:
+    """(bytes that a replication needs, bytes that this machine has)."""
+    made = sum(count for _, count in visits(scenario))
+    needs = made * (_BYTES_A_VISIT + _BYTES_IN_RESERVE * (_attempts(scenario) - 1))
+    return needs, os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+
+
+def _attempts(scenario: NetworkScenario) -> int:
+    return scenario.retries.attempts if scenario.retries else 1
 
 
 def overloads(scenario: NetworkScenario) -> list[str]:

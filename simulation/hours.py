@@ -44,17 +44,18 @@ class WholeHours(BusiestWindow):
         self.most_factor = min(max(_MOST_VISITS / max(self.visits(), 1), 1.0), MOST_FACTOR)
 
     def _phases(self) -> list[Phase]:
-        """Before, during and after the fault; without one the whole."""
+        """Before, during and after the fault, but for what has no time; without one the whole."""
         if self.span is None:
             return [Phase(WHOLE.name, 0.0, self.horizon_s)]
         from_s, to_s = self.span
-        return [Phase("before", 0.0, from_s), Phase("during", from_s, to_s), Phase("after", to_s, self.horizon_s)]
+        phases = [Phase("before", 0.0, from_s), Phase("during", from_s, to_s), Phase("after", to_s, self.horizon_s)]
+        return [each for each in phases if each.from_s < each.to_s]
 
 
 def simulate(scenario: Scenario, plan: Plan, progress: Callable[[float], None] = lambda share: None) -> Figures:
     """Replications of the hours that `plan` covers, a plan of the scenario's at any scale.
 
-    `slo` has for each SLO and phase the share of bad steps, of those due in the phase, and the quantile of their
+    `slo` has for each SLO and phase the share of bad steps, of the journeys due in the phase, and the quantile of their
     response times, each with its interval over replications; a quantile of null was infinite.
     """
     window = WholeHours(scenario, plan)

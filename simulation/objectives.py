@@ -41,7 +41,7 @@ class Decision(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Phase:
-    """A part of the time: rows due in [from_s, to_s)."""
+    """A part of the time: rows whose journeys are due in [from_s, to_s)."""
 
     name: str
     from_s: float

@@ -32,6 +32,8 @@ from simulation.work import Work
 Sizes = tuple[int, ...]  # servers of each station, in the network's order
 # Highest factor on the arrivals that is tried.
 MOST_FACTOR = 64.0
+# Of this machine's memory, that a replication at a higher factor may take; the rest is for others that are kept.
+_ROOM = 0.5
 _BINS, _LONGEST_BIN_S = 20, 300.0
 _REPLICATIONS, _MOST_REPLICATIONS, _CONFIDENCE = 10, 80, 0.95
 
@@ -88,9 +90,11 @@ class OwnNetwork:
 
     def __init__(self, scenario: NetworkScenario) -> None:
         run = scenario.run
-        self._scenario, self.most_factor = scenario, MOST_FACTOR
+        self._scenario = scenario
         self._names, self._loads = own.journeys(scenario), expectation.unrelieved_loads(scenario)
         self.objectives = [each for slo in scenario.slo for each in _objectives(slo)]
+        needs, has = expectation.room(scenario)
+        self.most_factor = max(1.0, min(_ROOM * has / needs, MOST_FACTOR)) if needs else MOST_FACTOR
         self.engine: str = run.engine
         self.confidence, self.horizon_s = run.confidence, seconds(run.horizon)
         self.replications, self.most_replications = run.replications, max(run.replications, run.most_replications)

@@ -80,7 +80,8 @@ def hours(levels: list[LevelMaterial], words: Words) -> str:
     said = []
     for level in levels:
         goodput = (level.hours or {})["faults"]["goodput_per_s"]
-        rates = {phase: words.number(each["value"] or 0.0) for phase, each in goodput.items()}
+        values = {phase: each["value"] for phase, each in goodput.items()}
+        rates = {phase: words.text("none") if each is None else words.number(each) for phase, each in values.items()}
         said.append(words.text("hours_alt_level", percent=words.level(level.percent), **rates))
     return words.text("hours_alt", levels=" ".join(said))
 

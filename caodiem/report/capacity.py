@@ -30,6 +30,8 @@ _EXITS = {
 }
 # What fits above one panel.
 _TITLE_LETTERS = 62
+# What is said of an SLO of which no journey or step came.
+_NOBODY = "none came that it is about"
 Figures = dict[str, Any]
 
 
@@ -52,6 +54,7 @@ def as_json(found: Capacity, trials: Trials) -> Figures:
         "slo": [_slo(found, place) for place in range(len(subject.objectives))],
         "needed": _needed(needed, names) if needed else None,
         "reason": reason(found),
+        "undecided": undecided(found),
         "capacity": _rate(found.rate),
         "bottleneck": _bottleneck(found.bottleneck, names) if found.bottleneck else None,
         "engine": trials.engine,
@@ -64,13 +67,21 @@ def as_json(found: Capacity, trials: Trials) -> Figures:
 
 def reason(found: Capacity) -> str | None:
     """Which SLOs no number of servers meets, if any."""
+    missed = _unlimited(found, Decision.MISSED)
+    return f"not met with as many servers as anybody could want: {missed}" if missed else None
+
+
+def undecided(found: Capacity) -> str | None:
+    """Of which SLOs the replications do not even tell whether as many servers as anybody could want meet them."""
+    left = _unlimited(found, Decision.UNDECIDED)
+    more = "expected more replications or a longer horizon"
+    return f"not decided with as many servers as anybody could want: {left}; {more}" if left else None
+
+
+def _unlimited(found: Capacity, decision: Decision) -> str:
     free = found.unlimited
-    wrong = [place for place in range(len(free.judged)) if free.decided(place) is not Decision.MET]
-    shown = "; ".join(
-        f"{free.judged[place].objective.name}: {_percent(free.judged[place])} bad, {free.decided(place).value}"
-        for place in wrong
-    )
-    return f"not met with as many servers as anybody could want: {shown}" if wrong else None
+    places = [place for place in range(len(free.judged)) if free.decided(place) is decision]
+    return "; ".join(f"{free.judged[place].objective.name}: {_percent(free.judged[place])}" for place in places)
 
 
 def _overloads(found: Capacity, names: list[str]) -> list[str]:
@@ -159,8 +170,9 @@ def lines(case: Figures) -> Iterator[str]:
     """One case as text."""
     yield from case["notices"]
     yield f"{'':<26} {'today':>9} {'needed':>9}   offered load"
+    none = "none will do" if case["reason"] else "undecided"
     for name, each in case["stations"].items():
-        needed = each["needed"] if each["needed"] is not None else "as it is" if not each["sized"] else "none will do"
+        needed = each["needed"] if each["needed"] is not None else "as it is" if not each["sized"] else none
         load = f"{each['offered_load_erlangs']:.3g} erlangs" if each["offered_load_erlangs"] is not None else ""
         yield f"{name:<26} {each['today']:>9} {needed:>9}   {load}"
     for slo in case["slo"]:
@@ -174,7 +186,7 @@ def lines(case: Figures) -> Iterator[str]:
 
 def _needed_lines(case: Figures) -> Iterator[str]:
     if case["needed"] is None:
-        yield f"No number of servers helps: {case['reason']}."
+        yield from _set_aside_lines(case)
         return
     total, neighbours = case["needed"]["total"], case["needed"]["neighbours"]
     if not any(each["sized"] for each in case["stations"].values()):
@@ -182,10 +194,19 @@ def _needed_lines(case: Figures) -> Iterator[str]:
         return
     how = "with one fewer in total no size does" if case["needed"]["least_total"] else "no single one can be spared"
     yield f"Needed: {total} servers in all; {how}."
-    if case["reason"]:
-        yield f"That is for the other SLOs; with these no number of servers helps: {case['reason']}."
+    if case["reason"] or case["undecided"]:
+        yield "That is for the other SLOs."
+        yield from _set_aside_lines(case)
     for name, each in neighbours.items():
         yield f"  with {each['servers']} at {name}: {each['slo']}: {_found(each)}"
+
+
+def _set_aside_lines(case: Figures) -> Iterator[str]:
+    """The SLOs for which no servers were sought."""
+    if case["reason"]:
+        yield f"No number of servers helps: {case['reason']}."
+    if case["undecided"]:
+        yield f"Whether servers help is open: {case['undecided']}."
 
 
 def _rate_lines(case: Figures) -> Iterator[str]:
@@ -218,6 +239,8 @@ def _rate_lines(case: Figures) -> Iterator[str]:
 
 def _found(judged: Figures) -> str:
     value, low, high = (100 * judged["bad_share"][name] for name in ("value", "low", "high"))
+    if math.isnan(value):
+        return f"{judged['decision']}: {_NOBODY}"
     told = f"{judged['decision']}: {value:.3g}% bad ({low:.3g}% to {high:.3g}%)"
     response = judged.get("response_s")
     if response is None:
@@ -235,7 +258,9 @@ def _points(interval: Figures) -> str:
 
 def _percent(judged: Judged) -> str:
     share = judged.bad_share
-    return f"{100 * share['value']:.3g}% ({100 * share['low']:.3g} to {100 * share['high']:.3g})"
+    if math.isnan(share["value"]):
+        return _NOBODY
+    return f"{100 * share['value']:.3g}% ({100 * share['low']:.3g} to {100 * share['high']:.3g}) bad"
 
 
 def draw(found: list[tuple[str, Capacity, Trials]], path: Path) -> Path:
@@ -249,7 +274,8 @@ def draw(found: list[tuple[str, Capacity, Trials]], path: Path) -> Path:
         elif capacity.needed:
             _servers_panel(left, name, capacity.needed, trials)
         else:
-            _said_instead(left, "no number of servers meets every SLO")
+            told = "no number of servers meets every SLO" if reason(capacity) else "it is not decided which servers do"
+            _said_instead(left, told)
         _rate_panel(right, name, capacity.rate)
     path.parent.mkdir(parents=True, exist_ok=True)
     figure.savefig(path, dpi=130)

@@ -19,7 +19,7 @@ from caodiem.network import NetworkScenario
 from caodiem.report.capacity import as_json, exit_code, lines
 from caodiem.scenario import Scenario
 from caodiem.scenario_file import ScenarioError, load, load_document
-from simulation import agencies, capacity, level, queueing
+from simulation import agencies, capacity, expectation, level, queueing
 from simulation.journeys import BY_THE_CLOCK
 from simulation.log import End
 from simulation.network import INFINITE
@@ -355,6 +355,44 @@ def test_what_no_server_can_mend_is_said_with_exit_code_1(tmp_path: Path, monkey
     assert json.loads((folder / "manifest.json").read_text())["exit_code"] == 1
 
 
+def test_what_too_few_replications_leave_open_is_not_called_hopeless(tmp_path: Path) -> None:
+    """At most 1 of 10,000 refused: none of some hundred is, which proves nothing. And of "b" nobody comes at all."""
+    text = f"""
+arrivals = [{{ rate = 0.5, journey = "a" }}]
+slo = [SLO{{ journey = "a", refused = 0.01 }}, {{ journey = "b", quantile = 95, response = 7 }}]
+stations = [{{ name = "desk", servers = 2, service = {{ distribution = "exponential", mean = 1 }} }}]
+journeys = [{", ".join(f'{{ name = "{name}", route = ["desk"] }}' for name in "ab")}]
+run = {{ horizon = 60, warm_up = 0, replications = 5, most_replications = 5 }}
+"""
+    for slo, code in (("", 3), ('{ journey = "a", quantile = 50, response = 20 }, ', 3)):
+        trials = Trials(OwnNetwork(network(tmp_path, text.replace("SLO", slo))))
+        found = capacity.find(trials)
+        assert exit_code([found]) == code
+        case = as_json(found, trials)
+        assert case["reason"] is None
+        said = "\n".join(lines(case))
+        assert "No number" not in said
+        assert (
+            "Whether servers help is open: not decided with as many servers as anybody could want: a: at most" in said
+        )
+        assert "b: p95 within 7 s: none came that it is about; expected more replications or a longer horizon." in said
+        assert "nan" not in said
+        assert (case["needed"] is None) == (not slo)
+
+
+def test_no_higher_rate_is_tried_than_this_machine_has_room_for(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Room for 3 replications of today's arrivals, half of which one may take; four times as many were refused."""
+    slo = "{ quantile = 50, response = 20 }"
+    scenario = network(tmp_path, DESK.format(slo=slo, rate=0.1, servers=9, mean=1, horizon=500, queue=""))
+    needs, _ = expectation.room(scenario)
+    pages = {"SC_PAGE_SIZE": 1, "SC_PHYS_PAGES": math.ceil(3 * needs)}
+    monkeypatch.setattr(expectation.os, "sysconf", pages.__getitem__)
+    rate = capacity.highest_rate(Trials(OwnNetwork(scenario)))
+    assert (rate.low, rate.missed) == (pytest.approx(1.5), None)
+
+
 def test_enough_servers_are_exit_code_0_and_mistakes_2(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     Path("enough.toml").write_text(NEVER.replace(", outages = [{ from = 100, to = 300 }]", ""))
@@ -377,6 +415,8 @@ def test_enough_servers_are_exit_code_0_and_mistakes_2(tmp_path: Path, monkeypat
         ("{}", "or refused, or abandoned"),
         ('{ refused = 1, journey = "file" }', "one of all"),
         ("{ quantile = 100, response = 1 }", "1 to 99.99"),
+        ("{ refused = 0 }", "refused = 0.0: expected more than 0, such as 0.1"),
+        ("{ abandoned = 0, quantile = 95, response = 7 }", "abandoned = 0.0: expected more than 0"),
     ],
 )
 def test_a_mistake_in_an_slo_is_told(tmp_path: Path, slo: str, told: str) -> None:

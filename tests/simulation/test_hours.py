@@ -152,6 +152,16 @@ def test_no_more_arrivals_are_tried_than_fit_into_memory(december: Scenario, mon
     assert (rate.low, rate.missed) == (1.5, None)
 
 
+def test_a_fault_from_the_first_second_on_has_no_time_before_it(december: Scenario) -> None:
+    gone = alone(december, outages=[span(NINE, NINE + 20, refuses=True)])
+    window = hours.WholeHours(gone, looking_up(4.0, 60.0))
+    assert [each.phase.name for each in window.objectives] == ["during", "after"]
+    found = hours.simulate(gone, looking_up(4.0, 60.0))
+    (slo,) = found["slo"].values()
+    assert (slo["during"]["result"], slo["after"]["result"]) == ("missed", "met")
+    assert "Before" not in "".join(told.lines(found, 85.0))
+
+
 def test_hours_in_which_nothing_fails_are_one_phase(december: Scenario) -> None:
     found = hours.simulate(alone(december, outages=[]), looking_up(4.0, 60.0))
     assert "faults" not in found
