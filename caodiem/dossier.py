@@ -103,7 +103,7 @@ OPERATIONS: dict[str, Operation] = {
         Operation("refuse_dossier", "case_system", "Refuse a dossier", "Từ chối tiếp nhận"),
         Operation("start_handling", "case_system", "Start handling", "Chuyển xử lý"),
         Operation("ask_supplement", "case_system", "Ask for a supplement", "Yêu cầu bổ sung"),
-        Operation("ask_payment", "case_system", "Ask for a payment", "Yêu cầu nghĩa vụ tài chính"),
+        Operation("ask_payment", "case_system", "Ask for a payment", "Yêu cầu thực hiện nghĩa vụ tài chính"),
         Operation("stop_dossier", "case_system", "Stop a dossier", "Dừng xử lý"),
         Operation("finish_dossier", "case_system", "Finish a dossier", "Kết thúc xử lý"),
         Operation("return_result", "case_system", "Return the result", "Trả kết quả"),

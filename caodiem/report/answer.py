@@ -62,7 +62,7 @@ def _rises(low: LevelMaterial, high: LevelMaterial) -> bool:
 
 
 def _figures(level: LevelMaterial) -> tuple[float, float]:
-    """(dossiers filed online in the busiest hour, requests a second in its mean)."""
+    """(dossiers filed fully online in the busiest hour, requests a second in its mean)."""
     hour: dict[str, Any] = (level.traffic or {})["busiest_hour"]
     return hour["dossiers_filed_online"], hour["requests_per_s_mean"]
 

@@ -13,6 +13,9 @@ _INDEX = re.compile(r"\[(\d+)\]")
 # A station of the portal, or a system that it asks, by its name.
 _STATION = re.compile(r"(portal\.(?:stations|connected)\.)(\w+)\.")
 _STEP = re.compile(r"(\w+)(?:\[(\d+)\])?")
+# Units that are written with each number, and ratios that are no multiple of anything.
+WITH_NUMBER = ("percent", "hour")
+_PURE = ("variation", "jitter", "share")
 _LONG_GROUP = 30
 _URL = re.compile(r"https?://[^\s;,)]+[^\s;,).]")
 
@@ -77,8 +80,8 @@ def _input(row: Json, resolved: Json, words: Words) -> Input:
     return Input(
         key=row["key"],
         label=_input_label(row["key"], resolved, words),
-        value=_value(row["value"], words),
-        unit=words.unit(row["unit"]),
+        value=_value(row["value"], row["unit"], words),
+        unit=_unit(row, words),
         bounds=_bounds(row, words),
         source=row["source"],
         reference=list(_reference(row.get("reference") or "", words)),
@@ -120,15 +123,29 @@ def _named(row: Json, words: Words) -> dict[str, str]:
     }
 
 
-def _value(value: Any, words: Words) -> str:
+def _value(value: Any, unit: str, words: Words) -> str:
     if isinstance(value, list):
         # No commas between them: a comma is a decimal sign in Vietnamese.
-        return " · ".join(words.exactly(each) for each in value)
-    return words.exactly(value) if isinstance(value, int | float) else str(value)
+        return " · ".join(_number(each, unit, words) for each in value)
+    return _number(value, unit, words) if isinstance(value, int | float) else str(value)
+
+
+def _number(value: float, unit: str, words: Words) -> str:
+    """As it was given, with what its unit writes at the number itself."""
+    if unit == "hour":
+        return words.clock(value)
+    return words.exact_percent(value) if unit == "percent" else words.exactly(value)
+
+
+def _unit(row: Json, words: Words) -> str:
+    """The unit behind the number; empty where the number has it, or needs none."""
+    is_pure = row["unit"] == "ratio" and row["key"].endswith(_PURE)
+    return "" if is_pure or row["unit"] in WITH_NUMBER else words.unit(row["unit"])
 
 
 def _bounds(row: Json, words: Words) -> str:
-    bounds = {name: words.exactly(row[name]) for name in ("low", "high") if row.get(name) is not None}
+    found = {name: row[name] for name in ("low", "high") if row.get(name) is not None}
+    bounds = {name: _number(value, row["unit"], words) for name, value in found.items()}
     if not bounds:
         return ""
     return words.text("range_both" if len(bounds) == 2 else f"range_{next(iter(bounds))}", **bounds)

@@ -46,10 +46,11 @@ class LevelMaterial:
 
 @dataclass(frozen=True, slots=True)
 class Missing:
-    """A key of words.toml that says what is missing, with the values to fill in."""
+    """A key of words.toml that says what is missing, with its values, and what a program `said` of it in English."""
 
     key: str
     values: dict[str, Any] = field(default_factory=dict)
+    said: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,7 +126,7 @@ def _level(level: Level, verdict: Json | None, missing: list[Missing], alone: bo
     replayed = _executed(level.executed("replayed"), _of("missing_replayed", percent), missing)
     reason = replayed.info.get("stopped_because") if replayed else None
     if reason:
-        missing.append(Missing("missing_stopped", {"percent": percent, "reason": reason}))
+        missing.append(Missing("missing_stopped", {"percent": percent}, str(reason)))
     return LevelMaterial(percent, traffic, sync, indicators, hours, drawn, simulated, replayed, verdict)
 
 
@@ -140,14 +141,14 @@ def _json(path: Any, absent: Missing, missing: list[Missing]) -> Json | None:
     try:
         found: Json = read_json(path)
     except UsageError as error:
-        missing.append(Missing("missing_unreadable", {"problem": str(error)}))
+        missing.append(Missing("missing_unreadable", said=str(error)))
         return None
     return found
 
 
 def _optional(path: Any, missing: list[Missing]) -> Json | None:
     """What not every run writes: its absence is no gap."""
-    return _json(path, Missing("missing_unreadable", {"problem": str(path)}), missing) if path.is_file() else None
+    return _json(path, Missing("missing_unreadable", said=str(path)), missing) if path.is_file() else None
 
 
 def _plan(level: Level, missing: list[Missing]) -> plan.Plan | None:
@@ -157,7 +158,7 @@ def _plan(level: Level, missing: list[Missing]) -> plan.Plan | None:
     try:
         return plan.read(level.plan)
     except UsageError as error:
-        missing.append(Missing("missing_unreadable", {"problem": str(error)}))
+        missing.append(Missing("missing_unreadable", said=str(error)))
         return None
 
 
@@ -168,7 +169,7 @@ def _executed(execution: Execution, absent: Missing, missing: list[Missing]) -> 
     try:
         rows = observations.read(execution.observations)
     except UsageError as error:
-        missing.append(Missing("missing_unreadable", {"problem": str(error)}))
+        missing.append(Missing("missing_unreadable", said=str(error)))
         return None
     info = _json(execution.info, absent, []) if execution.info.is_file() else None
     return Executed(rows, info or {})

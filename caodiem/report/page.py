@@ -9,7 +9,7 @@ from typing import Any
 
 from caodiem.report import figures
 from caodiem.report.answer import limits, result, sentence
-from caodiem.report.material import Executed, Json, LevelMaterial, Material
+from caodiem.report.material import Executed, Json, LevelMaterial, Material, Missing
 from caodiem.report.words import Words
 
 _SYNC_ROWS = 15
@@ -34,6 +34,14 @@ class Table:
     groups: list[Cell] = field(default_factory=list)
 
 
+@dataclass(frozen=True, slots=True)
+class Gap:
+    """What is missing, and behind it what a program `said` of it, which is English on either page."""
+
+    text: str
+    said: str
+
+
 def head(material: Material, words: Words) -> dict[str, Any]:
     """Title, question, answer, badge and what is missing."""
     scenario = material.scenario or {}
@@ -46,7 +54,7 @@ def head(material: Material, words: Words) -> dict[str, Any]:
         "limits": limits(material, words),
         "result": found,
         "badge": words.text(f"badge_{found}"),
-        "missing": [_missing(each.key, each.values, words) for each in material.missing],
+        "missing": [_missing(each, words) for each in material.missing],
     }
 
 
@@ -340,9 +348,9 @@ def mix(projection: Json | None, words: Words) -> Table | None:
     return Table(words.text("mix_title"), [Cell(words.text("mix_column")), *levels], rows)
 
 
-def _missing(key: str, values: dict[str, Any], words: Words) -> str:
-    shown = {name: words.level(value) if name == "percent" else value for name, value in values.items()}
-    return words.text(key, **shown)
+def _missing(missing: Missing, words: Words) -> Gap:
+    shown = {name: words.level(value) if name == "percent" else value for name, value in missing.values.items()}
+    return Gap(words.text(missing.key, **shown), missing.said)
 
 
 def _level_heads(levels: list[LevelMaterial], words: Words) -> list[Cell]:

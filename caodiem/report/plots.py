@@ -7,6 +7,7 @@ desk and a phone. Colours are Okabe and Ito's, which colour-blind people tell ap
 import io
 import math
 import re
+import textwrap
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
@@ -69,6 +70,8 @@ _STYLE: dict[Any, Any] = {
 
 
 _LEGEND_LINES, _LEGEND_LINE_IN = 4, 0.19
+# An operation's name is told in two lines beyond these, for the panel's sake.
+_LABEL_LETTERS = 26
 
 
 @dataclass(frozen=True, slots=True)
@@ -371,7 +374,7 @@ def _responses(axes: Axes, panel: Panel, places: dict[str, int], span: tuple[flo
     axes.set_xscale("log")
     axes.set(title=panel.title, xlim=(low_s, high_s * 1.6))
     axes.set(ylim=(len(places) - 0.4, -0.6), yticks=range(len(places)))
-    axes.set_yticklabels([words.operation(name) for name in places])
+    axes.set_yticklabels([textwrap.fill(words.operation(name), _LABEL_LETTERS) for name in places])
     axes.get_yticklabels()[0].set_fontweight("bold")
     axes.xaxis.set_major_locator(LogLocator(base=10, numticks=8))
     has_never = any(_is_never(times) for row in rows for times in (row.measured, row.predicted))

@@ -114,6 +114,11 @@ class Words:
         unit, per_s = _unit(seconds)
         return self.text(unit, value=self.exactly(seconds * per_s))
 
+    def clock(self, hours: float) -> str:
+        """A time of day, as hours from midnight."""
+        hour, minutes = divmod(round(60 * hours), 60)
+        return self.text("clock", hour=hour, minutes=f"{minutes:02d}")
+
     def milliseconds(self, seconds: float | None) -> str:
         """A time for a column of milliseconds: no unit; words for never, a dash for not known."""
         if seconds is None or math.isnan(seconds):

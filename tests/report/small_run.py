@@ -121,7 +121,7 @@ def add_verdict(run: Run, results: dict[float, list[str]], result: str) -> None:
 
 
 def make_whole(folder: Path) -> Run:
-    """A run that has everything and met every target."""
+    """A run that has everything and met every objective."""
     run = make_run(folder)
     for percent in (43.0, 85.0):
         add_level(run, percent, info={"target": "http://127.0.0.1:8080", "pool": 20, "workers": 1, "wall_s": 21.5})

@@ -14,13 +14,13 @@ from tests.report.small_run import add_level, add_verdict, make_run, make_whole
 def test_all_levels_held(tmp_path: Path) -> None:
     said = answer(make_whole(tmp_path))
     assert said["en"] == (
-        "When the share of dossiers filed online rises from 43% to 85%, the country's busiest hour rises from "
-        "8,600 to 17,000 dossiers filed online and from 129 to 255 requests a second; the staging portal, loaded with "
-        "25% of that traffic, met every target at 43% and 85%."
+        "When the share of dossiers filed fully online rises from 43% to 85%, the country's busiest hour rises from "
+        "8,600 to 17,000 dossiers filed fully online and from 129 to 255 requests a second; the staging portal, loaded "
+        "with 25% of that traffic, met every objective at 43% and 85%."
     )
     assert said["vi"] == (
-        "Khi tỷ lệ hồ sơ trực tuyến toàn trình tăng từ 43% lên 85%, giờ cao điểm của cả nước tăng từ "
-        "8.600 lên 17.000 hồ sơ nộp trực tuyến và từ 129 lên 255 yêu cầu mỗi giây; cổng thử nghiệm, khi nhận "
+        "Khi tỷ lệ hồ sơ trực tuyến toàn trình tăng từ 43% lên 85%, trong giờ cao điểm của cả nước số hồ sơ trực tuyến "
+        "toàn trình tăng từ 8.600 lên 17.000 và số yêu cầu mỗi giây tăng từ 129 lên 255; cổng thử nghiệm, khi nhận "
         "25% lưu lượng đó, đạt mọi mục tiêu ở mức 43% và 85%."
     )
 
@@ -29,7 +29,7 @@ def test_a_missed_level_is_said_with_its_count(tmp_path: Path) -> None:
     run = make_whole(tmp_path)
     add_verdict(run, {43.0: ["pass", "pass"], 85.0: ["pass", "fail"]}, "fail")
     said = answer(run)
-    assert said["en"].endswith("met every target at 43% and missed 1 of 2 targets at 85%.")
+    assert said["en"].endswith("met every objective at 43% and missed 1 of 2 objectives at 85%.")
     assert said["vi"].endswith("đạt mọi mục tiêu ở mức 43% và không đạt 1 trong 2 mục tiêu ở mức 85%.")
     assert result(gather(run)) == "fail"
 
@@ -46,10 +46,8 @@ def test_one_level(tmp_path: Path) -> None:
     add_level(run, 43.0)
     add_verdict(run, {43.0: ["pass"]}, "pass")
     said = answer(run)
-    assert said["en"].startswith("With 43% of dossiers filed online, the country's busiest hour brings 8,600 dossiers")
-    assert said["vi"].startswith(
-        "Khi 43% hồ sơ được nộp trực tuyến toàn trình, giờ cao điểm của cả nước có 8.600 hồ sơ"
-    )
+    assert said["en"].startswith("With 43% of dossiers filed fully online, the country's busiest hour brings 8,600 of")
+    assert said["vi"].startswith("Khi 43% hồ sơ là trực tuyến toàn trình, trong giờ cao điểm cả nước có 8.600 hồ sơ")
 
 
 def test_a_replay_of_one_level_alone_is_no_pass_of_both(tmp_path: Path) -> None:
@@ -90,7 +88,7 @@ def test_an_interrupted_run_never_passes(tmp_path: Path) -> None:
 def test_a_run_that_drew_nothing_still_answers(tmp_path: Path) -> None:
     run = make_run(tmp_path, "interrupted")
     assert answer(run)["en"].startswith("The run did not get far enough")
-    assert answer(run)["vi"].startswith("Lượt chạy chưa đi đủ xa")
+    assert answer(run)["vi"].startswith("Lượt chạy dừng quá sớm")
 
 
 def test_the_limits_count_assumptions_and_name_the_scale(tmp_path: Path) -> None:
@@ -108,7 +106,7 @@ def test_what_was_sent_is_what_the_replay_took_of_the_plan(tmp_path: Path) -> No
     said, material = answer(run), gather(run)
     # Of the window so much as the plan has: 20 s at half the speed.
     part = "only 10 s of the plan, from its second 12.5 on, at 0.5 times its speed and only the journeys "
-    assert f"loaded with 5% of that traffic ({part}citizen_tracks and ask), met every target" in said["en"]
+    assert f"loaded with 5% of that traffic ({part}citizen_tracks and ask), met every objective" in said["en"]
     assert f"sent 5% of the country's traffic ({part}citizen_tracks and ask) to one" in limits(material, Words("en"))
     part = "chỉ 10 giây của kế hoạch, kể từ giây thứ 12,5, với tốc độ bằng 0,5 lần và chỉ các hành trình "
     assert f"khi nhận 5% lưu lượng đó ({part}citizen_tracks và ask), đạt mọi mục tiêu" in said["vi"]

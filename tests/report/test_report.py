@@ -170,7 +170,7 @@ def test_hours_in_which_a_system_fails_are_told_in_both_languages(tmp_path: Path
         ("en", ("08:00 to 12:00 of the busiest day", "from 09:00 to 10:00", "does not recover by itself",
                 "25.5% (24% to 27%)", "not answered rightly within 2 s, allowed 5%")),
         ("vi", ("Từ 08:00 đến 12:00 của ngày cao điểm", "từ 09:00 đến 10:00", "không tự phục hồi",
-                "25,5% (24% đến 27%)", "không được trả lời đúng trong 2 giây, cho phép 5%")),
+                "25,5% (24% đến 27%)", "không được phản hồi đúng trong 2 giây, cho phép 5%")),
     ):  # fmt: skip
         assert all(each in page.text[language] for each in told)
     assert page.open == []
@@ -208,7 +208,7 @@ def test_a_plan_that_stands_alone_has_no_level_and_lacks_no_country(tmp_path: Pa
     write_json(run.manifest, {**manifest, "options": OF_A_PLAN})
     text = page_of(run).text
     assert "A plan that stands alone says nothing of the country" in text["en"]
-    assert "loaded with 100% of the plan, missed 1 of 2 targets at the plan's own level" in text["en"]
+    assert "loaded with 100% of the plan, missed 1 of 2 objectives at the plan's own level" in text["en"]
     assert "không đạt 1 trong 2 mục tiêu ở mức của kế hoạch" in text["vi"]
     assert "100% of the plan's traffic" in text["en"] and "100% lưu lượng của kế hoạch" in text["vi"]
     for language, wrong in (("en", "incomplete"), ("vi", "chưa đầy đủ")):
@@ -231,9 +231,14 @@ def test_damaged_tables_are_named_and_the_rest_is_shown(tmp_path: Path) -> None:
     run.level(43.0).plan.write_bytes(b"not parquet")
     run.level(85.0).executed("replayed").observations.write_bytes(b"nor this")
     run.level(85.0).traffic.write_text("{")
+    write_json(run.level(43.0).executed("replayed").info, {"stopped_because": "stopped by SIGINT"})
     text = page_of(run).text["en"]
     assert text.count("Cannot be read:") == 3
     assert "was not tested at 85%" in text
+    html = run.report.read_text(encoding="utf-8")
+    assert html.count('<li>Không đọc được: <span lang="en">') == 3, "what a program said is English"
+    assert 'trước khi kết thúc: <span lang="en">stopped by SIGINT</span></li>' in html
+    assert "before its end: <span>stopped by SIGINT</span></li>" in html
 
 
 def test_one_level_with_everything_failed_says_never(tmp_path: Path) -> None:
@@ -242,7 +247,7 @@ def test_one_level_with_everything_failed_says_never(tmp_path: Path) -> None:
     add_verdict(run, {43.0: ["fail", "fail"]}, "fail")
     text = page_of(run).text
     assert "not one step was answered rightly while 80 arrivals fell due" in text["en"]
-    assert "không bước nào có câu trả lời đúng trong khi 80 lượt đến hạn" in text["vi"]
+    assert "không bước nào được phản hồi đúng trong khi 80 hành trình đến hạn" in text["vi"]
     assert "All operations160nevernevernever" in text["en"]
     assert "inf" not in re.findall(r"\b\w+\b", text["en"])
 
@@ -258,7 +263,7 @@ def test_a_stall_is_said_in_both_languages(tmp_path: Path) -> None:
     assert "Locust itself reports 51 ms" in text["en"]
     assert re.search(r"while \d+ arrivals fell due", text["en"])
     assert "thời gian phục vụ không cho thấy thời gian người dùng phải chờ" in text["vi"]
-    assert re.search(r"trong khi \d+ lượt đến hạn", text["vi"])
+    assert re.search(r"trong khi \d+ hành trình đến hạn", text["vi"])
 
 
 def test_an_slo_and_what_was_found_are_not_rounded_onto_each_other() -> None:
