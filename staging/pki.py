@@ -129,7 +129,7 @@ def make_hierarchy(folder: Path) -> None:
     server = make_server("127.0.0.1", "localhost", issuing)
     _write_certificate(folder / "server.pem", server.certificate, issuing.certificate)
     _write_key(folder / "server.key", server.key)
-    revoked = make_signer("Công dân đã bị thu hồi", issuing)
+    revoked = make_signer("Công dân có chứng thư số bị thu hồi", issuing)
     _write_certificate(folder / "signer-revoked.pem", revoked.certificate)
     _write_key(folder / "signer-revoked.key", revoked.key)
     _write_certificate(folder / "remote.pem", remote.certificate)
