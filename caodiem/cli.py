@@ -15,7 +15,7 @@ from typing import Annotated, NoReturn
 
 import typer
 
-from caodiem import baseline, ending, faults, kinds, plan, run, stages, studies
+from caodiem import baseline, comparison, ending, faults, kinds, plan, run, stages, studies
 from caodiem import plan_from_log as from_log
 from caodiem.errors import CaodiemError, ExitCode, UsageError
 from caodiem.operation_map import load as load_map
@@ -357,6 +357,8 @@ def compare(
         _hold(first, against, as_json)
     assert second is not None
     levels, picture = stages.compare(first, second)
+    for notice in comparison.notices(levels):
+        print(f"caodiem: {notice}", file=sys.stderr)
     pairs = [pair for level in levels for pair in level.pairs]
     if as_json:
         ending.print_json([{**asdict(pair), "ratio": pair.ratio} for pair in pairs])

@@ -23,6 +23,7 @@ class Pair:
     """One figure of both: response times from due (operations) or times at a station, in seconds."""
 
     level: str
+    kinds: tuple[str, str]  # "simulated" or "replayed"
     name: str  # an operation, "all", or a station with what was measured there
     figure: str  # p50, p95, p99, mean
     first: float
@@ -41,6 +42,7 @@ class Compared:
     """One level of both: its figures, and the response times from due of all steps in seconds."""
 
     level: str
+    kinds: tuple[str, str]
     pairs: list[Pair]
     first_s: Floats
     second_s: Floats
@@ -76,14 +78,26 @@ def executions(path: Path) -> dict[str, run.Execution]:
     return found
 
 
+def notices(levels: list[Compared]) -> list[str]:
+    """Of which levels a measurement stands beside a prediction."""
+    words = {"simulated": "predicted", "replayed": "measured"}
+    unlike = [(each.level, *(words[kind] for kind in each.kinds)) for each in levels if len({*each.kinds}) > 1]
+    return [f"{level}: A was {first} and B {second}" for level, first, second in unlike]
+
+
 def _compared(level: str, first: run.Execution, second: run.Execution) -> Compared:
-    one_s, two_s = response_s(first), response_s(second)
-    pairs = [*_shared(level, one_s, two_s, QUANTILES), *_shared(level, _station_s(first), _station_s(second), ())]
-    return Compared(level, pairs, one_s["all"], two_s["all"])
+    one_s, two_s, kinds = response_s(first), response_s(second), (first.kind, second.kind)
+    stations = _station_s(first), _station_s(second)
+    pairs = [*_shared(level, kinds, one_s, two_s, QUANTILES), *_shared(level, kinds, *stations, ())]
+    return Compared(level, kinds, pairs, one_s["all"], two_s["all"])
 
 
 def _shared(
-    level: str, first: dict[str, Floats], second: dict[str, Floats], quantiles: tuple[float, ...]
+    level: str,
+    kinds: tuple[str, str],
+    first: dict[str, Floats],
+    second: dict[str, Floats],
+    quantiles: tuple[float, ...],
 ) -> list[Pair]:
     """The quantiles, or without any the means, of every name that both have."""
     pairs = []
@@ -92,9 +106,9 @@ def _shared(
         counts = (len(one), len(two))
         for q in quantiles:
             values = summary.quantile(one, q), summary.quantile(two, q)
-            pairs.append(Pair(level, name, f"p{round(100 * q)}", *values, counts))
+            pairs.append(Pair(level, kinds, name, f"p{round(100 * q)}", *values, counts))
         if not quantiles:
-            pairs.append(Pair(level, name, "mean", float(one.mean()), float(two.mean()), counts))
+            pairs.append(Pair(level, kinds, name, "mean", float(one.mean()), float(two.mean()), counts))
     return pairs
 
 

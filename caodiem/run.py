@@ -95,6 +95,11 @@ class Execution:
     folder: Path
 
     @property
+    def kind(self) -> str:
+        """`simulated` or `replayed`; what `locust` replayed lies where one likes."""
+        return "simulated" if self.folder.resolve().name == "simulated" else "replayed"
+
+    @property
     def observations(self) -> Path:
         return self.folder / "observations.parquet"
 

@@ -1,11 +1,13 @@
 """Two runs side by side: what both have, ratios where they mean something, errors that say what was expected."""
 
+import json
 import math
+import shutil
 from pathlib import Path
 
 import pytest
 
-from caodiem import observations, run, stages
+from caodiem import cli, observations, run, stages
 from caodiem.comparison import compare
 from caodiem.dossier import Outcome
 from caodiem.errors import UsageError
@@ -47,6 +49,32 @@ def test_a_prediction_is_compared_with_a_measurement(tmp_path: Path) -> None:
     (level,) = compare(first, second)
     assert level.level == "level-85 | level-43"
     assert {pair.level for pair in level.pairs} == {level.level}
+
+
+def test_a_measurement_beside_a_prediction_is_said(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """As where the second run broke off before it came to its last level."""
+    first, second = made(tmp_path / "a", 0.1), made(tmp_path / "b", 0.1)
+    for folder in (first, second):
+        made(folder, 0.2, level="level-43")
+    shutil.move(second / "level-85" / "replayed", second / "level-85" / "simulated")
+    monkeypatch.setattr(stages, "compare", lambda *paths: (compare(*paths), tmp_path / "a.png"))
+    cli.compare(first, second)
+    said = capsys.readouterr()
+    assert said.err == "caodiem: level-85: A was measured and B predicted\n"
+    told = [line for line in said.out.splitlines() if line.startswith("level-")]
+    assert {line.split()[0]: line.split()[-4:] for line in told} == {
+        "level-43": ["20,", "20", "replayed,", "replayed"],
+        "level-85": ["20,", "20", "replayed,", "simulated"],
+    }
+    cli.compare(first, second, as_json=True)
+    said = capsys.readouterr()
+    assert "level-85: A was measured" in said.err
+    assert {(pair["level"], *pair["kinds"]) for pair in json.loads(said.out)} == {
+        ("level-43", "replayed", "replayed"),
+        ("level-85", "replayed", "simulated"),
+    }
 
 
 def test_what_was_never_answered_has_no_ratio(tmp_path: Path) -> None:

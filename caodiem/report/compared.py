@@ -17,13 +17,14 @@ _QUANTILE = "p95"
 
 
 def lines(pairs: list[Pair]) -> list[str]:
-    """A table for a terminal: what A and B took, and how many steps that was told of."""
-    told = [f"{'':<10} {'':<34} {'':<5} {'A':>10} {'B':>10} {'B / A':>7}   steps A, B"]
+    """A table for a terminal: what A and B took, how many steps that was told of, and who executed them."""
+    told = [f"{'':<10} {'':<34} {'':<5} {'A':>10} {'B':>10} {'B / A':>7}   {'steps A, B':<14} A, B"]
     for pair in pairs:
         shown = [f"{1000 * value:7.1f} ms" if value < math.inf else "never" for value in (pair.first, pair.second)]
         ratio = "" if math.isnan(pair.ratio) else f"{pair.ratio:.2f}"
         times = f"{shown[0]:>10} {shown[1]:>10} {ratio:>7}"
-        told.append(f"{pair.level:<10} {pair.name:<34} {pair.figure:<5} {times}   {pair.counts[0]}, {pair.counts[1]}")
+        behind = f"{pair.counts[0]}, {pair.counts[1]}"
+        told.append(f"{pair.level:<10} {pair.name:<34} {pair.figure:<5} {times}   {behind:<14} {', '.join(pair.kinds)}")
     return told
 
 
@@ -52,10 +53,10 @@ def _pairs(pairs: list[Pair], figure: str) -> list[Pair]:
 
 def _distribution(axes: Axes, level: Compared) -> None:
     """The share of steps that wait longer than a time; a step never answered rightly waits for ever."""
-    for (name, colour), times_s in zip(_NAMES, (level.first_s, level.second_s), strict=True):
+    for (name, colour), kind, times_s in zip(_NAMES, level.kinds, (level.first_s, level.second_s), strict=True):
         waiting = 1 - np.arange(len(times_s)) / len(times_s)
         answered = np.isfinite(np.sort(times_s))
-        axes.step(np.sort(times_s)[answered], waiting[answered], where="pre", color=colour, label=name)
+        axes.step(np.sort(times_s)[answered], waiting[answered], where="pre", color=colour, label=f"{name}, {kind}")
     axes.set_xscale("log")
     axes.set_yscale("log")
     axes.set_ylabel("share of steps not answered yet")
