@@ -1,6 +1,5 @@
 """The command line: parses, calls, prints. Errors end with the exit code of their kind (see errors.py)."""
 
-import errno
 import json
 import os
 import secrets
@@ -17,11 +16,10 @@ import typer
 
 from caodiem import baseline, comparison, ending, faults, kinds, plan, run, stages, studies
 from caodiem import plan_from_log as from_log
-from caodiem.errors import CaodiemError, ExitCode, UsageError
+from caodiem.errors import CaodiemError, ExitCode, UsageError, exit_code_of
 from caodiem.operation_map import load as load_map
 from caodiem.part import parse as parse_part
 from caodiem.progress import bars
-from caodiem.scenario import Scenario
 from caodiem.scenario_file import ScenarioError
 
 # What typer returns for a command that Ctrl-C ended.
@@ -84,9 +82,16 @@ def run_all(
     """Project, simulate, replay, judge and report: all of it."""
     generator = stages.Generator(host, tuple(abort or ()), portal=portal, ca=ca)
     generator.check()
-    inputs, made = stages.begin(scenario, scale, generator)
+    inputs, made, prepare = stages.begin(scenario, scale, generator)
     ending.announce(inputs, made, scale, generator.in_words(inputs))
-    ending.finish(inputs, made, as_json, lambda: _simulate_and_replay(inputs, made, scale, generator))
+
+    def work() -> ExitCode:
+        prepare()
+        with bars() as shown:
+            stages.simulate(inputs, made, scale, shown)
+            return stages.replay(inputs, made, generator, shown)
+
+    ending.finish(inputs, made, as_json, work)
 
 
 @app.command()
@@ -135,10 +140,11 @@ def simulate(scenario: ScenarioFile, scale: Scale = 1.0, as_json: Json = False) 
 
 def _simulate_levels(scenario: Path, scale: float, as_json: bool) -> NoReturn:
     """Project and simulate what happens at each adoption level."""
-    inputs, made = stages.begin(scenario, scale)
+    inputs, made, prepare = stages.begin(scenario, scale)
     ending.announce(inputs, made, scale)
 
     def work() -> ExitCode:
+        prepare()
         with bars() as shown:
             stages.simulate(inputs, made, scale, shown)
         return ExitCode.PASS
@@ -243,7 +249,7 @@ def replay(
     generator.check()
     part = parse_part(window, scale, speed, journeys)
     alone = stages.stands_alone(source)
-    inputs, made = (
+    inputs, made, prepare = (
         stages.of_plan(source, part, scenario or _main_scenario(), generator)
         if alone
         else stages.continued(source, part, generator)
@@ -253,6 +259,7 @@ def replay(
     )
 
     def work() -> ExitCode:
+        prepare()
         with bars() as shown:
             return stages.replay(inputs, made, generator, shown)
 
@@ -513,11 +520,7 @@ def main() -> None:
             f"{error.format_message().removesuffix('.')}; `caodiem --help` lists the commands", ExitCode.USAGE
         )
     except OSError as error:
-        # A disk that is full is nobody's mistake in usage.
-        full = error.errno in (errno.ENOSPC, errno.EDQUOT)
-        code = ending.tell(
-            f"{error.filename or 'the system'}: {error.strerror or error}", ExitCode.INVALID if full else ExitCode.USAGE
-        )
+        code = ending.tell(f"{error.filename or 'the system'}: {error.strerror or error}", exit_code_of(error))
     except Exception:
         # A mistake of ours proves nothing; Python's own exit code would say that an SLO was missed.
         traceback.print_exc()
@@ -528,12 +531,6 @@ def main() -> None:
 def _main_scenario() -> Path:
     """The working folder's, as in a clone of ours; anywhere else the one beside this code."""
     return _MAIN_SCENARIO if _MAIN_SCENARIO.is_file() else Path(__file__).parents[1] / _MAIN_SCENARIO
-
-
-def _simulate_and_replay(inputs: Scenario, made: run.Run, scale: float, generator: stages.Generator) -> ExitCode:
-    with bars() as shown:
-        stages.simulate(inputs, made, scale, shown)
-        return stages.replay(inputs, made, generator, shown)
 
 
 if __name__ == "__main__":

@@ -15,7 +15,7 @@ from typing import Any, NoReturn
 import typer
 
 from caodiem import run, stages
-from caodiem.errors import CaodiemError, ExitCode
+from caodiem.errors import ExitCode, exit_code_of
 from caodiem.scenario import Scenario
 from caodiem.verdict import Result
 
@@ -85,7 +85,7 @@ def finish(
 def _break_off(inputs: Scenario, made: run.Run, error: BaseException) -> None:
     """Leave a run that ended early readable, and say where."""
     stages.close_interrupted(inputs, made)
-    code = error.exit_code if isinstance(error, CaodiemError) else ExitCode.INVALID
+    code = exit_code_of(error)
     hint = f"`caodiem report {made.folder}` shows what it holds"
     if isinstance(error, KeyboardInterrupt):
         # Whoever pressed Ctrl-C wants to be gone at once.

@@ -9,6 +9,7 @@ Every message names what, where, which value, and what would be right.
 """
 
 import difflib
+import errno
 from collections.abc import Sequence
 from enum import IntEnum
 
@@ -46,6 +47,15 @@ class SafetyError(CaodiemError):
     """A target that may not be loaded, or a limit that was passed."""
 
     exit_code = ExitCode.SAFETY
+
+
+def exit_code_of(error: BaseException) -> ExitCode:
+    """What a command ends with where `error` ended it; Ctrl-C and a mistake of ours prove nothing."""
+    if isinstance(error, CaodiemError):
+        return error.exit_code
+    # A full disk, or a process of ours that is gone, is nobody's mistake in usage.
+    is_usage = isinstance(error, OSError) and error.errno not in (errno.ENOSPC, errno.EDQUOT, errno.EPIPE)
+    return ExitCode.USAGE if is_usage else ExitCode.INVALID
 
 
 def one_of(word: str, known: Sequence[str]) -> str:

@@ -167,31 +167,33 @@ class Run:
 
 def create(name: str, scenario_hash: str, options: dict[str, Any], runs: Path = RUNS) -> Run:
     """Make the folder of a new run and write its manifest with state `running`."""
+    manifest = _manifest(name, scenario_hash, options)
     stem = f"{datetime.now(UTC):%Y%m%dT%H%M%SZ}_{name}_{scenario_hash[:7]}"
     try:
         runs.mkdir(parents=True, exist_ok=True)
         run = Run(_claim(runs, stem))
     except OSError as error:
         raise UsageError(f"{runs}: {error.strerror}; expected a folder to write runs into") from error
-    begin_in(run, name, scenario_hash, options)
+    write_json(run.manifest, manifest)
     return run
 
 
 def begin_in(run: Run, name: str, scenario_hash: str, options: dict[str, Any]) -> None:
     """Write the manifest of a run that begins, with state `running`."""
+    write_json(run.manifest, _manifest(name, scenario_hash, options))
+
+
+def _manifest(name: str, scenario_hash: str, options: dict[str, Any]) -> dict[str, Any]:
     started = datetime.now(UTC)
-    write_json(
-        run.manifest,
-        {
-            "schema_version": SCHEMA_VERSION,
-            "state": "running",
-            "scenario": name,
-            "scenario_hash": scenario_hash,
-            "options": options,
-            "started_at": started.isoformat(timespec="seconds"),
-            **provenance(),
-        },
-    )
+    return {
+        "schema_version": SCHEMA_VERSION,
+        "state": "running",
+        "scenario": name,
+        "scenario_hash": scenario_hash,
+        "options": options,
+        "started_at": started.isoformat(timespec="seconds"),
+        **provenance(),
+    }
 
 
 def _claim(runs: Path, stem: str) -> Path:

@@ -8,6 +8,7 @@ import importlib.util
 import os
 import shutil
 import sys
+from collections.abc import Callable, Iterable
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -25,6 +26,9 @@ if TYPE_CHECKING:
     from gates.gate import Result as GateResult
     from simulation.calibration import Measured
 
+# What a command begins: its inputs, the run's folder with the manifest alone, and what fills it with all that the work
+# starts from. That takes time and may fail, so it is done where a run that breaks off is told (ending.py, studies.py).
+Begun = tuple[Scenario, run.Run, Callable[[], None]]
 # The admin token of a portal that we did not start, with which it is prepared; never in an argument, where it shows.
 TOKEN_VARIABLE = "CAODIEM_ADMIN_TOKEN"
 
@@ -35,7 +39,7 @@ def check_scale(scale: float) -> None:
         raise UsageError(f"--scale {scale:g}: expected more than 0 and at most 1")
 
 
-def begin(path: Path, scale: float, generator: "Generator | None" = None) -> tuple[Scenario, run.Run]:
+def begin(path: Path, scale: float, generator: "Generator | None" = None) -> Begun:
     """Read the scenario and make the run's folder; nothing is written when the scenario has mistakes.
 
     With `generator` the manifest says how its plans are to be replayed.
@@ -47,10 +51,13 @@ def begin(path: Path, scale: float, generator: "Generator | None" = None) -> tup
     projected = projection.project(scenario, kinds.agencies_of(path, scenario))
     options = {"file": str(path), "scale": scale, "seed": scenario.seed, **_recorded(generator, scenario)}
     created = run.create(path.stem, scenario.hash, options)
-    shutil.copyfile(companion(path, scenario.agencies), created.folder / "agencies.csv")
-    run.write_json(created.scenario, resolved(scenario, path))
-    run.write_json(created.projection, projected)
-    return scenario, created
+
+    def prepare() -> None:
+        run.write_json(created.scenario, resolved(scenario, path))
+        run.write_json(created.projection, projected)
+        shutil.copyfile(companion(path, scenario.agencies), created.folder / "agencies.csv")
+
+    return scenario, created, prepare
 
 
 def simulate(scenario: Scenario, into: run.Run, scale: float, bars: Bars) -> None:
@@ -61,17 +68,18 @@ def simulate(scenario: Scenario, into: run.Run, scale: float, bars: Bars) -> Non
     simulate_levels(scenario, into.folder / "agencies.csv", scale, into, progress)
 
 
-def continued(given: Path, part: Part, generator: "Generator") -> tuple[Scenario, run.Run]:
+def continued(given: Path, part: Part, generator: "Generator") -> Begun:
     """A new run with the scenario and plans of another, for a replay of its own; `given` is the other's folder.
 
     Or the plan of one of its levels, and then the new run has only that level. Where only a part of the plans is to
     be replayed, they become that part, and its response times are predicted anew. Of some journeys alone only the SLOs
-    for what they ask are judged.
+    for what they ask are judged. UsageError, and no run, when the portal class cannot ask what they do.
     """
     source, levels = _source(given)
     scenario = read_scenario(source).model_copy(update={"levels": [level.percent for level in levels]})
-    wholes = {} if part.is_whole else {level.percent: plan.read(level.plan) for level in levels}
+    wholes = {level.percent: plan.read(level.plan) for level in levels}
     parts = {percent: part.of(whole) for percent, whole in wholes.items()}
+    _check_serves(generator, [(level.plan, parts[level.percent]) for level in levels])
     if part.journeys:
         scenario = _judged_by(scenario, [plan.only(each, part.journeys) for each in wholes.values()], str(given))
     manifest = run.read_json(source.manifest)
@@ -80,19 +88,16 @@ def continued(given: Path, part: Part, generator: "Generator") -> tuple[Scenario
     options = {**manifest["options"], "plans_from": plans_from, **asdict(replayed), "part": part.options}
     options |= _recorded(generator, scenario)
     created = run.create(manifest["scenario"], scenario.hash, options)
-    for name in ("projection.json", "agencies.csv"):
-        if (source.folder / name).is_file():  # a run of a plan that stands alone has neither
-            shutil.copyfile(source.folder / name, created.folder / name)
-    inputs_as_resolved = run.read_json(source.scenario)
-    for key, value in (("levels", scenario.levels), ("slo", scenario.model_dump(mode="json")["slo"])):
-        inputs_as_resolved[key] = inputs_as_resolved["resolved"][key] = value
-    run.write_json(created.scenario, inputs_as_resolved)
-    for level in levels:
-        _copy_level(scenario, level, created.level(level.percent), parts.get(level.percent))
-    return scenario, created
+
+    def prepare() -> None:
+        _copy_inputs(scenario, source, created)
+        for level in levels:
+            _copy_level(scenario, level, created.level(level.percent), None if part.is_whole else parts[level.percent])
+
+    return scenario, created, prepare
 
 
-def of_plan(given: Path, part: Part, path: Path, generator: "Generator") -> tuple[Scenario, run.Run]:
+def of_plan(given: Path, part: Part, path: Path, generator: "Generator") -> Begun:
     """A new run for a plan that stands alone, such as one from an access log; its only level is the plan's.
 
     The scenario in `path` gives what a plan does not have: SLOs (of them those for the plan's operations; UsageError
@@ -101,6 +106,7 @@ def of_plan(given: Path, part: Part, path: Path, generator: "Generator") -> tupl
     from simulation.parallel import predict
 
     drawn = part.of(plan.read(given))
+    _check_serves(generator, [(given, drawn)])
     percent = drawn.meta.level_percent
     scenario = _judged_by(kinds.load_main(path), [drawn], str(given))
     said = {
@@ -113,12 +119,15 @@ def of_plan(given: Path, part: Part, path: Path, generator: "Generator") -> tupl
     scenario = scenario.model_copy(update=said)
     options = {"plan": str(given), "slo_from": str(path), "seed": drawn.meta.seed, **asdict(part), "part": part.options}
     created = run.create(given.stem, scenario.hash, {**options, **_recorded(generator, scenario)})
-    run.write_json(created.scenario, resolved(scenario, path))
-    level = created.level(percent)
-    level.folder.mkdir()
-    plan.write(drawn, level.plan)
-    predict(scenario, drawn, level)
-    return scenario, created
+
+    def prepare() -> None:
+        run.write_json(created.scenario, resolved(scenario, path))
+        level = created.level(percent)
+        level.folder.mkdir()
+        plan.write(drawn, level.plan)
+        predict(scenario, drawn, level)
+
+    return scenario, created, prepare
 
 
 def _judged_by(scenario: Scenario, plans: list[plan.Plan], where: str) -> Scenario:
@@ -147,12 +156,29 @@ def _source(given: Path) -> tuple[run.Run, list[run.Level]]:
     levels = [level for level in source.levels if level.plan.is_file()]
     if not levels:
         raise UsageError(f"{given}: no plan; the run ended before it was drawn, `caodiem simulate` draws one")
+    asked = read_scenario(source).levels
+    if lacking := [percent for percent in asked if not source.level(percent).plan.is_file()]:
+        # Without them a pass would be one for levels that nobody tested.
+        told = " and ".join(f"{percent:g}%" for percent in lacking)
+        alone = " or ".join(str(level.plan) for level in levels)
+        raise UsageError(f"{given}: no plan at {told}; expected one for each level, or one alone: {alone}")
     return source, levels
+
+
+def _copy_inputs(scenario: Scenario, source: run.Run, into: run.Run) -> None:
+    """What the source resolved, with the levels and SLOs of `scenario`; projection and agencies, where it has them."""
+    inputs_as_resolved = run.read_json(source.scenario)
+    for key, value in (("levels", scenario.levels), ("slo", scenario.model_dump(mode="json")["slo"])):
+        inputs_as_resolved[key] = inputs_as_resolved["resolved"][key] = value
+    run.write_json(into.scenario, inputs_as_resolved)
+    for name in ("projection.json", "agencies.csv"):
+        if (source.folder / name).is_file():  # a run of a plan that stands alone has neither
+            shutil.copyfile(source.folder / name, into.folder / name)
 
 
 def _copy_level(scenario: Scenario, level: run.Level, into: run.Level, part: plan.Plan | None) -> None:
     """Plan, casework and predictions; with `part` in place of the plan, and predictions and figures for that."""
-    left = ["replayed", "locust-*", *(["simulated"] if part is not None else [])]
+    left = ["replayed", "locust-*", *(["simulated", level.plan.name] if part is not None else [])]
     shutil.copytree(level.folder, into.folder, ignore=shutil.ignore_patterns(*left))
     if part is not None:
         from simulation.level import figures_of_plan
@@ -238,7 +264,7 @@ def replay(scenario: Scenario, into: run.Run, generator: Generator, bars: Bars) 
     further level is replayed. UsageError, before anything is sent, when the portal class cannot ask what a plan does.
     """
     generator.check()
-    _check_serves(into, generator)
+    _check_serves(generator, ((level.plan, plan.read(level.plan)) for level in into.levels))
     worst = ExitCode.PASS
     for level in into.levels:
         bar = bars.bar(f"Replay at {level.percent:g}%" if level.percent else "Replay")
@@ -249,15 +275,16 @@ def replay(scenario: Scenario, into: run.Run, generator: Generator, bars: Bars) 
     return worst
 
 
-def _check_serves(into: run.Run, generator: Generator) -> None:
+def _check_serves(generator: Generator, plans: Iterable[tuple[Path, plan.Plan]]) -> None:
+    """UsageError that names the plan's file, when the portal class cannot ask what a plan does."""
     from loadtests import portals
 
     served = portals.load(generator.portal or portals.REFERENCE)
-    for level in into.levels:
+    for path, each in plans:
         try:
-            portals.check_serves(served, plan.read(level.plan))
+            portals.check_serves(served, each)
         except UsageError as error:
-            raise UsageError(f"{level.plan}: {error}; `caodiem replay {into.folder}` takes --journeys") from error
+            raise UsageError(f"{path}: {error}; `caodiem replay` takes --journeys") from error
 
 
 def _replay_level(scenario: Scenario, level: run.Level, generator: Generator, bar: Any) -> ExitCode:

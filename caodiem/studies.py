@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from caodiem import kinds, plan, run, setting, stages
-from caodiem.errors import ExitCode, UsageError
+from caodiem.errors import ExitCode, UsageError, exit_code_of
 from caodiem.network import NetworkScenario
 from caodiem.progress import Bars
 from caodiem.scenario import Scenario, clock
@@ -41,8 +41,8 @@ def simulate_year(path: Path, scale: float, bars: Bars) -> tuple[run.Run, dict[s
     scenario = load_document(path, YearScenario)
     known = kinds.agencies_of(path, scenario)
     made = run.create(path.stem, scenario.hash, {"scale": scale, "seed": scenario.seed})
-    run.write_json(made.scenario, stages.resolved(scenario, path))
     with _told_when_broken_off(made):
+        run.write_json(made.scenario, stages.resolved(scenario, path))
         figures = national.simulate(scenario, known, scale, bars.bar(scenario.title))
         run.write_json(made.folder / "year.json", figures)
         pictures.draw(figures, made.plots / "year.png")
@@ -56,7 +56,7 @@ def _told_when_broken_off(made: run.Run) -> Iterator[None]:
     try:
         yield
     except (KeyboardInterrupt, Exception) as error:
-        run.finish(made, "interrupted" if isinstance(error, KeyboardInterrupt) else "failed", ExitCode.INVALID)
+        run.finish(made, "interrupted" if isinstance(error, KeyboardInterrupt) else "failed", exit_code_of(error))
         raise
 
 
@@ -67,6 +67,7 @@ def simulate_network(path: Path, bars: Bars) -> tuple[run.Run, dict[str, Any]]:
     scenario = kinds.load_network(path)
     made = _begin_network(path, scenario)
     with _told_when_broken_off(made):
+        _write_network(scenario, made)
         figures = replications.simulate(scenario, bars.bar(scenario.title))
         run.write_json(made.folder / "network.json", figures)
         if "faults" in figures:
@@ -79,9 +80,11 @@ def simulate_network(path: Path, bars: Bars) -> tuple[run.Run, dict[str, Any]]:
 
 
 def _begin_network(path: Path, scenario: NetworkScenario) -> run.Run:
-    made = run.create(path.stem, scenario.hash, {"seed": scenario.run.seed, "engine": scenario.run.engine})
-    run.write_json(made.scenario, {"title": scenario.title, "resolved": scenario.model_dump(mode="json")})
-    return made
+    return run.create(path.stem, scenario.hash, {"seed": scenario.run.seed, "engine": scenario.run.engine})
+
+
+def _write_network(scenario: NetworkScenario, into: run.Run) -> None:
+    run.write_json(into.scenario, {"title": scenario.title, "resolved": scenario.model_dump(mode="json")})
 
 
 def size(path: Path, scale: float, bars: Bars) -> tuple[run.Run, dict[str, Any], ExitCode]:
@@ -119,10 +122,17 @@ def _subjects(path: Path, scale: float, bars: Bars) -> "tuple[run.Run, Callable[
             raise UsageError(f"{path}: slo = None: expected at least one [[slo]]; without one any size will do")
         if scale != 1:
             raise UsageError(f"--scale {scale:g}: expected none; {path} is a network of its own")
-        return _begin_network(path, network), lambda: iter([(network.title, OwnNetwork(network))])
-    scenario, made = stages.begin(path, scale)
+        begun = _begin_network(path, network)
+
+        def own() -> "Iterator[tuple[str, Subject]]":
+            _write_network(network, begun)
+            yield network.title, OwnNetwork(network)
+
+        return begun, own
+    scenario, made, prepare = stages.begin(path, scale)
 
     def levels() -> "Iterator[tuple[str, Subject]]":
+        prepare()
         stages.simulate(scenario, made, scale, bars)
         for level in made.levels:
             name = f"{level.percent:g}%"

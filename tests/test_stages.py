@@ -1,5 +1,6 @@
 """What a replay is told on the command line: the scenario's word where nothing was said, and errors before any work."""
 
+import errno
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -7,7 +8,7 @@ from shutil import copyfile
 
 import pytest
 
-from caodiem import kinds, plan, run, stages, studies
+from caodiem import cli, kinds, plan, run, stages, studies
 from caodiem.errors import CaodiemError, ExitCode, UsageError
 from caodiem.part import Part
 from caodiem.progress import bars
@@ -78,6 +79,22 @@ def test_a_check_finds_what_the_keys_alone_do_not_say(text: str, told: str, tmp_
         kinds.load_any(tmp_path / "some.toml")
 
 
+def begun(made: stages.Begun) -> tuple[Scenario, run.Run]:
+    """What was begun, with the run's folder filled."""
+    scenario, into, prepare = made
+    prepare()
+    return scenario, into
+
+
+def drawn_at(percent: float, scenario: Scenario) -> run.Run:
+    """A run below the working folder with the plan of this one level, from a quarter of the country."""
+    made = run.create("some", scenario.hash, {"scale": 0.25, "seed": 1})
+    run.write_json(made.scenario, stages.resolved(scenario.model_copy(update={"levels": [percent]}), MAIN))
+    made.level(percent).folder.mkdir()
+    plan.write(replay_plans.evenly(5, 4), made.level(percent).plan)
+    return made
+
+
 def assigned(planned: Path) -> Assignment:
     """What `locust --plan` is asked to do."""
     options = {"plan": str(planned), "window": "", "scale": 1.0, "speed": 1.0, "journeys": "", "ca": "", "abort": []}
@@ -91,11 +108,11 @@ def test_a_run_of_a_plan_alone_can_be_read_and_replayed_again(
     monkeypatch.chdir(tmp_path)
     drawn = planned([0.0, 1.0, 2.0])
     plan.write(plan.make(drawn.table, replace(drawn.meta, level_percent=0.0)), tmp_path / "plan.parquet")
-    scenario, made = stages.of_plan(tmp_path / "plan.parquet", Part(), MAIN, Generator())
+    scenario, made = begun(stages.of_plan(tmp_path / "plan.parquet", Part(), MAIN, Generator()))
     assert stages.read_scenario(made) == scenario
     assert scenario.levels == [0.0] and "plan.parquet" in scenario.question
     assert assigned(made.level(0.0).plan).scenario() == scenario
-    part, again = stages.continued(made.folder, Part(length_s=1.5), Generator(pool=7))
+    part, again = begun(stages.continued(made.folder, Part(length_s=1.5), Generator(pool=7)))
     assert part.levels == [0.0]
     assert plan.read(again.level(0.0).plan).arrivals == 2
     options = run.read_json(again.manifest)["options"]
@@ -107,7 +124,7 @@ def test_a_plan_of_a_run_is_known_wherever_one_stands_and_no_other_file_is_taken
 ) -> None:
     monkeypatch.chdir(tmp_path)
     plan.write(planned([0.0, 1.0]), tmp_path / "plan.parquet")
-    _, made = stages.of_plan(tmp_path / "plan.parquet", Part(), MAIN, Generator())
+    _, made = begun(stages.of_plan(tmp_path / "plan.parquet", Part(), MAIN, Generator()))
     (made.folder / "kept").mkdir()
     other = copyfile(tmp_path / "plan.parquet", made.folder / "kept" / "plan.parquet")
     with pytest.raises(UsageError, match="expected a run's folder, or the level"):
@@ -133,14 +150,10 @@ def test_some_journeys_are_judged_by_the_slos_for_what_they_ask(
 ) -> None:
     """Of what no journey asks there is nothing to prove: else no replay of them could ever pass."""
     monkeypatch.chdir(tmp_path)
-    source = run.create("some", scenario.hash, {"scale": 1.0, "seed": 1})
-    run.write_json(source.scenario, stages.resolved(scenario, MAIN))
-    level = source.level(85)
-    level.folder.mkdir()
-    plan.write(replay_plans.evenly(5, 2), level.plan)
+    source = drawn_at(85, scenario)
     assert "file_dossier" in {each.operation for each in scenario.slo}
     for journeys, is_asked in (((), True), (("file",), True), (("ask", "sync"), False)):
-        part, made = stages.continued(source.folder, Part(journeys=journeys), Generator())
+        part, made = begun(stages.continued(source.folder, Part(journeys=journeys), Generator()))
         assert ("file_dossier" in {each.operation for each in part.slo}) is is_asked
         assert "all" in {each.operation for each in part.slo}
         assert stages.read_scenario(made) == part
@@ -150,14 +163,10 @@ def test_a_replay_of_a_part_says_what_was_taken_of_the_first_plan(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, scenario: Scenario
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    source = run.create("some", scenario.hash, {"scale": 0.25, "seed": 1})
-    run.write_json(source.scenario, stages.resolved(scenario.model_copy(update={"levels": [85]}), MAIN))
-    level = source.level(85)
-    level.folder.mkdir()
-    plan.write(replay_plans.evenly(5, 4), level.plan)
-    run.write_json(level.traffic, {"scale": 0.25, "plan": {"starts_at": "2026-06-09T09:00:00", "length_s": 4.0}})
-    _, part = stages.continued(source.folder, Part(1.0, 2.0, 0.9, journeys=("ask", "sync")), Generator())
-    _, again = stages.continued(part.folder, Part(speed=0.5), Generator())
+    source = drawn_at(85, scenario)
+    run.write_json(source.level(85).traffic, {"scale": 0.25, "plan": {"starts_at": "2026-06-09T09:00:00"}})
+    _, part = begun(stages.continued(source.folder, Part(1.0, 2.0, 0.9, journeys=("ask", "sync")), Generator()))
+    _, again = begun(stages.continued(part.folder, Part(speed=0.5), Generator()))
     said = run.read_json(again.manifest)["options"]
     told = (said["start_s"], said["length_s"], said["scale"], said["speed"], said["journeys"], said["part"])
     assert told == (1.0, 2.0, 0.225, 0.5, ["ask", "sync"], ["--speed", "0.5"])
@@ -177,3 +186,77 @@ def test_what_a_portal_class_cannot_ask_is_bad_usage_before_anything_is_sent(
     with bars() as shown, pytest.raises(UsageError, match=told):
         stages.replay(scenario, made, generator, shown)
     assert not made.level(85).executed("replayed").folder.exists()
+
+
+def test_a_replay_that_the_portal_class_cannot_ask_leaves_no_run(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, scenario: Scenario
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    source = drawn_at(85, scenario)
+    alone = copyfile(source.level(85).plan, tmp_path / "plan.parquet")
+    generator = Generator(host="http://127.0.0.1:9", portal="loadtests.portals.gateway:GatewayPortal")
+    with pytest.raises(UsageError, match=r"level-85/plan.parquet: the portal class serves no file_dossier"):
+        stages.continued(source.folder, Part(), generator)
+    with pytest.raises(UsageError, match=r"plan.parquet: the portal class serves no file_dossier"):
+        stages.of_plan(alone, Part(), MAIN, generator)
+    stages.continued(source.folder, Part(journeys=("ask",)), generator)
+    assert len(list(run.RUNS.iterdir())) == 2  # the source, and the last
+
+
+def test_a_run_that_lacks_a_level_is_not_replayed_without_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, scenario: Scenario
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    source = drawn_at(85, scenario)
+    run.write_json(source.scenario, stages.resolved(scenario, MAIN))
+    assert scenario.levels == [43, 85]
+    known = source.level(85).plan
+    with pytest.raises(UsageError, match=f"no plan at 43%; expected one for each level, or one alone: {known}"):
+        stages.continued(source.folder, Part(), Generator())
+    assert stages.continued(known, Part(), Generator())[0].levels == [85]
+
+
+def breaks_off(command: Callable[[], object], error: BaseException) -> tuple[str, int]:
+    """State and exit code that the newest run's manifest tells, once the command has ended with `error`."""
+    with pytest.raises(type(error)):
+        command()
+    newest = max(run.RUNS.iterdir(), key=lambda path: path.stat().st_ctime_ns)
+    manifest = run.read_json(newest / "manifest.json")
+    return manifest["state"], manifest["exit_code"]
+
+
+@pytest.mark.parametrize(
+    ("error", "state", "code"),
+    [
+        (KeyboardInterrupt(), "interrupted", ExitCode.INVALID),
+        (OSError(errno.EACCES, "Permission denied"), "failed", ExitCode.USAGE),
+    ],
+)
+def test_a_replay_that_breaks_off_while_it_is_prepared_says_so(
+    error: BaseException,
+    state: str,
+    code: ExitCode,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    scenario: Scenario,
+) -> None:
+    def end(*_: object) -> None:
+        raise error
+
+    monkeypatch.chdir(tmp_path)
+    source = drawn_at(85, scenario)
+    monkeypatch.setattr("simulation.parallel.predict", end)
+    assert breaks_off(lambda: cli.replay(source.folder, window="0+1"), error) == (state, code)
+    (verdict,) = run.RUNS.glob("*/verdict.json")
+    assert run.read_json(verdict)["result"] == "invalid"
+
+
+def test_a_run_that_breaks_off_at_its_beginning_says_so_with_the_code_of_its_error(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def end(*_: object) -> None:
+        raise UsageError("too few")
+
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("shutil.copyfile", end)
+    assert breaks_off(lambda: cli.size(MAIN), UsageError()) == ("failed", ExitCode.USAGE)
