@@ -6,6 +6,7 @@ percentile being above 3 s; a step that was not answered rightly has an infinite
 counts from the moment at which it has taken longer than the limit, so a portal that stands still is noticed.
 """
 
+import math
 import re
 from collections import deque
 from collections.abc import Iterable, Sequence
@@ -122,7 +123,12 @@ class Watch:
         self._overdue: dict[str, Sequence[int]] = {}
 
     def note(self, worker: str, at_s: float, settled: Sequence[Count], overdue: Sequence[int]) -> None:
-        """At `at_s` a worker tells what it settled since it last told, and what is overdue: a figure for each rule."""
+        """At `at_s` a worker tells what it settled since it last told, and what is overdue: a figure for each rule.
+
+        What is told of no moment counts as nothing: it would never be over, nor anything that was told after it.
+        """
+        if not math.isfinite(at_s):
+            return
         for told, counted in zip(self._settled, settled, strict=True):
             told.append((at_s, Count(*counted)))
         self._overdue[worker] = overdue

@@ -82,7 +82,7 @@ class Client:
         )
         # Connections at rest, the last one used on top, with the time since when. The pool above makes and closes them.
         self._resting: list[tuple[gevent.socket.socket, float]] = []
-        self._common = f" HTTP/1.1\r\nHost: {parts.netloc.rpartition('@')[2]}\r\nUser-Agent: caodiem\r\n"
+        self._host = f"Host: {parts.netloc.rpartition('@')[2]}\r\n"
 
     def send(self, request: Request, jar: Mapping[str, str] = NO_COOKIES) -> Answer:
         """One attempt. SafetyError when the host may not be loaded, or no longer, so that nothing is sent, or when a
@@ -115,14 +115,20 @@ class Client:
         self._connections.close()
 
     def _message(self, request: Request, jar: Mapping[str, str]) -> bytes:
-        lines = [f"{request.method} {self._prefix}{request.path}{self._common}"]
+        # What the portal class says itself is not said twice; in names of headers upper and lower case are the same.
+        given = {name.lower() for name in request.headers}
+        lines = [f"{request.method} {self._prefix}{request.path} HTTP/1.1\r\n"]
+        if "host" not in given:
+            lines.append(self._host)
+        if "user-agent" not in given:
+            lines.append("User-Agent: caodiem\r\n")
         lines.extend(f"{name}: {value}\r\n" for name, value in request.headers.items())
-        if jar and "Cookie" not in request.headers:
+        if jar and "cookie" not in given:
             lines.append(f"Cookie: {'; '.join(f'{name}={value}' for name, value in jar.items())}\r\n")
-        if request.body:
-            lines.append(f"Content-Type: application/json\r\nContent-Length: {len(request.body)}\r\n")
-        elif request.method != "GET":
-            lines.append("Content-Length: 0\r\n")
+        if request.body and "content-type" not in given:
+            lines.append("Content-Type: application/json\r\n")
+        if (request.body or request.method != "GET") and "content-length" not in given:
+            lines.append(f"Content-Length: {len(request.body)}\r\n")
         return ("".join(lines) + "\r\n").encode("latin-1") + request.body
 
     def _exchange(self, method: str, message: bytes) -> Reply:

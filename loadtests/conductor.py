@@ -12,6 +12,7 @@ from typing import Any
 
 import gevent
 from gevent.event import Event
+from gevent.lock import BoundedSemaphore
 from locust.env import Environment
 from locust.runners import WORKER_REPORT_INTERVAL, MasterRunner
 
@@ -61,6 +62,7 @@ class Conductor:
         # Before anything else, so that a run that dies can be repeated.
         print(self._asked.in_words(self._pool), file=sys.stderr, flush=True)
         self._board: Board | None = None
+        self._looking = BoundedSemaphore(1)
         self._ended_s = 0.0
         environment.events.test_start.add_listener(self._start)
         environment.events.spawning_complete.add_listener(self._note_pool)
@@ -94,11 +96,17 @@ class Conductor:
         """The only host that this run may load."""
         return self._asked.host
 
-    def look(self) -> tuple[Board, float] | None:
-        """The board of the replay that runs or ran last, and the seconds of the plan that have been played."""
-        if self._board is None:
-            return None
-        return self._board, self._now_s if self._has_begun else self._ended_s
+    def look(self) -> dict[str, Any] | None:
+        """What the board shows of the replay that runs or ran last; None before the first.
+
+        One look at a time, in a thread of the hub's pool, so that whoever watches does not hold up whoever sends.
+        """
+        with self._looking:
+            if self._board is None:
+                return None
+            played_s = self._now_s if self._has_begun else self._ended_s
+            figures: dict[str, Any] = gevent.get_hub().threadpool.apply(self._board.figures, (played_s,))
+            return figures
 
     def conclude(self, code: ExitCode, reason: str) -> None:
         """End the replay early; the first reason given stands."""
@@ -264,6 +272,7 @@ class Conductor:
         hand = self._crew.hands[report["worker"]]
         self._crew.note_clock(hand, report["clock"])
         self._crew.leave(report["worker"], self._now_s)
+        self._watch.forget(hand.label)
         if report["halted"]:
             self._note_halted(hand, f"worker {hand.label}: {report['halted']}", ExitCode(report["code"]))
         self._last_through_at = clock.monotonic()
@@ -346,9 +355,9 @@ class Conductor:
 
     def _look_for_the_last_time(self) -> None:
         """The parts go when the accounts are closed; what the page shows afterwards is what it sees now."""
-        if seen := self.look():
-            board, self._ended_s = seen
-            board.figures(self._ended_s)
+        if self._has_begun:
+            self._ended_s = self._now_s
+        self.look()
 
     def _exit_code(self, outcomes: dict[str, int]) -> int:
         if self._reason:

@@ -30,7 +30,7 @@ class Hand:
     is_idle: bool = False
     is_through: bool = False
     gone_at_s: float | None = None
-    revoked_after_s: float | None = None  # to be told when it comes back
+    revoked_after_s: float | None = None  # to be told when it comes back, until it says so itself
     clock: dict[str, float] | None = None
 
     @property
@@ -85,6 +85,8 @@ class Crew:
     def heard(self, hand: Hand, told: dict[str, Any]) -> None:
         """What a worker's pulse says of it."""
         hand.is_ordered = True
+        if told["revoked_after_s"] == hand.revoked_after_s:
+            hand.revoked_after_s = None
         hand.taken, hand.is_idle = told["leases"], told["is_idle"]
         self.note_clock(hand, told["clock"])
 
@@ -94,11 +96,15 @@ class Crew:
             hand.clock = figures
 
     def take_part(self, worker: str, now_s: float) -> float | None:
-        """A worker that has begun is alive; returns after when its leases were revoked, if it was thought gone."""
+        """A worker that has begun is alive; returns after when its leases were revoked, if it was thought gone.
+
+        Until it says that it knows, it stays gone: an answer may be lost, and what it would send went to others.
+        """
         hand = self.hands[worker]
-        self._leases.heard(worker, now_s)
-        revoked_after_s, hand.revoked_after_s, hand.gone_at_s = hand.revoked_after_s, None, None
-        return revoked_after_s
+        if hand.revoked_after_s is None:
+            self._leases.heard(worker, now_s)
+            hand.gone_at_s = None
+        return hand.revoked_after_s
 
     def lose_silent(self, now_s: float) -> list[Hand]:
         """Give up those from whom nothing was heard for too long; what they hold that is not due yet goes to others."""

@@ -1,34 +1,28 @@
 """A tab beside Locust's own: the replay as the plan sees it. Closes what could point the run at another host.
 
-The page and its scripts stand in web/; the figures come from board.py. Looks are answered from a thread of the
-hub's pool, so that whoever watches does not hold up whoever sends.
+The page and its scripts stand in web/; the figures are those of board.py.
 """
 
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import gevent
 from flask import Blueprint, Response, jsonify, make_response, render_template, request
-from gevent.lock import BoundedSemaphore
 from locust.web import WebUI
-
-from loadtests.board import Board
 
 KEY = "replay"
 _WEB = Path(__file__).parent / "web"
 # What the start form and "edit" may say: the pool's size and how fast it comes up. Everything else was checked before.
 _OPEN_FIELDS = ("user_count", "spawn_rate", "run_time")
 
-# The board of the replay that runs or ran last, and the seconds of the plan that have been played.
-Look = Callable[[], tuple[Board, float] | None]
+# The figures of the replay that runs or ran last.
+Look = Callable[[], dict[str, Any] | None]
 
 
 def install(web_ui: WebUI, host: str, look: Look) -> None:
     """Add the tab and close the controls; to be called before the web UI answers its first request."""
     blueprint = Blueprint("caodiem", __name__, static_folder=str(_WEB), static_url_path=f"/{KEY}/static")
     guarded = web_ui.auth_required_if_enabled
-    one_at_a_time = BoundedSemaphore(1)
 
     @blueprint.route(f"/{KEY}")
     @guarded
@@ -38,12 +32,7 @@ def install(web_ui: WebUI, host: str, look: Look) -> None:
     @blueprint.route(f"/{KEY}/figures")
     @guarded
     def figures() -> Response:
-        seen = look()
-        if seen is None:
-            return jsonify({"waiting": True})
-        board, played_s = seen
-        with one_at_a_time:
-            return jsonify(gevent.get_hub().threadpool.apply(board.figures, (played_s,)))
+        return jsonify(look() or {"waiting": True})
 
     web_ui.app.register_blueprint(blueprint)
     _close_controls(web_ui, host)

@@ -106,6 +106,7 @@ class Share:
         self._has_begun = self._is_through = False
         self._ended = Event()
         self._leases = 0
+        self._revoked_after_s: float | None = None
         self._presence: accounts.Presence | None = None
         self._parts: Path | None = None  # where our rows go once the master is gone
         self._told = 0
@@ -121,6 +122,7 @@ class Share:
                 "replay": self._orders.get("replay", ""),
                 "leases": self._leases,
                 "is_idle": swarm is not None and self._has_begun and swarm.is_idle,
+                "revoked_after_s": self._revoked_after_s,
                 "clock": self._clock.figures() if self._has_begun else None,
             }
             self._runner.send_message(PULSE, told)
@@ -139,7 +141,9 @@ class Share:
             return
         while self._unwritten and self._unwritten[0][0] <= told["written"]:
             self._unwritten.popleft()
-        if told["revoked_after_s"] is not None:
+        # Said until we say it ourselves; what was leased to us since then is not meant.
+        if told["revoked_after_s"] not in (None, self._revoked_after_s):
+            self._revoked_after_s = told["revoked_after_s"]
             swarm.revoke(told["revoked_after_s"])
         swarm.share(self._top_rate_per_s / max(told["workers"], 1))
         swarm.renew(told["sent_s"])

@@ -95,6 +95,11 @@ class Swarm:
         """Nothing is under way, and nothing that was leased so far will fall due before the end of the draining."""
         return not self._open_due_s and self._pacer.next_due_s > self._until_s
 
+    @property
+    def _is_over(self) -> bool:
+        """Nothing more may be sent."""
+        return self.halted is not None or self._ended.is_set()
+
     def begin(self, epoch_s: float) -> None:
         """Start the clock: second 0 is when clock.monotonic() says `epoch_s`."""
         # What stays is kept out of garbage collections, and the packing thread gives the interpreter up 25 times as
@@ -136,7 +141,7 @@ class Swarm:
     def perform(self, released: Released, host: str) -> None:
         """Send one step, which was meant for `host`, and record what came of it."""
         try:
-            if self.halted is None and not self._ended.is_set():
+            if not self._is_over:
                 self._attempt(released, host)
         except SafetyError as error:
             self.halted = error
@@ -151,8 +156,8 @@ class Swarm:
         if self._pacing is not None and self._telling is not None:
             self._pacing.kill()
             self._telling.join()
+            self._tell()
         self._client.close()
-        self._tell()
 
     def _attempt(self, released: Released, host: str) -> None:
         if host != self._client.host:
@@ -160,7 +165,8 @@ class Swarm:
             raise SafetyError(f"host {given!r}: the run was checked for and started against {checked}")
         due_s, released_s, journey = released
         if not self._may_start(due_s):
-            self._drop(journey, due_s, released_s)
+            if not self._is_over:  # else what waited is left to the accounts
+                self._drop(journey, due_s, released_s)
             return
         try:
             request = self._portal.request(journey)
@@ -185,7 +191,10 @@ class Swarm:
         if self._bound is None:
             return not is_too_late(due_s, self.now_s, lateness_s)
         with self._turn:  # one waits at a time, so that a moment that has passed is never used twice
-            while not is_too_late(due_s, start_s := self._bound.start_s(now_s := self.now_s), lateness_s):
+            while not self._is_over:
+                start_s = self._bound.start_s(now_s := self.now_s)
+                if is_too_late(due_s, start_s, lateness_s):
+                    break
                 if start_s == now_s:
                     self._bound.note(now_s)
                     return True
@@ -211,7 +220,7 @@ class Swarm:
     def _release(self) -> float:
         """Hand out what is due and drop what is too late; returns the time at which it was."""
         now_s = self.now_s
-        if self.halted is None and not self._ended.is_set() and now_s < self._fence_s:
+        if not self._is_over and now_s < self._fence_s:
             release, drop = self._pacer.take(min(now_s, self._until_s))
             for due_s, journey in release:
                 self._open_due_s[journey.arrival] = due_s

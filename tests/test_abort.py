@@ -29,6 +29,14 @@ def watched(rule: abort.Rule, *told: tuple[float, int, int, int]) -> abort.Watch
     return watch
 
 
+def test_what_is_told_of_no_moment_hides_nothing() -> None:
+    """A worker that never began has no clock; what good answers came after it said so must be over some time."""
+    watch = watched(FAILURES, (math.nan, 0, 0, 1), *((float(at_s), 100, 0, 0) for at_s in range(1, 21)))
+    watch.note("w", 31.0, [abort.Count(100, 100)], [0])
+    assert (breach := watch.breach(31.0)) is not None and breach.steps == 100
+    assert watch.breach(math.nan) is None
+
+
 @pytest.mark.parametrize(
     ("text", "limit_s", "share", "window_s"),
     [

@@ -99,6 +99,14 @@ def test_what_goes_over_the_wire() -> None:
     assert b"Authorization: Bearer t" in head and b"Content-Length: 8" in head and body == b'{"a": 1}'
 
 
+def test_what_a_portal_class_says_in_a_header_is_not_said_twice() -> None:
+    """However it is spelt: names of headers have no case."""
+    own = {"host": "a", "user-AGENT": "b", "cookie": "c=d", "content-type": "text/xml", "CONTENT-LENGTH": "3"}
+    with saying(reply(200)) as (url, heard):
+        Client(url, LOOPBACK_ONLY, 1).send(Request("POST", "/", all_right, b"<a>", own), {"e": "f"})
+    assert heard[0].split(b"\r\n\r\n")[0].decode().split("\r\n")[1:] == [f"{name}: {own[name]}" for name in own]
+
+
 def test_hosts_that_are_not_allowed_get_no_packet() -> None:
     with pytest.raises(SafetyError, match=r"portal\.example"):
         Client("https://portal.example", LOOPBACK_ONLY, 1)

@@ -1,6 +1,7 @@
 """The workers of a replay as the master knows them."""
 
 from pathlib import PurePath
+from typing import Any
 
 import pytest
 
@@ -22,6 +23,27 @@ def test_labels_tell_workers_of_one_machine_apart() -> None:
     assert [crew.join(f"host.example-{n}", "node").label for n in range(2)] == ["host.example-0", "host.example-1"]
 
 
+def pulse(leases: int = 0, is_idle: bool = True, revoked_after_s: float | None = None) -> dict[str, Any]:
+    return {"leases": leases, "is_idle": is_idle, "clock": None, "revoked_after_s": revoked_after_s}
+
+
+def test_a_worker_that_comes_back_gets_nothing_until_it_knows_what_went_to_others() -> None:
+    """The answer that says so may be lost: every one that would let it send again says it."""
+    crew = Crew(Leases(10.0))
+    hand = crew.join("a", "node")
+    hand.is_begun = True
+    for lost_at_s in (3.0, 9.0):
+        crew.heard(hand, pulse(revoked_after_s=None if lost_at_s == 3.0 else 3.0))
+        assert crew.take_part("a", lost_at_s - 3.0) is None and list(crew.grant(lost_at_s - 3.0))
+        assert crew.lose_silent(lost_at_s) == [hand]
+        for asked_s in (lost_at_s + 1.0, lost_at_s + 1.25):
+            crew.heard(hand, pulse(revoked_after_s=None if lost_at_s == 3.0 else 3.0))
+            assert crew.take_part("a", asked_s) == lost_at_s
+            assert not hand.is_here and not list(crew.grant(asked_s))
+        crew.heard(hand, pulse(revoked_after_s=lost_at_s))
+        assert crew.take_part("a", lost_at_s + 1.5) is None and hand.is_here
+
+
 def test_the_end_waits_for_a_worker_that_fell_silent_until_it_is_gone_for_long() -> None:
     crew = Crew(Leases(1.0))
     for worker in ("a", "b"):
@@ -35,6 +57,7 @@ def test_the_end_waits_for_a_worker_that_fell_silent_until_it_is_gone_for_long()
     (silent,) = crew.lose_silent(3.0)
     assert silent is crew.hands["b"] and crew.present == [crew.hands["a"]]
     assert not crew.is_done(3.0) and crew.awaited(3.0) == [crew.hands["a"], silent]
+    crew.heard(silent, pulse(silent.taken, revoked_after_s=3.0))
     crew.take_part("b", 4.0)
     assert crew.is_done(4.0)  # it came back and says that it is idle
     crew.take_part("a", 7.0)
