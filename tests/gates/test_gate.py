@@ -10,10 +10,28 @@ import time
 from pathlib import Path
 from xml.etree import ElementTree
 
+import psutil
 import pytest
 
+from gates import turns
 from tests.conftest import ROOT
 from tests.gates.repositories import TESTS, Repository
+
+# A server that a fixture starts and must stop, as a database is.
+SERVER = """
+import subprocess
+from pathlib import Path
+import pytest
+
+@pytest.fixture(scope="session", autouse=True)
+def server():
+    started = subprocess.Popen(["sleep", "600"])
+    Path("{torn}", f"{{started.pid}}.up").touch()
+    yield
+    started.kill()
+    started.wait()
+    Path("{torn}", f"{{started.pid}}.down").touch()
+"""
 
 
 @pytest.fixture
@@ -23,14 +41,46 @@ def repository(tmp_path: Path) -> Repository:
     return made
 
 
-def test_a_head_that_does_not_build_proves_nothing(repository: Repository) -> None:
-    repository.commit()
-    repository.write("work/__init__.py", "import nothing_of_this_name")
-    repository.commit()
-    code, found = repository.gate("--budget", "10s")
+@pytest.mark.parametrize(
+    ("side", "modules"), [("base", ["nothing_of_this_name", "os"]), ("head", ["os", "nothing_of_this_name"])]
+)
+def test_a_side_that_does_not_build_proves_nothing(side: str, modules: list[str], repository: Repository) -> None:
+    for module in modules:
+        repository.write("work/__init__.py", f"import {module}")
+        repository.commit()
+    code, found = repository.gate("--budget", "30s")
     assert code == 3
-    assert "head-1" in found["problem"]
+    assert f"{side}-1" in found["problem"]
     assert "nothing_of_this_name" in found["problem"]
+    repository.check_clean()
+
+
+@pytest.mark.slow
+def test_a_head_whose_packages_cannot_be_had_proves_nothing(
+    repository: Repository, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    repository.write(".gitignore", "/cache\n")
+    repository.commit()
+    repository.write("requirements.txt", "./no-such-folder\n")
+    repository.commit()
+    code, found = repository.gate("--budget", "2m")
+    assert code == 3
+    assert "its environment could not be made" in found["problem"]
+    repository.check_clean()
+
+
+@pytest.mark.slow
+def test_a_head_that_hangs_keeps_to_the_budget(repository: Repository) -> None:
+    repository.commit()
+    repository.commit(sleep_s=600)
+    began_s = time.monotonic()
+    code, found = repository.gate("--budget", "40s")
+    assert time.monotonic() - began_s < 40 + 2 * turns.STOP_S
+    assert code == 3
+    told = {each["benchmark"].split("::")[1]: each for each in found["benchmarks"]}
+    assert told["test_wait"]["outcome"] == "inconclusive"
+    assert "was not measured in the" in told["test_wait"]["reason"]
     repository.check_clean()
 
 
@@ -82,21 +132,28 @@ def test_each_kind_of_slow_down_is_caught_by_its_sign(repository: Repository, tm
 
 
 @pytest.mark.slow
-def test_ctrl_c_leaves_no_process_and_no_checkout(repository: Repository) -> None:
+def test_ctrl_c_leaves_no_process_and_no_checkout(repository: Repository, tmp_path: Path) -> None:
+    torn = tmp_path / "torn"
+    torn.mkdir()
+    repository.write("tests/conftest.py", SERVER.format(torn=str(torn)))
+    repository.commit()
     repository.commit()
     environment = {**os.environ, "PYTHONPATH": str(ROOT)}
     running = subprocess.Popen(
         repository.command("--budget", "60s"), cwd=repository.folder, env=environment, stderr=subprocess.PIPE, text=True
     )
     deadline_s = time.monotonic() + 30
-    while len(repository.git("worktree", "list").splitlines()) < 4 and time.monotonic() < deadline_s:
+    while len(list(torn.glob("*.up"))) < 4 and time.monotonic() < deadline_s:
         time.sleep(0.1)
-    time.sleep(2)
     running.send_signal(signal.SIGINT)
     _, told = running.communicate(timeout=60)
     assert running.returncode == 3
     assert "interrupted" in told
     repository.check_clean()
+    servers = {path.stem for path in torn.glob("*.up")}
+    assert len(servers) == 4
+    assert {path.stem for path in torn.glob("*.down")} == servers
+    assert not any(psutil.pid_exists(int(server)) for server in servers)
 
 
 @pytest.mark.slow
