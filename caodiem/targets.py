@@ -5,10 +5,13 @@ The check runs before a run starts, on every request and on every redirect.
 
 import math
 import re
+import sys
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import date, datetime, time, timedelta
 from ipaddress import ip_address
 from pathlib import Path
+from typing import Any
 from urllib.parse import urlsplit
 
 from caodiem import text_file
@@ -109,14 +112,29 @@ def load(path: Path = FILE, today: date | None = None) -> Targets:
     entries = text_file.toml(path).get("target", [])
     if not isinstance(entries, list) or not all(isinstance(each, dict) for each in entries):
         raise UsageError(f"{path}: target = {entries!r}: expected [[target]] entries of host, top_rate_per_s and until")
-    return Targets(tuple(_target(path, n, entry) for n, entry in enumerate(entries)), today, str(path))
+    listed = tuple(_target(path, n, entry) for n, entry in enumerate(entries))
+    first: dict[str, int] = {}
+    for number, target in enumerate(listed):
+        if first.setdefault(target.host, number) != number:
+            # Whichever counted, somebody would take the other for the one in force.
+            said = f"target[{number}].host = {entries[number]['host']!r}: so is target[{first[target.host]}].host"
+            raise UsageError(f"{path}: {said}; expected one entry for each host")
+    return Targets(listed, today, str(path))
 
 
-def _target(path: Path, number: int, entry: dict[str, object]) -> Target:
-    where = f"{path}: target[{number}]"
-    expected: dict[str, type | tuple[type, ...]] = {"host": str, "top_rate_per_s": (int, float), "until": date}
-    for key, kind in expected.items():
-        if not isinstance(entry.get(key), kind) or isinstance(entry.get(key), datetime):
-            form = {"host": "a host name", "top_rate_per_s": "a number", "until": "a date like 2026-12-31"}[key]
-            raise UsageError(f"{where}.{key} = {entry.get(key)!r}: expected {form}")
-    return Target(str(entry["host"]).lower(), float(str(entry["top_rate_per_s"])), entry["until"])  # type: ignore[arg-type]
+def _target(path: Path, number: int, entry: dict[str, Any]) -> Target:
+    expected: dict[str, tuple[Callable[[Any], bool], str]] = {
+        "host": (lambda value: isinstance(value, str), "a host name"),
+        "top_rate_per_s": (_is_rate, "a number above 0"),
+        "until": (lambda value: isinstance(value, date) and not isinstance(value, datetime), "a date like 2026-12-31"),
+    }
+    for key, (is_right, form) in expected.items():
+        if not is_right(entry.get(key)):
+            raise UsageError(f"{path}: target[{number}].{key} = {entry.get(key)!r}: expected {form}")
+    return Target(entry["host"].lower(), float(entry["top_rate_per_s"]), entry["until"])
+
+
+def _is_rate(value: Any) -> bool:
+    """Nothing is above nan, and little above inf: either would be no limit at all."""
+    is_number = isinstance(value, int | float) and not isinstance(value, bool)
+    return is_number and 0 < value <= sys.float_info.max

@@ -80,6 +80,10 @@ def test_without_a_day_given_every_check_takes_the_day_that_it_is(tmp_path: Path
     ("old", "new", "told"),
     [
         ("200", '"many"', "top_rate_per_s = 'many': expected a number"),
+        *(
+            ("200", rate, "top_rate_per_s = .*: expected a number above 0")
+            for rate in ("nan", "inf", "true", "0", "-1", "9" * 400)
+        ),
         ("2026-12-31", '"soon"', "until = 'soon': expected a date"),
         ("2026-12-31", "2026-12-31T17:00:00", "until = datetime.*: expected a date"),
         ('host = "staging.portal.example"', "", "host = None: expected a host name"),
@@ -90,6 +94,14 @@ def test_a_bad_entry_is_named(tmp_path: Path, old: str, new: str, told: str) -> 
     path = tmp_path / "targets.toml"
     path.write_text(TEXT.replace(old, new))
     with pytest.raises(UsageError, match=told):
+        targets.load(path)
+
+
+def test_a_host_has_one_permission(tmp_path: Path) -> None:
+    """Of two the first would count: a renewed permission below one that has ended would not."""
+    path = tmp_path / "targets.toml"
+    path.write_text(TEXT + TEXT.replace("staging", "Staging").replace("2026", "2027"))
+    with pytest.raises(UsageError, match=r"target\[1\].host = 'Staging\.portal\.example': .*target\[0\]"):
         targets.load(path)
 
 
