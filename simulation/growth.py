@@ -108,8 +108,8 @@ def added(fits: list[Fit], days: Floats, counts: Floats, from_day: float, to_day
 def rate_variance(days: Floats, counts: Floats) -> float:
     """sigma^2: the variance a day of the logarithm of the daily rate, from the rates between successive points.
 
-    Seen from the day between two adjoining spans of h and k days, the mean of a random walk over either has the variance
-    sigma^2 h / 3 or sigma^2 k / 3, and the two are independent. So the means differ by a variance of sigma^2 (h + k) / 3.
+    Seen from the day between two adjoining spans of h and k days, the mean of a random walk over either has the
+    variance sigma^2 h / 3 or sigma^2 k / 3, and the two are independent: means differ by one of sigma^2 (h + k) / 3.
     """
     rates = np.log(np.diff(counts) / np.diff(days))
     return float(np.mean(3 * np.diff(rates) ** 2 / (days[2:] - days[:-2])))
