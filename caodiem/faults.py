@@ -36,6 +36,10 @@ class Fault:
 
     def __post_init__(self) -> None:
         """ValueError names the field, its value and what would be right."""
+        for name in ("latency_s_median", "latency_s_p95", "error_share", "slowdown"):
+            value = getattr(self, name)
+            if isinstance(value, bool) or not isinstance(value, int | float | None):
+                raise ValueError(f"{name} = {value!r}: expected a number")
         p95_s = self.latency_s_median if self.latency_s_p95 is None else self.latency_s_p95
         wrong = [
             (0 <= self.latency_s_median <= LONGEST_S, "latency_s_median", f"0 to {LONGEST_S:g}"),
@@ -47,7 +51,7 @@ class Fault:
         ]
         for is_right, name, expected in wrong:
             if not is_right:
-                raise ValueError(f"{name} = {getattr(self, name)}: expected {expected}")
+                raise ValueError(f"{name} = {getattr(self, name)!r}: expected {expected}")
 
     def latency_s(self, normal: float) -> float:
         """The latency at a standard normal draw."""

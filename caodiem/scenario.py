@@ -8,9 +8,9 @@ import math
 import re
 from collections.abc import Iterator
 from datetime import date, datetime
-from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
+from typing import TYPE_CHECKING, Annotated, Any, Literal, Self, get_type_hints
 
-from pydantic import AfterValidator, BaseModel, Field
+from pydantic import AfterValidator, BaseModel, BeforeValidator, Field, create_model
 
 from caodiem import quantity as q
 from caodiem.behaviour import (
@@ -369,6 +369,17 @@ def _beside(name: str) -> str:
     return name
 
 
+_FAULT_KEYS: dict[str, Any] = {name: (kind, None) for name, kind in get_type_hints(Fault).items()}
+_WRITTEN_FAULT = create_model("_WrittenFault", **_FAULT_KEYS)
+
+
+def _as_written(fault: Any) -> Any:
+    """The same; an error for each value of a table that is not its key's: true is no number, and "yes" is not true."""
+    if isinstance(fault, dict):
+        _WRITTEN_FAULT.model_validate(fault, strict=True)
+    return fault
+
+
 class Scenario(Document):
     """All inputs of a run."""
 
@@ -393,7 +404,7 @@ class Scenario(Document):
     replay: Replay
     hours: Hours | None = None
     # What is to go wrong with our own portal while it is replayed against.
-    faults: dict[SystemName, Fault] = Field(default={})
+    faults: dict[SystemName, Annotated[Fault, BeforeValidator(_as_written)]] = Field(default={})
 
     @classmethod
     def of_run(cls, resolved: dict[str, Any]) -> Self:
