@@ -8,12 +8,14 @@ Times are keyed by dossier and step. Waits are counted in classes that rise by o
 one percent.
 """
 
+import itertools
 import math
 from typing import NamedTuple
 
 import numpy as np
 from numba import njit
 
+from caodiem.errors import UsageError
 from caodiem.year import YearScenario
 from simulation.chances import chance_of_two, exponential, mixed, words
 from simulation.demand import DAY_S
@@ -24,14 +26,17 @@ from simulation.machine import borrowed
 from simulation.starts import START, batches_of, causes, gathered, in_order, journeys_of
 
 _HOUR_S = 3600.0
-# Classes of waits: the first ends at `_LEAST_S`, each of the others is a hundredth wider than the one below.
-_LEAST_S, _STEP, _WAITS = 1e-5, 0.01, 2400
+# Classes of waits: the first ends at `_LEAST_S`, each of the others is a hundredth wider than the one below; the last
+# one, from 67 years on, has no end.
+_LEAST_S, _STEP, _WAITS = 1e-5, 0.01, 3300
 
 _GOING = np.dtype([("key", "u8"), ("visit", "i8"), ("end", "i8")])
 # A visit of a journey: its station, its mean service, whether it is exponential, the pause to think before it.
 _VISIT = np.dtype([("station", "i8"), ("exponential", "i8"), ("mean_s", "f8"), ("think_s", "f8"), ("key", "u8")])
 STATION = np.dtype([("visits", "i8"), ("waited", "i8"), ("wait_s", "f8"), ("busy_s", "f8")])
+# A slot of a journey under way; what is left of a place in the heap is the order in which they came.
 _GOING_BITS = 24
+_MOST_GOING = 1 << _GOING_BITS
 _PENDING, _FREE, _CAME = range(3)
 _QUANTITIES = ("service", "think")
 _SERVICE, _THINK = range(2)
@@ -71,6 +76,7 @@ class Systems:
     """The stations and the journeys under way in them. `per_hour` counts visits by hour of the year and station."""
 
     def __init__(self, scenario: YearScenario, agencies: int, days: int) -> None:
+        self._names = list(scenario.year.stations)
         self._journeys = _journeys(scenario)
         self._causes = causes(scenario, agencies)
         servers = [int(each.servers.value) for each in scenario.year.stations.values()]
@@ -86,14 +92,28 @@ class Systems:
         self._left = np.empty(0, dtype=START)
 
     def advance(self, rows: np.ndarray, edges: np.ndarray, day: int) -> None:
-        """Take in the events of `day` (as of `Ledger.take`; 0, 1, …; earlier is warm-up) and serve its visits."""
+        """Take in the events of `day` (as of `Ledger.take`; 0, 1, …; earlier is warm-up) and serve its visits.
+
+        UsageError where more journeys wait than anybody could count, since a station has too few servers.
+        """
         waiting = gathered(self._causes)
         # One of each pass and one of each event that waits; no memory is taken by what is not written.
         room = len(self._left) + len(rows) * (self._causes.most + len(self._causes.passes)) + waiting.events.size
-        self._under_way, self._left = _through_day(
-            float(day * DAY_S), rows, edges, self._causes, waiting, self._left, room, self._journeys, self._stations,
-            self._under_way,
-        )  # fmt: skip
+        try:
+            self._under_way, self._left = _through_day(
+                float(day * DAY_S), rows, edges, self._causes, waiting, self._left, room, self._journeys,
+                self._stations, self._under_way,
+            )  # fmt: skip
+        except OverflowError as error:
+            raise UsageError(
+                f"year.stations.{self._latest()}.servers: more than {_MOST_GOING:,} journeys are under way on "
+                f"day {day} of the year; expected more servers, since more work comes than they do"
+            ) from error
+
+    def _latest(self) -> str:
+        """The station whose servers are taken for longest."""
+        free_s = [self._stations.free_s[a:b].min() for a, b in itertools.pairwise(self._stations.edges)]
+        return self._names[int(np.argmax(free_s))]
 
 
 def _journeys(scenario: YearScenario) -> _Journeys:
@@ -114,10 +134,15 @@ def _journeys(scenario: YearScenario) -> _Journeys:
 
 
 def quantile_s(counted: np.ndarray, share: float) -> float:
-    """The wait that this share of visits does not exceed, right to one percent, from a row of `Systems.waits`."""
+    """The wait that this share of visits does not exceed, right to one percent, from a row of `Systems.waits`.
+
+    Infinite where it lies in the last class, NaN where nobody came.
+    """
     if not counted.sum():
         return float("nan")
     number = int(np.searchsorted(np.cumsum(counted), share * counted.sum()))
+    if number == _WAITS - 1:
+        return math.inf
     return 0.0 if number == 0 else _LEAST_S * float(np.exp(_STEP * (number - 0.5)))
 
 
@@ -144,12 +169,15 @@ def _through_day(
 
 @_function
 def _with_room(under_way, more):  # type: ignore[no-untyped-def]
-    """The same journeys under way, with room for so many more."""
+    """The same journeys under way, with room for so many more. OverflowError where there are too many."""
     free = under_way.counts[_FREE]
     if more <= free:
         return under_way
     had = len(under_way.going)
-    room = 2 * (had + more - free)
+    needed = had + more - free
+    if needed > _MOST_GOING:
+        raise OverflowError("more journeys under way than there are slots")
+    room = min(2 * needed, _MOST_GOING)
     going, heap, slots = np.empty(room, dtype=_GOING), np.empty(room, dtype=EVENT), np.empty(room, dtype=np.int64)
     going[:had], heap[:had], slots[:free] = under_way.going, under_way.heap, under_way.free[:free]
     slots[free : free + room - had] = np.arange(had, room)

@@ -1,5 +1,6 @@
 """A national year's figures as text, and its picture: dossiers filed and ended on each day, and those under way."""
 
+import math
 from collections.abc import Iterator
 from datetime import date
 from pathlib import Path
@@ -30,11 +31,15 @@ def lines(figures: Figures) -> Iterator[str]:
     for name, station in figures["stations"].items():
         yield (
             f"{name}: {station['visits']:,} visits, utilisation {station['utilisation']:.3f}, "
-            f"wait mean {1000 * station['wait_s_mean']:.3f} ms, p95 {1000 * station['wait_s_p95']:.3f} ms, "
+            f"wait mean {1000 * station['wait_s_mean']:.3f} ms, p95 {_milliseconds(station['wait_s_p95'])}, "
             f"busiest {station['busiest_hour']} at {station['busiest_hour_visits_per_s']:.0f} a second"
         )
     for each in figures["busiest_hours"]:
         yield f"month {each['month']:>2}: busiest hour {each['starts_at']}, {each['visits_per_s']:.0f} visits a second"
+
+
+def _milliseconds(wait_s: float) -> str:
+    return "beyond all that is counted" if math.isinf(wait_s) else f"{1000 * wait_s:.3f} ms"
 
 
 def draw(figures: Figures, path: Path) -> None:
