@@ -14,7 +14,8 @@ from caodiem.part import Part, parse
 from loadtests import portals
 from loadtests.journeys import Journey, Step
 from loadtests.replay import replay
-from tests.conftest import ROOT
+from simulation.journeys import JOURNEYS
+from tests.conftest import ROOT, make_plan
 from tests.loadtests import replay_plans
 
 GATEWAY = "loadtests.portals.gateway:GatewayPortal"
@@ -114,11 +115,17 @@ def test_the_page_on_other_portals_shows_a_class_that_works(tmp_path: Path, monk
     (tmp_path / "our_portal.py").write_text(page.split("```python\n")[1].split("```")[0], encoding="utf-8")
     monkeypatch.syspath_prepend(tmp_path)
     portal = portals.load("our_portal:OurPortal")
-    planned = Part(journeys=("ask",)).of(replay_plans.evenly(5, 2))
-    with pytest.raises(UsageError, match="serves no sign_in"):
-        portals.check_serves(portal, planned)
+    (named,) = set(re.findall(r"--journeys (\w+)", page))
+    planned = make_plan([0.0, 1.0], JOURNEYS[named])
+    portals.check_serves(portal, planned)
     portal.use(portal.prepare(planned, lambda request: portals.Answer(Outcome.OK, 200)))
-    asked = portal.request(Journey(0, "ask", "H01", 20260609_0000001, 0.0, (Step(0, "look_up_status", "", 1),)))
-    assert asked.path == "/api/status/H01-20260609-0000001"
+    steps = tuple(Step(number, operation, "", 1) for number, operation in enumerate(JOURNEYS[named]))
+    journey = Journey(0, named, "H01", 20260609_0000001, 0.0, steps)
+    signed_in = portal.request(journey)
+    assert signed_in.check(200, b"{}") == "answer 200: expected 200 with a session"
+    assert signed_in.check(200, b'{"session": "s1"}') is None
+    journey.position = 1
+    asked = portal.request(journey)
+    assert (asked.path, asked.headers["X-Session"]) == ("/api/status/H01-20260609-0000001", "s1")
     assert asked.check(200, b"... H01-20260609-0000001 ...") is None
     assert asked.check(200, b"somebody else's") == "answer 200: expected 200 with its code"
