@@ -21,7 +21,8 @@ QUANTILES = {"p50": 0.50, "p95": 0.95, "p99": 0.99}
 # What a run may be worse by. They stand in the file, where a review sees them and may change them.
 RESPONSE_PERCENT, CAPACITY_PERCENT = 25.0, 10.0
 # Options that say where plans and SLOs come from and which part is replayed; the scale stays, for runs without plans.
-_OF_PLANS = {"file", "plan", "plans_from", "slo_from", "part", *(each.name for each in fields(Part))} - {"scale"}
+_OF_PLANS = {"command", "file", "plan", "plans_from", "slo_from", "part"}
+_OF_PLANS |= {each.name for each in fields(Part)} - {"scale"}
 _STEPS_BEYOND = 10  # a quantile is kept when so many steps lie beyond it
 _DOUBT = 2.576  # standard deviations: a quantile's bound is wrong once in two hundred times, on each side
 

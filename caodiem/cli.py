@@ -82,7 +82,7 @@ def run_all(
     """Project, simulate, replay, judge and report: all of it."""
     generator = stages.Generator(host, tuple(abort or ()), portal=portal, ca=ca)
     generator.check()
-    inputs, made, prepare = stages.begin(scenario, scale, generator)
+    inputs, made, prepare = stages.begin(scenario, scale, "run", generator)
     ending.announce(inputs, made, scale, generator.in_words(inputs))
 
     def work() -> ExitCode:
@@ -140,7 +140,7 @@ def simulate(scenario: ScenarioFile, scale: Scale = 1.0, as_json: Json = False) 
 
 def _simulate_levels(scenario: Path, scale: float, as_json: bool) -> NoReturn:
     """Project and simulate what happens at each adoption level."""
-    inputs, made, prepare = stages.begin(scenario, scale)
+    inputs, made, prepare = stages.begin(scenario, scale, "simulate")
     ending.announce(inputs, made, scale)
 
     def work() -> ExitCode:
@@ -249,6 +249,8 @@ def replay(
     generator.check()
     part = parse_part(window, scale, speed, journeys)
     alone = stages.stands_alone(source)
+    if scenario is not None and source.exists() and not alone:
+        raise UsageError(f"--scenario {scenario}: expected none; {source} is of a run, which has its own")
     inputs, made, prepare = (
         stages.of_plan(source, part, scenario or _main_scenario(), generator)
         if alone

@@ -12,9 +12,13 @@
         hours.parquet           the plan of these hours
         plan.parquet            what was executed
         simulated/  replayed/   observations.parquet, components.parquet
+    agencies.csv                the list of agencies that the scenario names
     summary.json  verdict.json  report.html  plots/
+    capacity.json  network.json  year.json  backtest.json
+                                instead, or as well: what models were asked alone (studies.py)
 
-Files are written beside their final names and renamed, so that a reader never meets half a file.
+Tables, JSON and the report are written beside their final names and renamed, so that a reader never meets half of one.
+Pictures, logs and copies are not.
 """
 
 import importlib.metadata

@@ -446,9 +446,14 @@ class Scenario(Document):
         elif self.casework.promise.value > (most_h := _MOST_PROMISED_DAYS * office.open_h_per_day):
             expected = f"at most {most_h:g} hours, {_MOST_PROMISED_DAYS} working days of the office"
             found.append(("casework.promise", self.casework.promise.value, expected))
-        # A level's folder carries its number as %g writes it.
-        if len({f"{level:g}" for level in self.levels}) < len(self.levels):
-            found.append(("levels", self.levels, "levels that differ in their first six digits"))
+        # A level's folder carries its number as %g writes it, and is read back from that.
+        found += [
+            (f"levels[{place}]", level, f"at most six digits, as {level:g}")
+            for place, level in enumerate(self.levels)
+            if float(f"{level:g}") != level
+        ]
+        if len(set(self.levels)) < len(self.levels):
+            found.append(("levels", self.levels, "levels that differ"))
         return found
 
 

@@ -39,17 +39,18 @@ def check_scale(scale: float) -> None:
         raise UsageError(f"--scale {scale:g}: expected more than 0 and at most 1")
 
 
-def begin(path: Path, scale: float, generator: "Generator | None" = None) -> Begun:
+def begin(path: Path, scale: float, command: str, generator: "Generator | None" = None) -> Begun:
     """Read the scenario and make the run's folder; nothing is written when the scenario has mistakes.
 
-    With `generator` the manifest says how its plans are to be replayed.
+    The manifest says which command began it and, with `generator`, how its plans are to be replayed.
     """
     from simulation import projection
 
     check_scale(scale)
     scenario = kinds.load_main(path)
     projected = projection.project(scenario, kinds.agencies_of(path, scenario))
-    options = {"file": str(path), "scale": scale, "seed": scenario.seed, **_recorded(generator, scenario)}
+    options = {"command": command, "file": str(path), "scale": scale, "seed": scenario.seed}
+    options |= _recorded(generator, scenario)
     created = run.create(path.stem, scenario.hash, options)
 
     def prepare() -> None:

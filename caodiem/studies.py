@@ -40,7 +40,8 @@ def simulate_year(path: Path, scale: float, bars: Bars) -> tuple[run.Run, dict[s
     stages.check_scale(scale)
     scenario = load_document(path, YearScenario)
     known = kinds.agencies_of(path, scenario)
-    made = run.create(path.stem, scenario.hash, {"scale": scale, "seed": scenario.seed})
+    options = {"command": "simulate", "file": str(path), "scale": scale, "seed": scenario.seed}
+    made = run.create(path.stem, scenario.hash, options)
     with _told_when_broken_off(made):
         run.write_json(made.scenario, stages.resolved(scenario, path))
         figures = national.simulate(scenario, known, scale, bars.bar(scenario.title))
@@ -65,7 +66,7 @@ def simulate_network(path: Path, bars: Bars) -> tuple[run.Run, dict[str, Any]]:
     from simulation import replications
 
     scenario = kinds.load_network(path)
-    made = _begin_network(path, scenario)
+    made = _begin_network(path, scenario, "simulate")
     with _told_when_broken_off(made):
         _write_network(scenario, made)
         figures = replications.simulate(scenario, bars.bar(scenario.title))
@@ -79,8 +80,9 @@ def simulate_network(path: Path, bars: Bars) -> tuple[run.Run, dict[str, Any]]:
     return made, figures
 
 
-def _begin_network(path: Path, scenario: NetworkScenario) -> run.Run:
-    return run.create(path.stem, scenario.hash, {"seed": scenario.run.seed, "engine": scenario.run.engine})
+def _begin_network(path: Path, scenario: NetworkScenario, command: str) -> run.Run:
+    options = {"command": command, "file": str(path), "seed": scenario.run.seed, "engine": scenario.run.engine}
+    return run.create(path.stem, scenario.hash, options)
 
 
 def _write_network(scenario: NetworkScenario, into: run.Run) -> None:
@@ -122,14 +124,14 @@ def _subjects(path: Path, scale: float, bars: Bars) -> "tuple[run.Run, Callable[
             raise UsageError(f"{path}: slo = None: expected at least one [[slo]]; without one any size will do")
         if scale != 1:
             raise UsageError(f"--scale {scale:g}: expected none; {path} is a network of its own")
-        begun = _begin_network(path, network)
+        begun = _begin_network(path, network, "size")
 
         def own() -> "Iterator[tuple[str, Subject]]":
             _write_network(network, begun)
             yield network.title, OwnNetwork(network)
 
         return begun, own
-    scenario, made, prepare = stages.begin(path, scale)
+    scenario, made, prepare = stages.begin(path, scale, "size")
 
     def levels() -> "Iterator[tuple[str, Subject]]":
         prepare()

@@ -76,6 +76,7 @@ def test_what_is_not_alike_is_invalid(known: Path, tmp_path: Path) -> None:
 
 def test_the_same_plan_replayed_in_the_same_way_is_alike_wherever_it_was_kept(known: Path, tmp_path: Path) -> None:
     whole = {
+        "command": "run",
         "file": "own.toml",
         "scale": 0.1,
         "plans_from": "yesterday",

@@ -170,6 +170,8 @@ def test_a_file_that_cannot_be_extended_is_told_where_it_is_named(beside: Path, 
     [
         ("levels = [true]", "levels[0] = true: expected a number"),
         ("levels = [0]", "levels[0] = 0: expected more than 0"),
+        ("levels = [66.66666667]", "levels[0] = 66.66666667: expected at most six digits, as 66.6667"),
+        ("levels = [85, 85.0]", "levels = [85.0, 85.0]: expected levels that differ"),
         ("levels = 43", "levels = 43: expected a list, as [43]"),
         ('agencies = "../a.csv"', "agencies = '../a.csv': expected the name of a CSV file beside this one"),
         ('agencies = "none.csv"', "none.csv: No such file or directory; expected a CSV file with the columns code"),

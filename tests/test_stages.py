@@ -50,8 +50,8 @@ def test_what_will_not_do_is_said_before_any_work(generator: Generator, code: Ex
 @pytest.mark.parametrize(
     ("command", "name", "told"),
     [
-        (lambda path: stages.begin(path, 1.0), "launch-2019-2020", "expected `caodiem project"),
-        (lambda path: stages.begin(path, 1.0), "network-one-desk", "expected `caodiem simulate"),
+        (lambda path: stages.begin(path, 1.0, "run"), "launch-2019-2020", "expected `caodiem project"),
+        (lambda path: stages.begin(path, 1.0, "run"), "network-one-desk", "expected `caodiem simulate"),
         (lambda path: studies.plan_sweep(path, ["seed=1"], 1.0), "national-year", "expected `caodiem simulate"),
         (lambda path: studies.project(path, None, []), "adoption-43-to-85", "no series; expected"),
     ],
@@ -260,3 +260,16 @@ def test_a_run_that_breaks_off_at_its_beginning_says_so_with_the_code_of_its_err
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr("shutil.copyfile", end)
     assert breaks_off(lambda: cli.size(MAIN), UsageError()) == ("failed", ExitCode.USAGE)
+    (manifest,) = run.RUNS.glob("*/manifest.json")
+    assert run.read_json(manifest)["options"]["command"] == "size"
+
+
+def test_the_scenario_of_a_plan_alone_is_none_of_a_run(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, scenario: Scenario
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    source = drawn_at(85, scenario)
+    for given in (source.folder, source.level(85).plan):
+        with pytest.raises(UsageError, match=f"--scenario {MAIN}: expected none; {given} is of a run"):
+            cli.replay(given, scenario=MAIN)
+    assert len(list(run.RUNS.iterdir())) == 1

@@ -10,7 +10,7 @@
 import base64
 from collections.abc import Callable
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta, timezone
 from functools import partial
 from importlib.resources import files
 from pathlib import Path
@@ -26,6 +26,7 @@ from caodiem.report.words import LANGUAGE_NAMES, LANGUAGES, Words
 from caodiem.run import Run
 
 __all__ = ["answer", "build"]
+VIET_NAM = timezone(timedelta(hours=7))  # since 1975 without summer time
 SECTIONS = (
     "adoption",
     "dossiers",
@@ -96,7 +97,7 @@ def _find(material: Material) -> Findings:
 def _article(material: Material, findings: Findings, words: Words, environment: jinja2.Environment) -> Markup:
     levels = material.levels
     simulated_only = [level for level in levels if level.simulated and not level.replayed]
-    started_at = datetime.fromisoformat(material.manifest["started_at"])
+    started_at = datetime.fromisoformat(material.manifest["started_at"]).astimezone(VIET_NAM)
     rendered = environment.get_template("template.html.j2").render(
         t=words.text,
         language=words.language,

@@ -282,10 +282,9 @@ def repeat(material: Material) -> list[str]:
     elif "plan" in options:
         words = ["replay", options["plan"], "--scenario", options.get("slo_from", "SCENARIO")]
     else:
-        broke_off = manifest.get("state") in ("interrupted", "failed")
-        command = "run" if broke_off or any(level.replayed for level in material.levels) else "simulate"
         file = options.get("file", f"scenarios/{manifest.get('scenario', 'SCENARIO')}.toml")
-        words = [command, file, "--scale", options.get("scale", 1)]
+        scale = ["--scale", options["scale"]] if "scale" in options else []
+        words = [options.get("command", "run"), file, *scale]
     sent = _sent(options.get("generator", {}), words[0] == "replay")
     again = shlex.join(map(str, ["caodiem", *words, *options.get("part", []), *sent]))
     commit = manifest.get("commit")

@@ -151,15 +151,19 @@ def test_a_simulation_alone_says_what_is_missing(tmp_path: Path) -> None:
         ("vi", "Mức 43%: lượt phát lại với cổng thử nghiệm.", "Chưa chứng minh được gì"),
     ):
         assert missing in page.text[language] and badge in page.text[language]
-    assert "caodiem simulate scenarios/small.toml --scale 0.25" in page.text["vi"]
+    assert "caodiem run scenarios/small.toml --scale 0.25" in page.text["vi"]
 
 
-def test_a_scenario_in_a_folder_of_ones_own_is_named_where_it_stands(tmp_path: Path) -> None:
+def test_what_repeats_a_run_names_command_and_file_and_its_day_is_that_in_vietnam(tmp_path: Path) -> None:
     run = make_run(tmp_path)
     add_level(run, 43.0, replayed=None)
     manifest = read_json(run.manifest)
-    write_json(run.manifest, manifest | {"options": {**manifest["options"], "file": "my own/small.toml"}})
-    assert "caodiem simulate 'my own/small.toml' --scale 0.25" in page_of(run).text["en"]
+    told = {**manifest["options"], "command": "size", "file": "my own/small.toml"}
+    write_json(run.manifest, manifest | {"options": told, "started_at": "2026-05-04T18:30:00+00:00"})
+    text = page_of(run).text
+    assert "caodiem size 'my own/small.toml' --scale 0.25" in text["en"]
+    # In Vietnam it was half past one of the next day.
+    assert "Báo cáo Caodiem · 05/05/2026" in text["vi"] and "Caodiem report · 5 May 2026" in text["en"]
 
 
 def test_hours_in_which_a_system_fails_are_told_in_both_languages(tmp_path: Path) -> None:
