@@ -21,7 +21,6 @@ from cryptography.hazmat.primitives.serialization import Encoding
 from staging import plain_signature, reasons, timing
 from staging.bounds import unpacks_too_far
 from staging.chains import Issuers
-from staging.plain import NotPlain
 from staging.policy import Policy
 from staging.verdicts import Verdict
 
@@ -75,7 +74,8 @@ class Verifier:
             if _is_message(content):
                 return plain_signature.judge_message(content, None, self._issuers, at)
             return plain_signature.judge(content, self._issuers, at)
-        except NotPlain:
+        # NotPlain, or whatever else a reader raises at hostile input: either way not for the short way to judge.
+        except Exception:
             return self.verify_in_full(content, at, signature=signature)
 
     def verify_in_full(self, content: bytes, at: datetime, *, signature: bytes | None = None) -> Verdict:

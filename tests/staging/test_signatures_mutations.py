@@ -6,14 +6,16 @@ touches what the signature covers. (With its own revocation checking pyHanko ref
 the damaged copy's issuer; so here it is asked for its opinion as the full validator.)
 """
 
+import copy
 import functools
 import random
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from datetime import timedelta
 
 import pytest
 
+from staging import der
 from staging.signatures import Verifier
 from tests.staging import forgeries
 from tests.staging.hierarchy import NOW, good, hierarchy, signed_by, verifier
@@ -56,6 +58,56 @@ def swap_digit(data: bytes, where: random.Random) -> bytes:
 
 CHANGES: list[Callable[[bytes, random.Random], bytes]] = [flip_bit, cut_out, insert, repeat, swap_digit]
 
+# A tag, and what it holds: bytes, or elements where it is a constructed one.
+Node = tuple[int, "bytes | list[Node]"]
+
+
+def rearrange(message: bytes, where: random.Random) -> bytes:
+    """DER again, with right lengths throughout, but with elements emptied, lost, repeated, or under another tag."""
+    nodes = read_der(message)
+    for _ in range(where.choice((1, 1, 2, 5))):
+        lists = [each for each in lists_in(nodes) if each]
+        if not lists:
+            break
+        found, others = where.choice(lists), copy.deepcopy(where.choice(lists)[:3])
+        place = where.randrange(len(found))
+        tag, held = found[place]
+        found[place : place + 1] = where.choice(
+            [[], [(tag, b"")], [(tag, held)] * 2, [(where.choice(TAGS), held)], [(tag, random_der(where))], others]
+        )
+    return written(nodes)
+
+
+TAGS = (0x02, 0x04, 0x05, 0x06, 0x0C, 0x17, 0x18, 0x30, 0x31, 0xA0, 0xA1)
+
+
+def random_der(where: random.Random) -> list[Node]:
+    return [(where.choice(TAGS), where.randbytes(where.choice((0, 1, 9)))) for _ in range(where.randrange(4))]
+
+
+def read_der(data: bytes) -> list[Node]:
+    return [
+        (tag, read_der(data[inner:end]) if tag & 0x20 else data[inner:end])
+        for tag, _, inner, end in der.elements(data, 0, len(data))
+    ]
+
+
+def lists_in(nodes: list[Node]) -> Iterator[list[Node]]:
+    yield nodes
+    for _, held in nodes:
+        if isinstance(held, list):
+            yield from lists_in(held)
+
+
+def written(nodes: list[Node]) -> bytes:
+    encoded = b""
+    for tag, held in nodes:
+        content = written(held) if isinstance(held, list) else held
+        size = len(content).to_bytes(4, "big").lstrip(b"\0")
+        length = bytes([len(content)]) if len(content) < 0x80 else bytes([0x80 | len(size)]) + size
+        encoded += bytes([tag]) + length + content
+    return encoded
+
 
 def check_pdf(pdf: bytes, changed: bytes) -> None:
     started_s = time.perf_counter()
@@ -72,17 +124,19 @@ def verifier_once() -> Verifier:
 
 
 def mutate(seed: int, count: int) -> None:
-    """`count` mutations: of the file, of the message in it, of a detached message."""
+    """`count` mutations: of the file, of the message in it, of a detached message, of its structure."""
     where, pdf, detached = random.Random(seed), good(), signed("-cades")
     message = forgeries.message(pdf)
     for number in range(count):
         change = where.choice(CHANGES)
-        if number % 3 == 0:
+        if number % 4 == 0:
             check_pdf(pdf, change(pdf, where))
-        elif number % 3 == 1:
+        elif number % 4 == 1:
             check_pdf(pdf, forgeries.with_message(pdf, change(message, where)))
-        else:
+        elif number % 4 == 2:
             check_message(detached, change(detached, where))
+        else:
+            check_message(detached, rearrange(detached, where))
 
 
 def check_message(message: bytes, changed: bytes) -> None:

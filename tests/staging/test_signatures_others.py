@@ -1,5 +1,6 @@
 """Documents that others sign: `openssl cms` (CAdES, detached and enveloping) and endesive (PAdES); and forged ones."""
 
+import asyncio
 import functools
 import sys
 import tempfile
@@ -10,17 +11,18 @@ from unittest.mock import MagicMock
 
 import pytest
 from asn1crypto import cms
-from cryptography.hazmat.primitives import serialization
-from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec, padding
 
-from staging import pki, plain_signature, reasons
+from staging import cades, pki, plain_signature, reasons
 from staging.chains import Issuers
 from staging.documents import make_pdf
 from staging.pki import Issued
 from staging.plain import NotPlain
 from tests.staging import forgeries, pyhanko_alone
 from tests.staging.forgeries import signed_again
-from tests.staging.hierarchy import NOW, certified, hierarchy, lists, revoked_serial, verifier
+from tests.staging.hierarchy import NOW, certified, der, hierarchy, lists, revoked_serial, verifier
 from tests.staging.openssl import openssl, write_pem
 
 CONTENT = "Tờ khai đăng ký khai sinh\n".encode() * 100
@@ -109,6 +111,18 @@ def revoked() -> Issued:
     return certified("Thu hồi", hierarchy().issuing, *usages, ca=False, serial=revoked_serial())
 
 
+def undecodable() -> tuple[bytes, None]:
+    """By a signer whose certificate names an issuer in what is no UTF-8."""
+    signer = hierarchy().signer
+    encoded = der(signer.certificate).replace(b"Issuing", b"\xff" * len("Issuing"))
+
+    def sign(data: bytes) -> bytes:
+        return signer.key.sign(data, padding.PKCS1v15(), hashes.SHA256())
+
+    return asyncio.run(cades.envelop(CONTENT, x509.load_der_x509_certificate(encoded), [], sign)), None
+
+
+EMPTY = bytes.fromhex("301c06092a864886f70d010702a00f300d02010131003000a00031023000")
 FORGED: dict[str, tuple[Callable[[], tuple[bytes, bytes | None]], str]] = {
     "other content, detached": (lambda: (signed("-cades"), CONTENT + b"!"), reasons.ALTERED),
     "other content, enveloping": (other_content, reasons.ALTERED),
@@ -138,6 +152,8 @@ FORGED: dict[str, tuple[Callable[[], tuple[bytes, bytes | None]], str]] = {
     "cut short": (lambda: (signed("-cades")[:-9], CONTENT), ""),
     "something behind": (lambda: (signed("-cades") + b"\0", CONTENT), ""),
     "empty": (lambda: (b"", CONTENT), ""),
+    "empty elements": (lambda: (EMPTY, None), reasons.UNREADABLE),
+    "an issuer that cannot be decoded": (undecodable, ""),
 }
 # What pyHanko alone takes: AdES asks for more.
 STRICTER = {"no signed attributes", "no signing certificate", "a signing time to come"} | {
@@ -155,17 +171,21 @@ def test_forged_messages_are_refused_with_their_reason(name: str) -> None:
     assert pyhanko_alone.takes_message(message, content, AT) == (name in STRICTER)
 
 
-@pytest.mark.parametrize("pss", [False, True])
-def test_a_document_by_endesive_is_valid(pss: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+def by_endesive(monkeypatch: pytest.MonkeyPatch, when: str, **more: object) -> bytes:
     # Its verifying half loads oscrypto, which does not know OpenSSL 3.0.10 and later; only its signing is wanted.
     monkeypatch.setitem(sys.modules, "endesive.verifier", MagicMock(SignatureVerifier=object))
     from endesive.pdf import cms as endesive
 
-    when = datetime.now(UTC).strftime("D:%Y%m%d%H%M%S+00'00'")
     about = {"sigflags": 3, "contact": "", "location": "Hà Nội", "signingdate": when, "reason": "", "aligned": 16384}
     page, signer = make_pdf("Đơn", 5), hierarchy().signer
     chain = [hierarchy().issuing.certificate]
-    pdf = page + endesive.sign(page, about | {"pss": pss}, signer.key, signer.certificate, chain, "sha256")
+    signed: bytes = endesive.sign(page, about | more, signer.key, signer.certificate, chain, "sha256")
+    return page + signed
+
+
+@pytest.mark.parametrize("pss", [False, True])
+def test_a_document_by_endesive_is_valid(pss: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    pdf = by_endesive(monkeypatch, datetime.now(UTC).strftime("D:%Y%m%d%H%M%S+00'00'"), pss=pss)
     assert verifier().verify(pdf, AT).reasons == ()
     assert verifier().verify_in_full(pdf, AT) == verifier().verify(pdf, AT)
     assert pyhanko_alone.takes(pdf, AT)
@@ -175,3 +195,9 @@ def test_a_document_by_endesive_is_valid(pss: bool, monkeypatch: pytest.MonkeyPa
     else:
         assert plain_signature.judge(pdf, issuers(), AT).valid
     assert verifier().verify(forgeries.flip(pdf, 3000), AT).reasons == (reasons.ALTERED,)
+
+
+def test_a_date_after_the_last_day_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The last second of the year 9999 is the next year in UTC."""
+    pdf = by_endesive(monkeypatch, "D:99991231235959-14'00'")
+    assert verifier().verify(pdf, AT).reasons == (reasons.WRONG_TIME,)
