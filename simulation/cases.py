@@ -16,12 +16,12 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
-from numba import njit
 
 from caodiem.dossier import Status
 from caodiem.scenario import Scenario
 from simulation.agencies import Agencies
 from simulation.chances import chance, exponential, lognormal, mixed, sigma_of, words
+from simulation.compiling import inlined, machine_code
 from simulation.demand import DAY_S, Filings
 from simulation.desks import Desks
 from simulation.office import OfficeClock, to_office
@@ -223,10 +223,7 @@ def table(agencies: Agencies, rows: np.ndarray) -> pa.Table:
     ).cast(SCHEMA)
 
 
-_function = njit(cache=True, nogil=True)
-
-
-@_function
+@machine_code
 def draw_into(
     cases, rows, dossier, agency, channel, filed_s, given, word, opens_s, closes_s, begins_s,
     receive_s, handle_s, return_s,
@@ -264,7 +261,7 @@ def texts(casework: pa.Table, column: str) -> np.ndarray:
     return np.array(found.dictionary.to_pylist(), dtype=str)[found.indices.to_numpy()]
 
 
-@njit(inline="always")
+@inlined
 def _before_desk(case, rows, count, filed_s, rule, word, key):  # type: ignore[no-untyped-def]
     """Write what happens before the desk; `ready_s` is then the wall time at which the case comes there, or NaN."""
     begun = count
@@ -300,7 +297,7 @@ def _before_desk(case, rows, count, filed_s, rule, word, key):  # type: ignore[n
     return count
 
 
-@njit(inline="always")
+@inlined
 def _at_desk(case, rule, word, key, receive_s, handle_s, return_s):  # type: ignore[no-untyped-def]
     """What desks, the processing and the citizen will take, and which way the case goes."""
     sigma = rule.desk_sigma
@@ -320,14 +317,14 @@ def _at_desk(case, rule, word, key, receive_s, handle_s, return_s):  # type: ign
         case.settle_s = handle_s * lognormal(sigma, chance(word[_SETTLE], key))
 
 
-@njit(inline="always")
+@inlined
 def _answers(mean_s, rule, word, never, key):  # type: ignore[no-untyped-def]
     """Seconds until a citizen answers; infinite when that is not within the term."""
     pause_s = exponential(mean_s, chance(word, key))
     return np.inf if pause_s > rule.term_s or chance(never, key) < rule.unanswered else pause_s
 
 
-@njit(inline="always")
+@inlined
 def write(rows, count, case, event, at_s):  # type: ignore[no-untyped-def]
     """One row more; returns how many there are now."""
     row = rows[count]

@@ -13,9 +13,9 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
-from numba import njit
 
 from simulation.cases import CASE, NUMBER, ROW, Event, write
+from simulation.compiling import inlined, machine_code
 from simulation.desks import FRONT, TALLY, UNIT, Desks
 from simulation.heap import EVENT, pop, push, take_first
 from simulation.machine import borrowed, fetch_ahead
@@ -39,10 +39,6 @@ _SUPPLEMENT_ASKED, _SUPPLEMENTED = NUMBER[Event.SUPPLEMENT_ASKED], NUMBER[Event.
 _PAYMENT_DUE, _OBLIGATION_PAID = NUMBER[Event.PAYMENT_DUE], NUMBER[Event.OBLIGATION_PAID]
 _WITHDRAWN, _STOPPED = NUMBER[Event.WITHDRAWN], NUMBER[Event.STOPPED]
 _FINISHED, _RETURNED = NUMBER[Event.FINISHED], NUMBER[Event.RETURNED]
-
-_inlined = njit(inline="always")
-# Not inlined: what is called from several places would make the loop long to compile.
-_function = njit(cache=True, nogil=True)
 
 
 class Office:
@@ -120,7 +116,7 @@ def run(
     return np.concatenate(rows), tally
 
 
-@_function
+@machine_code
 def _admit(new, cases, free, heap, counts):  # type: ignore[no-untyped-def]
     """Put the new cases into free slots; each comes to its desk when it is ready. Those that ended before do not."""
     for number in range(len(new)):
@@ -135,7 +131,7 @@ def _admit(new, cases, free, heap, counts):  # type: ignore[no-untyped-def]
         push(new[number].ready_s, place, heap, counts)
 
 
-@_function
+@machine_code
 def _advance(
     until_s, cases, free, heap, counts, front, unit, tally, limits, opens_s, closes_s, begins_s, rows
 ):  # type: ignore[no-untyped-def]  # fmt: skip
@@ -181,7 +177,7 @@ def _advance(
     return count
 
 
-@_inlined
+@inlined
 def _finish(
     rows, count, now_s, wall_s, case, front, tally, limits, period, opens_s, begins_s
 ):  # type: ignore[no-untyped-def]  # fmt: skip
@@ -194,7 +190,7 @@ def _finish(
     return _tell(rows, count, case, _RETURNED, _wall(end_s, period, opens_s, begins_s))
 
 
-@_inlined
+@inlined
 def _handle(rows, count, now_s, wall_s, stage, case, unit, tally):  # type: ignore[no-untyped-def]
     """The unit handles the case, unless its processing has just ended; rows, when that ends, and what follows.
 
@@ -217,7 +213,7 @@ def _handle(rows, count, now_s, wall_s, stage, case, unit, tally):  # type: igno
     return count, end_s, follows
 
 
-@_inlined
+@inlined
 def _follow(
     rows, count, end_s, stage, follows, case, period, limits, opens_s, closes_s, begins_s
 ):  # type: ignore[no-untyped-def]  # fmt: skip
@@ -242,14 +238,14 @@ def _follow(
     return count, next_s, then
 
 
-@_inlined
+@inlined
 def _wall(office_s, period, opens_s, begins_s):  # type: ignore[no-untyped-def]
     """`to_wall`, looked for from a period that is no later than the one sought."""
     found = later_period(office_s, begins_s, period)
     return opens_s[found] + (office_s - begins_s[found])
 
 
-@_function
+@machine_code
 def _served(now_s, service_s, leaves_s, free_s, tally):  # type: ignore[no-untyped-def]
     """When a case that joins the queue now will have been served; -1 when it leaves before its turn."""
     begins_s = max(now_s, free_s[0])
@@ -263,7 +259,7 @@ def _served(now_s, service_s, leaves_s, free_s, tally):  # type: ignore[no-untyp
     return begins_s + service_s
 
 
-@_function
+@machine_code
 def _ask(
     rows, count, now_s, case, after_s, answer, term_s, opens_s, closes_s, begins_s
 ):  # type: ignore[no-untyped-def]  # fmt: skip
@@ -278,13 +274,13 @@ def _ask(
     return _tell(rows, count, case, answer, answered_s), next_s
 
 
-@_function
+@machine_code
 def _withdraw(rows, count, case, opens_s, begins_s):  # type: ignore[no-untyped-def]
     """The citizen withdraws a case that takes no officer's time."""
     return _tell(rows, count, case, _WITHDRAWN, max(case.withdrawn_s, to_wall(case.withdraws_s, opens_s, begins_s)))
 
 
-@_inlined
+@inlined
 def _tell(rows, count, case, event, at_s):  # type: ignore[no-untyped-def]
     case.last_s = max(at_s, case.last_s)
     return write(rows, count, case, event, case.last_s)

@@ -7,11 +7,10 @@ chance decides about a dossier.
 import math
 
 import numpy as np
-from numba import njit
 
 from caodiem.draws import stream_word
+from simulation.compiling import inlined, machine_code
 
-_function = njit(cache=True, nogil=True, inline="always")
 _GOLDEN = np.uint64(0x9E3779B97F4A7C15)
 _FIRST, _SECOND = np.uint64(0xBF58476D1CE4E5B9), np.uint64(0x94D049BB133111EB)
 _11, _27, _30, _31 = np.uint64(11), np.uint64(27), np.uint64(30), np.uint64(31)
@@ -22,7 +21,7 @@ def words(seed: int, quantities: tuple[str, ...]) -> np.ndarray:
     return np.array([stream_word(seed, quantity) for quantity in quantities], dtype=np.uint64)
 
 
-@_function
+@inlined
 def _mix(word):  # type: ignore[no-untyped-def]
     """SplitMix64's finaliser, as in caodiem/draws.py."""
     word = word + _GOLDEN
@@ -31,30 +30,30 @@ def _mix(word):  # type: ignore[no-untyped-def]
     return word ^ (word >> _31)
 
 
-@_function
+@inlined
 def mixed(number):  # type: ignore[no-untyped-def]
     """A dossier's number (int64) as a key."""
     return _mix(np.uint64(number))
 
 
-@_function
+@inlined
 def chance(word, key):  # type: ignore[no-untyped-def]
     """What `uniform(seed, quantity, number)` draws: strictly inside (0, 1)."""
     return (np.float64(_mix(word ^ key) >> _11) + 0.5) * 2.0**-53
 
 
-@_function
+@inlined
 def chance_of_two(word, key, other):  # type: ignore[no-untyped-def]
     """What `uniform(seed, quantity, number, other)` draws; `other` is a mixed number too."""
     return (np.float64(_mix(_mix(word ^ key) ^ other) >> _11) + 0.5) * 2.0**-53
 
 
-@_function
+@inlined
 def exponential(mean, drawn):  # type: ignore[no-untyped-def]
     return -mean * math.log(drawn)
 
 
-@_function
+@inlined
 def lognormal(sigma, drawn):  # type: ignore[no-untyped-def]
     """Of mean 1; `sigma` is the standard deviation of the logarithm."""
     return math.exp(sigma * normal_quantile(drawn) - sigma * sigma / 2)
@@ -65,7 +64,7 @@ def sigma_of(variation: float) -> float:
     return math.sqrt(math.log1p(variation**2))
 
 
-@njit(cache=True, nogil=True)
+@machine_code
 def normal_quantile(drawn):  # type: ignore[no-untyped-def]
     """The standard normal quantile by Wichura's AS 241 (1988), to 16 digits; SciPy's cannot be called from here."""
     q = drawn - 0.5

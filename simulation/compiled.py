@@ -10,13 +10,13 @@ removal.
 
 import numpy as np
 import pyarrow as pa
-from numba import njit
 
 from caodiem.errors import UsageError
 from caodiem.plan import Plan
 from simulation import log as logs
 from simulation import records
 from simulation import work as works
+from simulation.compiling import inlined, machine_code
 from simulation.heap import before, rise, sink
 from simulation.instants import (
     ATTEMPT_BITS,
@@ -52,9 +52,7 @@ _HEAD, _TAIL = range(2)
 # Events of one call of the loop, some tenths of a second: between two calls Python hears Ctrl-C and SIGTERM.
 _EVENTS = 1 << 21
 
-_function = njit(cache=True)
-_inlined = njit(inline="always")
-_order, _change, _kind_of, _row_of, _try_of = (_inlined(each) for each in (order, change, kind_of, row_of, try_of))
+_order, _change, _kind_of, _row_of, _try_of = (inlined(each) for each in (order, change, kind_of, row_of, try_of))
 
 
 def execute(network: Network, plan: Plan) -> tuple[pa.Table, pa.Table]:
@@ -93,7 +91,7 @@ def run(network: Network, work: Work) -> Log:
     return log
 
 
-@_function
+@machine_code
 def _plan_changes(stations, changes, heap, counts):  # type: ignore[no-untyped-def]
     """Schedule what first changes each station's servers."""
     for station in range(len(stations)):
@@ -101,7 +99,7 @@ def _plan_changes(stations, changes, heap, counts):  # type: ignore[no-untyped-d
         _plan_limit(station, stations, changes, heap, counts)
 
 
-@_function
+@machine_code
 def _loop(
     due_s, first, steps, operations, visits, stations, changes, breakers, rings, lists, heap, counts,
     service_s, patience_s, pause_s, drawn, attempts, log,
@@ -156,7 +154,7 @@ def _loop(
     return 0
 
 
-@_inlined
+@inlined
 def _next(due_s, first, heap, counts):  # type: ignore[no-untyped-def]
     """Take the next event, of the heap or an arrival: its time and its place."""
     time_s, place = np.inf, 0
@@ -171,7 +169,7 @@ def _next(due_s, first, heap, counts):  # type: ignore[no-untyped-def]
     return time_s, place
 
 
-@_inlined
+@inlined
 def _goes_on(
     now_s, kind, row, tried, steps, operations, visits, stations, changes, breakers, rings, lists, heap,
     counts, service_s, log,
@@ -197,7 +195,7 @@ def _goes_on(
     return True
 
 
-@_inlined
+@inlined
 def _begin(now_s, row, tried, steps, operations, heap, counts, attempts):  # type: ignore[no-untyped-def]
     """Log an attempt's beginning and set its time-out."""
     step = steps[row]
@@ -210,7 +208,7 @@ def _begin(now_s, row, tried, steps, operations, heap, counts, attempts):  # typ
         _push(now_s + operation.timeout_s, _order(TIMES_OUT, row, attempt, 0), heap, counts)
 
 
-@_inlined
+@inlined
 def _advance(
     now_s, row, steps, operations, visits, stations, changes, breakers, rings, lists, heap, counts,
     service_s, patience_s, log,
@@ -244,7 +242,7 @@ def _advance(
     return 0
 
 
-@_inlined
+@inlined
 def _start(now_s, row, at, station, step, changes, heap, counts, service_s, log):  # type: ignore[no-untyped-def]
     """A free server takes a visit."""
     station.busy += 1
@@ -259,7 +257,7 @@ def _start(now_s, row, at, station, step, changes, heap, counts, service_s, log)
     _push(served_s, _order(SERVED, row, step.tries >> ATTEMPT_BITS, step.tries & MOST), heap, counts)
 
 
-@_inlined
+@inlined
 def _serve(
     now_s, where, steps, operations, stations, changes, lists, heap, counts, service_s, log
 ):  # type: ignore[no-untyped-def]  # fmt: skip
@@ -278,7 +276,7 @@ def _serve(
     _await_token(where, stations, heap, counts)
 
 
-@_inlined
+@inlined
 def _await_token(where, stations, heap, counts):  # type: ignore[no-untyped-def]
     """Whoever waits at a paced station where a server is free waits for a token: schedule it, once."""
     station = stations[where]
@@ -287,13 +285,13 @@ def _await_token(where, stations, heap, counts):  # type: ignore[no-untyped-def]
         _push(station.next_s - station.slack_s, _order(TOKEN_COMES, where, 0, 0), heap, counts)
 
 
-@_inlined
+@inlined
 def _has_token(now_s, station):  # type: ignore[no-untyped-def]
     """Whether a paced station may begin a service; any other always may."""
     return station.gap_s == 0 or (not station.awaits_token and station.next_s - station.slack_s <= now_s)
 
 
-@_inlined
+@inlined
 def _lets_through(now_s, breaker):  # type: ignore[no-untyped-def]
     """Whether somebody who comes now may visit the station."""
     if breaker.open_until_s > now_s:
@@ -307,7 +305,7 @@ def _lets_through(now_s, breaker):  # type: ignore[no-untyped-def]
     return breaker.let_through <= breaker.probes
 
 
-@_inlined
+@inlined
 def _tell(now_s, which, state, succeeded, breakers, rings):  # type: ignore[no-untyped-def]
     """Tell a station's breaker, if it has one, how a visit ended that was let through in `state`."""
     if which != NOBODY and breakers[which].state == state:
@@ -326,7 +324,7 @@ def _tell(now_s, which, state, succeeded, breakers, rings):  # type: ignore[no-u
             breaker.let_through, breaker.ended, breaker.failures = NOBODY, 0, 0
 
 
-@_inlined
+@inlined
 def _remember(breaker, failed, rings):  # type: ignore[no-untyped-def]
     """Put the end of a visit into a closed breaker's ring; whether it opens by that."""
     place = breaker.ring_at + breaker.ended % breaker.calls
@@ -339,7 +337,7 @@ def _remember(breaker, failed, rings):  # type: ignore[no-untyped-def]
     return counted >= breaker.least and breaker.failures >= breaker.share * counted
 
 
-@_inlined
+@inlined
 def _give_up(
     now_s, row, end, steps, operations, visits, stations, breakers, rings, lists, log
 ):  # type: ignore[no-untyped-def]  # fmt: skip
@@ -354,7 +352,7 @@ def _give_up(
     _tell(now_s, stations[where].breaker, step.state, False, breakers, rings)
 
 
-@_function
+@machine_code
 def _leave(
     now_s, entry, steps, operations, visits, stations, changes, lists, heap, counts, service_s, log
 ):  # type: ignore[no-untyped-def]  # fmt: skip
@@ -367,7 +365,7 @@ def _leave(
         _serve(now_s, where, steps, operations, stations, changes, lists, heap, counts, service_s, log)
 
 
-@_inlined
+@inlined
 def _end_attempt(now_s, row, end, steps, operations, heap, counts, pause_s, attempts):  # type: ignore[no-untyped-def]
     """On to the next step or to the next attempt; returns whether the journey is over instead."""
     step = steps[row]
@@ -387,7 +385,7 @@ def _end_attempt(now_s, row, end, steps, operations, heap, counts, pause_s, atte
     return True
 
 
-@_inlined
+@inlined
 def _queue(row, where, level, steps, stations, lists):  # type: ignore[no-untyped-def]
     """Put a step at the end of its list."""
     last = lists[where, level, _TAIL]
@@ -400,7 +398,7 @@ def _queue(row, where, level, steps, stations, lists):  # type: ignore[no-untype
     stations[where].waiting += 1
 
 
-@_inlined
+@inlined
 def _unqueue(row, where, level, steps, stations, lists):  # type: ignore[no-untyped-def]
     """Take a step out of its list, wherever in it."""
     before, after = steps[row].before, steps[row].after
@@ -416,7 +414,7 @@ def _unqueue(row, where, level, steps, stations, lists):  # type: ignore[no-unty
     stations[where].waiting -= 1
 
 
-@_inlined
+@inlined
 def _change_servers(which, stations, changes, heap, counts):  # type: ignore[no-untyped-def]
     """The next number of a calendar (even `which`) or of outages (odd); instants.change says how it is made up."""
     station = stations[which >> 2]
@@ -431,7 +429,7 @@ def _change_servers(which, stations, changes, heap, counts):  # type: ignore[no-
     station.servers = min(station.open, station.limit)
 
 
-@_inlined
+@inlined
 def _plan_hours(where, stations, changes, heap, counts):  # type: ignore[no-untyped-def]
     """Schedule the calendar's next change."""
     station = stations[where]
@@ -448,7 +446,7 @@ def _plan_hours(where, stations, changes, heap, counts):  # type: ignore[no-unty
     _push(change_s, _order(SERVERS_CHANGE, _change(where, adds, 0), 0, 0), heap, counts)
 
 
-@_inlined
+@inlined
 def _plan_limit(where, stations, changes, heap, counts):  # type: ignore[no-untyped-def]
     """Schedule the next change that an outage makes."""
     station = stations[where]
@@ -458,7 +456,7 @@ def _plan_limit(where, stations, changes, heap, counts):  # type: ignore[no-unty
         _push(change.from_s, _order(SERVERS_CHANGE, _change(where, adds, 1), 0, 0), heap, counts)
 
 
-@_inlined
+@inlined
 def _push(time_s, place, heap, counts):  # type: ignore[no-untyped-def]
     """Into the heap: where the event that was taken stood, if that place is still free, else upwards from the end."""
     if counts[_TAKEN]:
@@ -470,7 +468,7 @@ def _push(time_s, place, heap, counts):  # type: ignore[no-untyped-def]
         rise(time_s, place, hole, heap)
 
 
-@_inlined
+@inlined
 def _close(heap, counts):  # type: ignore[no-untyped-def]
     """Let the heap's last event stand where the event that was taken stood."""
     counts[_TAKEN] = 0

@@ -12,7 +12,6 @@ from datetime import date
 
 import holidays
 import numpy as np
-from numba import njit
 from scipy.stats import gamma, poisson
 
 from caodiem.dossier import SERIALS_PER_DAY, Group, dossier_number
@@ -22,6 +21,7 @@ from caodiem.scenario import Scenario, Surge
 from simulation import surge as surges
 from simulation.agencies import Agencies, service_shares
 from simulation.chances import chance, mixed, words
+from simulation.compiling import machine_code
 from simulation.surge import DAY_S
 
 Floats = np.ndarray
@@ -161,7 +161,7 @@ def filings(
     return Filings(*(column[order] for column in columns))
 
 
-@njit(cache=True, nogil=True)
+@machine_code
 def _in_order(times_s):  # type: ignore[no-untyped-def]
     """What `np.argsort` says, stable: put into as many classes as there are times, and sorted within these."""
     count = len(times_s)
@@ -205,7 +205,7 @@ def _filed_on(
     return tuple(column[:count] for column in columns)
 
 
-@njit(cache=True, nogil=True)
+@machine_code
 def _draw_filings(
     numbers, word, scale, agency_edges, service_edges, by_service, partly_shares, weights, hours, at_s,
     dossier, agency, online, filed_s, partly, service,

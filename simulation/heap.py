@@ -5,22 +5,21 @@ there are stands in the first entry of `count`.
 """
 
 import numpy as np
-from numba import njit
+
+from simulation.compiling import inlined
 
 EVENT = np.dtype([("time_s", "f8"), ("place", "i8")])
 
 _LAST = np.iinfo(np.int64).max
 
-_inlined = njit(inline="always")
 
-
-@_inlined
+@inlined
 def before(time_s, place, other_s, other_place):  # type: ignore[no-untyped-def]
     """Whether one event comes before the other."""
     return (time_s < other_s) | ((time_s == other_s) & (place < other_place))
 
 
-@_inlined
+@inlined
 def push(time_s, place, heap, count):  # type: ignore[no-untyped-def]
     """One event more, upwards from the end."""
     hole = count[0]
@@ -28,7 +27,7 @@ def push(time_s, place, heap, count):  # type: ignore[no-untyped-def]
     rise(time_s, place, hole, heap)
 
 
-@_inlined
+@inlined
 def pop(heap, count):  # type: ignore[no-untyped-def]
     """The first event; the heap's last one takes a place of its own again."""
     first_s, first_place = heap[0].time_s, heap[0].place
@@ -38,7 +37,7 @@ def pop(heap, count):  # type: ignore[no-untyped-def]
     return first_s, first_place
 
 
-@_inlined
+@inlined
 def sink(time_s, place, heap, count):  # type: ignore[no-untyped-def]
     """Put an event into a heap of `count` whose first place is free; the place behind its end is written over.
 
@@ -55,7 +54,7 @@ def sink(time_s, place, heap, count):  # type: ignore[no-untyped-def]
     rise(time_s, place, hole, heap)
 
 
-@_inlined
+@inlined
 def rise(time_s, place, hole, heap):  # type: ignore[no-untyped-def]
     """Put an event where the heap has a hole, or as far above as it belongs."""
     while hole:
@@ -67,7 +66,7 @@ def rise(time_s, place, hole, heap):  # type: ignore[no-untyped-def]
     heap[hole].time_s, heap[hole].place = time_s, place
 
 
-@_inlined
+@inlined
 def take_first(free_s, first, end, served_s):  # type: ignore[no-untyped-def]
     """In the heap of times that stands from `first` to `end`, put `served_s` in the place of the earliest."""
     count = end - first

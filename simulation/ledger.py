@@ -4,15 +4,13 @@ A class at a time stays in the processor's caches, where it is put in order.
 """
 
 import numpy as np
-from numba import njit
 
 from simulation.cases import ROW
+from simulation.compiling import inlined, machine_code
 from simulation.demand import DAY_S
 
 CLASSES = 256
 CLASS_S = DAY_S / CLASSES
-
-_function = njit(cache=True, nogil=True)
 
 
 class Ledger:
@@ -49,19 +47,19 @@ def _copied(rows: np.ndarray) -> np.ndarray:
     return rows.view(np.int64).copy().view(ROW)
 
 
-@njit(inline="always")
+@inlined
 def _class(at_s, day_s):  # type: ignore[no-untyped-def]
     return min(max(int((at_s - day_s) / CLASS_S), 0), CLASSES)
 
 
-@_function
+@machine_code
 def _count(piece, day_s, edges):  # type: ignore[no-untyped-def]
     """Count the rows of each class, behind its place; later ones come last."""
     for number in range(len(piece)):
         edges[_class(piece[number].at_s, day_s) + 1] += 1
 
 
-@_function
+@machine_code
 def _put(piece, day_s, ends, rows):  # type: ignore[no-untyped-def]
     """Put each row at the end of its class."""
     for number in range(len(piece)):

@@ -20,7 +20,6 @@ from datetime import date, timedelta
 from typing import Any
 
 import numpy as np
-from numba import njit
 
 from caodiem.year import YearScenario
 from simulation import cases, demand, office
@@ -28,6 +27,7 @@ from simulation import desks as offices
 from simulation.agencies import Agencies
 from simulation.cases import ENDS, NUMBER, Channel, Event
 from simulation.casework_compiled import Office
+from simulation.compiling import machine_code
 from simulation.demand import DAY_S, Calendar, Filings
 from simulation.ledger import Ledger
 from simulation.memory import Memory
@@ -113,7 +113,7 @@ class _Country:
         self.systems.advance(rows, edges, day)
 
 
-@njit(cache=True, nogil=True)
+@machine_code
 def _count(rows, counted, online):  # type: ignore[no-untyped-def]
     """Count the events of each agency, and the dossiers that are filed online."""
     for number in range(len(rows)):

@@ -10,9 +10,9 @@ from dataclasses import dataclass
 from datetime import date
 
 import numpy as np
-from numba import njit
 
 from caodiem.scenario import Scenario
+from simulation.compiling import inlined, machine_code
 from simulation.demand import DAY_S, Calendar
 
 Floats = np.ndarray
@@ -38,7 +38,7 @@ class OfficeClock:
         return _all_to_wall(office_s.ravel(), self.opens_s, self.begins_s).reshape(office_s.shape)
 
 
-@njit(cache=True, nogil=True)
+@machine_code
 def to_office(wall_s, opens_s, closes_s, begins_s):  # type: ignore[no-untyped-def]
     """As `OfficeClock.to_office`; infinite stays infinite."""
     if wall_s == np.inf:
@@ -47,20 +47,20 @@ def to_office(wall_s, opens_s, closes_s, begins_s):  # type: ignore[no-untyped-d
     return begins_s[period] + min(max(wall_s - opens_s[period], 0.0), closes_s[period] - opens_s[period])
 
 
-@njit(cache=True, nogil=True)
+@machine_code
 def to_wall(office_s, opens_s, begins_s):  # type: ignore[no-untyped-def]
     """As `OfficeClock.to_wall`."""
     period = period_of(office_s, begins_s)
     return opens_s[period] + (office_s - begins_s[period])
 
 
-@njit(cache=True, nogil=True)
+@machine_code
 def period_of(office_s, begins_s):  # type: ignore[no-untyped-def]
     """The period in which an office time lies; one that is a period's last second belongs to it, not to the next."""
     return max(np.searchsorted(begins_s, office_s, side="left") - 1, 0)
 
 
-@njit(cache=True, nogil=True, inline="always")
+@inlined
 def later_period(office_s, begins_s, period):  # type: ignore[no-untyped-def]
     """The same, looked for from a period that is no later: mostly it is that one."""
     while period + 1 < len(begins_s) and begins_s[period + 1] < office_s:
@@ -68,12 +68,12 @@ def later_period(office_s, begins_s, period):  # type: ignore[no-untyped-def]
     return period
 
 
-@njit(cache=True)
+@machine_code
 def _all_to_office(wall_s, opens_s, closes_s, begins_s):  # type: ignore[no-untyped-def]
     return np.array([to_office(each, opens_s, closes_s, begins_s) for each in wall_s])
 
 
-@njit(cache=True)
+@machine_code
 def _all_to_wall(office_s, opens_s, begins_s):  # type: ignore[no-untyped-def]
     return np.array([to_wall(each, opens_s, begins_s) for each in office_s])
 

@@ -6,12 +6,12 @@ Which event starts what stands in journeys.py; here it is a table for compiled l
 from typing import NamedTuple
 
 import numpy as np
-from numba import njit
 
 from caodiem.draws import uniform
 from caodiem.year import YearScenario
 from simulation.cases import NUMBER, Channel
 from simulation.chances import chance, mixed, words
+from simulation.compiling import inlined, machine_code
 from simulation.demand import DAY_S
 from simulation.journeys import GATHERED, JOURNEYS, STARTS
 from simulation.machine import borrowed
@@ -21,8 +21,6 @@ START = np.dtype([("at_s", "f8"), ("key", "u8"), ("journey", "i8")])
 _CAUSE = np.dtype([("journey", "i8"), ("share", "f8"), ("word", "u8"), ("after_s", "f8")])
 # Passes of each agency: how far apart, what they start, the most events that one batch takes.
 _PASS = np.dtype([("period_s", "f8"), ("journey", "i8"), ("most", "i8")])
-
-_function = njit(cache=True, nogil=True)
 
 
 class Causes(NamedTuple):
@@ -80,7 +78,7 @@ def gathered(known: Causes) -> Gathered:
     )
 
 
-@_function
+@machine_code
 def journeys_of(rows, day_s, known, waiting, starts, count):  # type: ignore[no-untyped-def]
     """Write the journeys that events start behind the first `count` of `starts`; returns how many those are then.
 
@@ -106,7 +104,7 @@ def journeys_of(rows, day_s, known, waiting, starts, count):  # type: ignore[no-
     return count
 
 
-@_function
+@machine_code
 def batches_of(until_s, day_s, known, waiting, starts, count):  # type: ignore[no-untyped-def]
     """Write the batches of all passes before `until_s` behind the others; returns how many starts there are then.
 
@@ -128,7 +126,7 @@ def batches_of(until_s, day_s, known, waiting, starts, count):  # type: ignore[n
     return count
 
 
-@_function
+@machine_code
 def in_order(starts, found, from_s, until_s):  # type: ignore[no-untyped-def]
     """Write `starts` into `found` in order of time; returns how many are before `until_s`. The others come last.
 
@@ -146,7 +144,7 @@ def in_order(starts, found, from_s, until_s):  # type: ignore[no-untyped-def]
     return now
 
 
-@_function
+@machine_code
 def _by_class(starts, found, from_s, until_s):  # type: ignore[no-untyped-def]
     """Write `starts` into `found` class by class; returns how many are before `until_s`."""
     classes = len(starts)
@@ -164,12 +162,12 @@ def _by_class(starts, found, from_s, until_s):  # type: ignore[no-untyped-def]
     return now
 
 
-@njit(inline="always")
+@inlined
 def _class(at_s, from_s, until_s, per_s, classes):  # type: ignore[no-untyped-def]
     return classes if at_s >= until_s else min(max(int((at_s - from_s) * per_s), 0), classes - 1)
 
 
-@njit(inline="always")
+@inlined
 def _is_later(start, at_s, key, journey):  # type: ignore[no-untyped-def]
     if start.at_s != at_s:
         return start.at_s > at_s

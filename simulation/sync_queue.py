@@ -11,11 +11,11 @@ the pass touches.
 import math
 from dataclasses import dataclass
 
-import numba
 import numpy as np
 
+from simulation.compiling import machine_code
+
 Floats = np.ndarray
-_function = numba.njit(cache=True)
 # What rounding may add to a pass, of its length, when it sums up its entries.
 _ROUNDING = 1e-9
 # Attempts that an entry could fail by chance and still count.
@@ -66,13 +66,13 @@ def run(
     return Synced(*_passes(at_s, failures, costs, adapter.period_s, adapter.entries, adapter.retries, end_s, down_s))
 
 
-@_function
+@machine_code
 def _periods(length_s: float, period_s: float) -> int:
     """From one pass to the next in periods, when it takes so long; one that fills its periods exactly needs no more."""
     return max(int(np.ceil(length_s / period_s * (1 - _ROUNDING))), 1)
 
 
-@_function
+@machine_code
 def _passes(
     at_s: Floats,
     failures: np.ndarray,
@@ -106,7 +106,7 @@ def _passes(
     return left_s, failed
 
 
-@_function
+@machine_code
 def _pass(
     head: np.ndarray,
     size: int,

@@ -13,11 +13,11 @@ import math
 from typing import NamedTuple
 
 import numpy as np
-from numba import njit
 
 from caodiem.errors import UsageError
 from caodiem.year import YearScenario
 from simulation.chances import chance_of_two, exponential, mixed, words
+from simulation.compiling import inlined, machine_code
 from simulation.demand import DAY_S
 from simulation.heap import EVENT, pop, push, take_first
 from simulation.journeys import JOURNEYS
@@ -40,9 +40,6 @@ _MOST_GOING = 1 << _GOING_BITS
 _PENDING, _FREE, _CAME = range(3)
 _QUANTITIES = ("service", "think")
 _SERVICE, _THINK = range(2)
-
-_function = njit(cache=True, nogil=True)
-_inlined = njit(inline="always")
 
 
 class _Journeys(NamedTuple):
@@ -146,7 +143,7 @@ def quantile_s(counted: np.ndarray, share: float) -> float:
     return 0.0 if number == 0 else _LEAST_S * float(np.exp(_STEP * (number - 0.5)))
 
 
-@_function
+@machine_code
 def _through_day(
     day_s, rows, edges, known, waiting, left, room, journeys, stations, under_way
 ):  # type: ignore[no-untyped-def]  # fmt: skip
@@ -167,7 +164,7 @@ def _through_day(
     return under_way, starts[:count].copy()
 
 
-@_function
+@machine_code
 def _with_room(under_way, more):  # type: ignore[no-untyped-def]
     """The same journeys under way, with room for so many more. OverflowError where there are too many."""
     free = under_way.counts[_FREE]
@@ -185,7 +182,7 @@ def _with_room(under_way, more):  # type: ignore[no-untyped-def]
     return _UnderWay(going, heap, slots, under_way.counts)
 
 
-@_function
+@machine_code
 def _serve(until_s, starts, journeys, stations, under_way):  # type: ignore[no-untyped-def]
     """Take visit after visit before `until_s`, of `starts` and of journeys under way."""
     journeys, stations, under_way = borrowed(journeys), borrowed(stations), borrowed(under_way)
@@ -212,7 +209,7 @@ def _serve(until_s, starts, journeys, stations, under_way):  # type: ignore[no-u
             _goes_on(next_s, key, visit + 1, end, under_way)
 
 
-@_inlined
+@inlined
 def _served(now_s, key, visit, word, stations):  # type: ignore[no-untyped-def]
     """When a visit that comes now will have been served; it is counted."""
     service_s = visit.mean_s
@@ -228,7 +225,7 @@ def _served(now_s, key, visit, word, stations):  # type: ignore[no-untyped-def]
     return begins_s + service_s
 
 
-@_inlined
+@inlined
 def _next(under_way):  # type: ignore[no-untyped-def]
     """The first of the journeys under way leaves its slot; time, key, visit, end of its visits."""
     now_s, place = pop(under_way.heap, under_way.counts)
@@ -239,7 +236,7 @@ def _next(under_way):  # type: ignore[no-untyped-def]
     return now_s, journey.key, journey.visit, journey.end
 
 
-@_inlined
+@inlined
 def _goes_on(next_s, key, visit, end, under_way):  # type: ignore[no-untyped-def]
     """Put a journey into a slot until its next visit; of two at one instant, the one that was put there first."""
     counts = under_way.counts
@@ -251,7 +248,7 @@ def _goes_on(next_s, key, visit, end, under_way):  # type: ignore[no-untyped-def
     push(next_s, counts[_CAME] << _GOING_BITS | slot, under_way.heap, counts)
 
 
-@_inlined
+@inlined
 def _count(wait_s, service_s, number, stations, waits):  # type: ignore[no-untyped-def]
     station = stations[number]
     station.visits += 1
