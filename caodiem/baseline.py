@@ -19,7 +19,7 @@ BASELINES = Path("results/baselines")
 SCHEMA_VERSION = 1
 QUANTILES = {"p50": 0.50, "p95": 0.95, "p99": 0.99}
 # What a run may be worse by. They stand in the file, where a review sees them and may change them.
-RESPONSE_PERCENT, CAPACITY_PERCENT = 25.0, 10.0
+_TOLERATED = {"response_percent": 25.0, "capacity_percent": 10.0}
 # Options that say where plans and SLOs come from and which part is replayed; the scale stays, for runs without plans.
 _OF_PLANS = {"command", "file", "plan", "plans_from", "slo_from", "part"}
 _OF_PLANS |= {each.name for each in fields(Part)} - {"scale"}
@@ -40,10 +40,11 @@ class Rule:
     result: Result
 
 
-def take(folder: Path) -> dict[str, Any]:
+def take(folder: Path, before: Path | None = None) -> dict[str, Any]:
     """A baseline of a run; InvalidRun when it proves nothing or has not ended, UsageError when it has no figures.
 
-    A run that missed an SLO makes a baseline too: what it is held against is for who reviews it to say.
+    A run that missed an SLO makes a baseline too: what it is held against is for who reviews it to say. What a review
+    said may be tolerated is kept from the file `before`, if there is one.
     """
     opened = run.open_run(folder)
     _check_valid(opened)
@@ -54,7 +55,7 @@ def take(folder: Path) -> dict[str, Any]:
         raise UsageError(f"{folder}: neither replayed nor sized; expected a run of `caodiem replay`, `run` or `size`")
     return {
         "schema_version": SCHEMA_VERSION,
-        "tolerated": {"response_percent": RESPONSE_PERCENT, "capacity_percent": CAPACITY_PERCENT},
+        "tolerated": _tolerated(before) if before and before.is_file() else dict(_TOLERATED),
         **{key: manifest.get(key) for key in ("scenario", "commit", "started_at")},
         **_alike(opened, manifest),
         **figures,
@@ -63,9 +64,7 @@ def take(folder: Path) -> dict[str, Any]:
 
 def hold(folder: Path, file: Path) -> list[Rule]:
     """Every figure of the baseline in `file`, held against the run's; InvalidRun when they are not alike."""
-    known, opened = run.read_json(file), run.open_run(folder)
-    if not isinstance(known, dict) or known.get("schema_version") != SCHEMA_VERSION:
-        raise UsageError(f"{file}: schema_version: expected {SCHEMA_VERSION}, as `caodiem baseline` writes it")
+    known, opened = _read(file), run.open_run(folder)
     _check_valid(opened)
     for key, value in _alike(opened, run.read_json(opened.manifest)).items():
         if known.get(key) != value:
@@ -73,6 +72,18 @@ def hold(folder: Path, file: Path) -> list[Rule]:
     tolerated = known["tolerated"]
     rules = _hold_capacity(opened, known["capacity_factor"], tolerated["capacity_percent"])
     return [*_hold_responses(opened, known["response_s"], tolerated["response_percent"]), *rules]
+
+
+def _read(file: Path) -> dict[str, Any]:
+    known = run.read_json(file)
+    if not isinstance(known, dict) or known.get("schema_version") != SCHEMA_VERSION:
+        raise UsageError(f"{file}: schema_version: expected {SCHEMA_VERSION}, as `caodiem baseline` writes it")
+    return known
+
+
+def _tolerated(file: Path) -> dict[str, float]:
+    found: dict[str, float] = _read(file)["tolerated"]
+    return found
 
 
 def result(rules: list[Rule]) -> Result:

@@ -399,8 +399,8 @@ def take_baseline(
     as_json: Json = False,
 ) -> None:
     """Make a run the baseline of its scenario: a small file of figures for `compare --baseline`, to be reviewed."""
-    taken = baseline.take(source)
-    path = out or baseline.BASELINES / f"{taken['scenario']}.json"
+    path = out or baseline.BASELINES / f"{run.read_json(run.open_run(source).manifest)['scenario']}.json"
+    taken = baseline.take(source, path)
     run.write_json(path, taken)
     if as_json:
         ending.print_json({"baseline": str(path), **taken})

@@ -240,8 +240,16 @@ def provenance() -> dict[str, Any]:
         "commit": _git("rev-parse", "HEAD"),
         "dirty": bool(_git("status", "--porcelain")),
         "versions": {"python": platform.python_version(), **_versions()},
-        "machine": {"system": platform.system(), "processor": platform.machine(), "cores": os.cpu_count()},
+        "machine": {"system": platform.system(), "processor": _processor(), "cores": os.cpu_count()},
     }
+
+
+def _processor() -> str:
+    """The model, where Linux tells it; else the kind."""
+    listed = Path("/proc/cpuinfo")
+    lines = listed.read_text(encoding="utf-8").splitlines() if listed.is_file() else []
+    models = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
+    return models[0] if models else platform.machine()
 
 
 def write_json(path: Path, content: Any) -> None:

@@ -61,6 +61,14 @@ def test_only_what_is_shown_fails_and_only_what_is_good_passes(
     assert baseline.result(baseline.hold(made(tmp_path / "now", scale), known)) is result
 
 
+def test_what_a_review_tolerates_stays_when_a_baseline_is_taken_anew(known: Path, tmp_path: Path) -> None:
+    reviewed = {**run.read_json(known), "tolerated": {"response_percent": 200.0, "capacity_percent": 5.0}}
+    run.write_json(known, reviewed)
+    again = baseline.take(made(tmp_path / "later", 2.5), known)
+    assert again["tolerated"] == reviewed["tolerated"]
+    assert again["response_s"] != reviewed["response_s"]
+
+
 def test_what_is_not_alike_is_invalid(known: Path, tmp_path: Path) -> None:
     for number, other in enumerate(
         [{"scenario_hash": "e" * 64}, {"options": {"scale": 0.2}}, {"machine": {}}, {"state": "interrupted"}]
