@@ -209,7 +209,7 @@ class Outage(Part):
     from_: Annotated[Moment, Field(alias="from")]
     to: Moment
     servers: Servers = q.Quantity(value=0, unit="servers", source=q.OWN, evidence="assumed")
-    refuses: bool = False
+    refuses: q.TrueOrFalse = False
 
 
 class Slowdown(Part):

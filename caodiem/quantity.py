@@ -28,6 +28,8 @@ class _Sourced(BaseModel):
 
 # A number as such: not true, not "5", not infinite.
 Number = Annotated[float, Field(strict=True, allow_inf_nan=False)]
+# Not "yes", not 1.
+TrueOrFalse = Annotated[bool, Field(strict=True)]
 
 
 class Quantity(_Sourced):

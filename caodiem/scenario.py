@@ -309,7 +309,7 @@ class SyncOutage(Part):
 
     at: datetime
     length: q.Hours
-    hangs: bool
+    hangs: q.TrueOrFalse
 
 
 class StatusSync(Part):

@@ -212,10 +212,11 @@ def _claim(made: run.Run, identity: str) -> None:
 
 def _options(points: "list[Point]") -> dict[str, Any]:
     """What the manifest says of a sweep: the values of each key, in the order given."""
-    settings: dict[str, dict[Any, None]] = {}
+    settings: dict[str, dict[str, Any]] = {}
     for key, value in (each for point in points for each in point.settings):
-        settings.setdefault(key, {})[value] = None
-    grid = [[key, list(values)] for key, values in settings.items()]
+        # By their text, since true equals 1.
+        settings.setdefault(key, {})[repr(value)] = value
+    grid = [[key, list(values.values())] for key, values in settings.items()]
     return {"settings": grid, "points": len(points), "scale": points[0].scale}
 
 

@@ -24,6 +24,7 @@ sync_batch = { value = 50.5, unit = "events", source = "assumed-citizens", evide
 """
 
 
+YES = "[portal.stations.office]\nservers = 1\noutages = [{ from = 1, to = 2, refuses = 'yes' }]"
 SURGE = """
 [[demand.surges]]
 name = "x"
@@ -180,6 +181,7 @@ def test_a_file_that_cannot_be_extended_is_told_where_it_is_named(beside: Path, 
         ("[faults.payment]\nlatency_s_p95 = '5'", "faults.payment.latency_s_p95 = '5': expected a number"),
         ("[faults.payment]\noutage = 'yes'", "faults.payment.outage = 'yes': expected true or false"),
         ("[faults.payment]\noutage = 1", "faults.payment.outage = 1: expected true or false"),
+        (YES, "portal.stations.office.outages[0].refuses = 'yes': expected true or false"),
         ("[faults.payment]\nslowdown = nan", "slowdown = nan: expected 1 to 1000"),
         (SURGE, "demand.surges[0].agency = 'XX': expected a code of"),
     ],

@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -160,6 +161,13 @@ def test_the_manifest_has_every_value_of_every_key(file: str) -> None:
     made = studies.sweep_folder(Path(file), points(file, *SETS[1::2]), None)
     settings = run.read_json(made.manifest)["options"]["settings"]
     assert settings == [["arrivals.rate", [0.2, 0.4]], ["stations[0].servers", [1, 2, 3]]]
+
+
+def test_true_and_1_are_two_values_of_the_manifest(file: str) -> None:
+    (one,) = points(file, "arrivals.rate=0.2")
+    made = [replace(one, settings=(("on", value),)) for value in (True, 1)]
+    settings = run.read_json(studies.sweep_folder(Path(file), made, None).manifest)["options"]["settings"]
+    assert json.dumps(settings) == '[["on", [true, 1]]]'
 
 
 def test_other_scenarios_and_versions_are_never_mixed(file: str, monkeypatch: pytest.MonkeyPatch) -> None:
