@@ -48,16 +48,32 @@ def roots(checkout: Path) -> list[Path]:
 
 def _projects(checkout: Path) -> set[str]:
     """The names that the checkout's own projects are installed under."""
-    found = set()
-    for depth in _DEPTHS:
-        for path in checkout.glob(f"{depth}pyproject.toml"):
-            tables = tomllib.loads(path.read_text(encoding="utf-8"))
-            found |= {tables.get("project", {}).get("name"), tables.get("tool", {}).get("poetry", {}).get("name")}
-        for path in checkout.glob(f"{depth}setup.cfg"):
-            settings = configparser.RawConfigParser(strict=False)
-            settings.read(path, encoding="utf-8")
-            found.add(settings.get("metadata", "name", fallback=None))
+    found = {
+        name
+        for depth in _DEPTHS
+        for file, names in (("pyproject.toml", _of_tables), ("setup.cfg", _of_settings))
+        for path in checkout.glob(depth + file)
+        for name in names(path)
+    }
     return {canonicalize_name(name) for name in found if name}
+
+
+def _of_tables(path: Path) -> list[str | None]:
+    """None of a file that cannot be read, as a project's tests of such files may hold."""
+    try:
+        tables = tomllib.loads(path.read_text(encoding="utf-8"))
+    except ValueError:
+        return []
+    return [tables.get("project", {}).get("name"), tables.get("tool", {}).get("poetry", {}).get("name")]
+
+
+def _of_settings(path: Path) -> list[str | None]:
+    settings = configparser.RawConfigParser(strict=False)
+    try:
+        settings.read(path, encoding="utf-8")
+    except (ValueError, configparser.Error):
+        return []
+    return [settings.get("metadata", "name", fallback=None)]
 
 
 def _installed(site: Path, projects: set[str]) -> set[str]:

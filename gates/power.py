@@ -32,7 +32,8 @@ from gates.planting import Place
 
 LINES = Path("results/benchmarks/gate-power.jsonl")
 FIGURES = Path("results/benchmarks/gate-power.json")
-DECIDES = ("evidence.py", "gate.py", "origins.py", "probe.py", "sampling.py", "turns.py")
+# What a verdict depends on; origins.py and environment.py may refuse to give one.
+DECIDES = ("evidence.py", "gate.py", "probe.py", "sampling.py", "turns.py")
 VERDICT_S = 150.0  # of the clock for a hot path: five minutes for both
 CONFIDENCE = 0.95
 SHARES = (0.05, 0.10, 0.20)

@@ -47,6 +47,8 @@ def test_an_installed_copy_is_seen_wherever_the_checkout_keeps_its_packages(
     """Base and head would be the same build, and always the same."""
     checkout = made(tmp_path / "checkout", "python/fastlib/__init__.py", file)
     (checkout / file).write_text(content)
+    for broken in ("tests/data/pyproject.toml", "tests/data/setup.cfg"):
+        (made(checkout, broken) / broken).write_bytes(b"= \xff")
     finder = "__editable___fast_lib_finder.py"
     names = ("fastlib/__init__.py", "fastlib/_core.so", finder, "other.py", "fast_lib-1.dist-info/METADATA")
     site = made(tmp_path / "venv/lib/python3/site-packages", *names)
