@@ -22,7 +22,8 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from scipy.stats import beta
+import numpy as np
+from scipy.stats import beta, spearmanr
 
 from caodiem.errors import InvalidRun
 from caodiem.run import write_json
@@ -191,6 +192,7 @@ def _equal(rows: list[dict[str, Any]]) -> dict[str, Any]:
         "false_alarm_interval": share_interval(alarms, len(equal)),
         "aa_outcomes": _outcomes(equal),
         "aa_benchmarks": _benchmarks(equal),
+        "aa_pair_correlation": _correlations(equal),
     }
 
 
@@ -236,6 +238,18 @@ def _benchmarks(rows: list[dict[str, Any]]) -> dict[str, dict[str, Any]]:
     return {
         name: {**_outcomes(each), "ratio": math.exp(statistics.median(one["median_log_ratio"] for one in each))}
         for name, each in sorted(own.items())
+    }
+
+
+def _correlations(rows: list[dict[str, Any]]) -> dict[str, float]:
+    """Rank correlations of pairs, which the evidence takes for independent: of one ring, and of one with the next."""
+    measured = [np.array(each["log_ratios"]) for row in rows for each in row["benchmarks"].values()]
+    beside = [(ratios[:-1:2], ratios[1::2]) for ratios in measured]
+    after = [(ratios[1:-1:2], ratios[2::2]) for ratios in measured]
+    return {
+        name: float(spearmanr(*(np.concatenate(side) for side in zip(*found, strict=True))).statistic)
+        for name, found in (("of_one_ring", beside), ("of_rings_in_turn", after))
+        if found
     }
 
 

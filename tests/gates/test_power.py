@@ -4,6 +4,7 @@ import math
 from itertools import islice
 from pathlib import Path
 
+import numpy as np
 import pytest
 from scipy.stats import binomtest
 
@@ -28,7 +29,9 @@ def test_intervals_are_those_of_scipy() -> None:
 
 def test_figures_count_what_the_lines_say(tmp_path: Path) -> None:
     def row(share: float, outcome: str, path: str = "sync") -> dict[str, object]:
-        benchmarks = {"test_a": {"outcome": outcome, "median_log_ratio": share}}
+        benchmarks = {
+            "test_a": {"outcome": outcome, "median_log_ratio": share, "log_ratios": [0.1, 0.2, 0.3, 0.4, 0.2, 0.1]}
+        }
         return {
             "path": path,
             "share": share,
@@ -54,6 +57,14 @@ def test_figures_count_what_the_lines_say(tmp_path: Path) -> None:
         "ratio": 1,
     }
     assert found["sync"]["planted_10_percent"]["benchmarks"]["sync: test_a"]["ratio"] == pytest.approx(math.exp(0.1))
+
+
+def test_pairs_that_go_together_are_seen() -> None:
+    drawn = np.random.default_rng(1).normal(size=400)
+    for log_ratios, of_one_ring in ((drawn, 0), (np.repeat(drawn, 2), 1)):
+        found = power._correlations([{"benchmarks": {"test_a": {"log_ratios": list(log_ratios)}}}])
+        assert found["of_one_ring"] == pytest.approx(of_one_ring, abs=0.15)
+        assert found["of_rings_in_turn"] == pytest.approx(0, abs=0.15)
 
 
 def test_a_killed_run_goes_on(tmp_path: Path) -> None:
