@@ -86,8 +86,8 @@ def continued(given: Path, part: Part, generator: "Generator") -> Begun:
     manifest = run.read_json(source.manifest)
     plans_from = "/".join(given.resolve().parts[-3:]) if given.is_file() else source.folder.name
     replayed = part.after(of_options(manifest["options"]))
-    options = {**manifest["options"], "plans_from": plans_from, **asdict(replayed), "part": part.options}
-    options |= _recorded(generator, scenario)
+    options = {**manifest["options"], "command": "replay", "plans_from": plans_from}
+    options |= {**asdict(replayed), "part": part.options, **_recorded(generator, scenario)}
     created = run.create(manifest["scenario"], scenario.hash, options)
 
     def prepare() -> None:
@@ -118,8 +118,9 @@ def of_plan(given: Path, part: Part, path: Path, generator: "Generator") -> Begu
         "question_vi": f"Cổng có chịu được lưu lượng của {given.name} không?",
     }
     scenario = scenario.model_copy(update=said)
-    options = {"plan": str(given), "slo_from": str(path), "seed": drawn.meta.seed, **asdict(part), "part": part.options}
-    created = run.create(given.stem, scenario.hash, {**options, **_recorded(generator, scenario)})
+    options = {"command": "replay", "plan": str(given), "slo_from": str(path), "seed": drawn.meta.seed}
+    options |= {**asdict(part), "part": part.options, **_recorded(generator, scenario)}
+    created = run.create(given.stem, scenario.hash, options)
 
     def prepare() -> None:
         run.write_json(created.scenario, resolved(scenario, path))

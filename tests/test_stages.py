@@ -168,6 +168,7 @@ def test_a_replay_of_a_part_says_what_was_taken_of_the_first_plan(
     _, part = begun(stages.continued(source.folder, Part(1.0, 2.0, 0.9, journeys=("ask", "sync")), Generator()))
     _, again = begun(stages.continued(part.folder, Part(speed=0.5), Generator()))
     said = run.read_json(again.manifest)["options"]
+    assert (said["command"], said["plans_from"]) == ("replay", part.folder.name)
     told = (said["start_s"], said["length_s"], said["scale"], said["speed"], said["journeys"], said["part"])
     assert told == (1.0, 2.0, 0.225, 0.5, ["ask", "sync"], ["--speed", "0.5"])
     traffic, meta = run.read_json(again.level(85).traffic), plan.read_meta(again.level(85).plan)
