@@ -46,7 +46,9 @@ class WantedDossier(msgspec.Struct, forbid_unknown_fields=True):
 
 class Wanted(msgspec.Struct, forbid_unknown_fields=True):
     """POST /admin/prepare. `absent` are codes that a load test will file: whatever stands under them goes. `stored`:
-    how many documents of GET /admin/documents each citizen has in the store.
+    how many documents of GET /admin/documents each citizen has in the store. `anew`: what these agencies reported,
+    exchanged, sent and were asked before goes, and what these citizens had to sign, so that a load test that names
+    such things finds none of its own from an earlier time.
     """
 
     agencies: list[str]
@@ -54,6 +56,7 @@ class Wanted(msgspec.Struct, forbid_unknown_fields=True):
     dossiers: list[WantedDossier] = []
     absent: list[str] = []
     stored: Annotated[int, msgspec.Meta(ge=0, le=COUNT_MAX)] = 0
+    anew: bool = False
 
 
 class Prepared(msgspec.Struct):
@@ -103,6 +106,8 @@ async def prepare(call: Call[Wanted]) -> Response:
         await connection.execute("SELECT pg_advisory_xact_lock(%s)", (_PREPARE_LOCK,))
         await _make_accounts(connection, wanted, agencies, parts.keys.account_secret)
         await procedures.add_missing(connection, agencies)
+        if wanted.anew:
+            await _forget(connection, agencies, _citizens(wanted))
         gone = [*wanted.absent, *(dossier.code for dossier in wanted.dossiers)]
         await connection.execute("DELETE FROM dossiers WHERE code = ANY(%s)", (gone,))
         await connection.execute("DELETE FROM bank_transactions WHERE code = ANY(%s)", (gone,))
@@ -120,8 +125,7 @@ def _checked(agencies: list[str]) -> list[str]:
 
 async def _make_accounts(connection: AsyncConnection, wanted: Wanted, agencies: list[str], secret: str) -> None:
     """One salt for all: they share one secret, so salts of their own would hide nothing and cost a hash each."""
-    citizens = {f"citizen-{number:06d}" for number in range(wanted.citizens)}
-    citizens |= {dossier.citizen for dossier in wanted.dossiers}
+    citizens = _citizens(wanted)
     odd = next((citizen for citizen in citizens if not _CITIZEN.fullmatch(citizen)), None)
     if odd is not None:
         raise Refusal(400, f"citizen {odd!r}: expected a name like citizen-000012")
@@ -138,6 +142,26 @@ async def _make_accounts(connection: AsyncConnection, wanted: Wanted, agencies: 
         ON CONFLICT DO NOTHING"""
     await connection.execute(statement, (salt, known, *map(list, zip(*accounts, strict=True))))
     await population.add(connection, sorted(citizens))
+
+
+def _citizens(wanted: Wanted) -> set[str]:
+    """The citizens that are wanted by number, or by a dossier."""
+    return {f"citizen-{number:06d}" for number in range(wanted.citizens)} | {each.citizen for each in wanted.dossiers}
+
+
+async def _forget(connection: AsyncConnection, agencies: list[str], citizens: set[str]) -> None:
+    """Delete what stands under names that callers give, and all that came of it."""
+    for made in ("sync_batches", "messages", "questions"):
+        await connection.execute(f"DELETE FROM {made} WHERE agency = ANY (%s)", (agencies,))
+    await connection.execute("DELETE FROM axis_documents WHERE sender = ANY (%s)", (agencies,))
+    statement = """
+        DELETE FROM sync_dossiers d USING unnest(%s::text[]) AS agency
+        WHERE d.key BETWEEN sync_key(agency || '-00000000-0000000') AND sync_key(agency || '-99999999-9999999')"""
+    await connection.execute(statement, (agencies,))
+    statement = """
+        DELETE FROM signing_requests r USING signing_credentials c
+        WHERE r.credential = c.credential AND c.account = ANY (%s)"""
+    await connection.execute(statement, (sorted(citizens),))
 
 
 async def _store(connection: AsyncConnection, documents: list[tuple[str, bytes]]) -> None:

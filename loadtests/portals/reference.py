@@ -70,9 +70,10 @@ class ReferencePortal:
         self.operations = tuple(self._asks)
 
     def prepare(self, plan: Plan, send: Send) -> dict[str, Any]:
-        """Dossiers in the status that their first step expects, accounts, tokens of staff, documents to file."""
+        """Dossiers in the status that their first step expects, accounts, tokens of staff, documents to file; nothing
+        left of an earlier replay."""
         agencies = sorted(plan.table["agency"].unique().to_pylist())
-        accounts = {"agencies": agencies, "citizens": CITIZENS, "dossiers": [], "stored": _STORED}
+        accounts = {"agencies": agencies, "citizens": CITIZENS, "dossiers": [], "stored": _STORED, "anew": True}
         secret = _ask(send, "POST", "/admin/prepare", accounts, self._admin_token)["secret"]
         procedures = {agency: _procedures(send, agency) for agency in agencies}
         for entries in _chunks(opening_statuses(plan), _DOSSIERS_A_CALL):

@@ -6,7 +6,7 @@ from datetime import date
 import pyarrow as pa
 import pytest
 
-from caodiem import plan
+from caodiem import part, plan
 from caodiem.dossier import OPERATIONS, Outcome, dossier_number
 from loadtests.journeys import Journey, Step
 from loadtests.portals import Answer, Request
@@ -47,8 +47,7 @@ def call(portal: Portal, request: Request) -> tuple[int, bytes]:
         connection.close()
 
 
-@pytest.fixture(scope="module")
-def ready(portal: Portal, admin: Caller) -> ReferencePortal:
+def prepared(portal: Portal, admin: Caller, asked: plan.Plan) -> ReferencePortal:
     # Other tests leave signers who approve at once, or never.
     assert admin.call("PUT", "/admin/approvals", {"median_s": 20, "sigma": 0.7, "timeout_s": 180}).status == 200
 
@@ -57,12 +56,17 @@ def ready(portal: Portal, admin: Caller) -> ReferencePortal:
         return Answer(Outcome.OK, status, body)
 
     reference = ReferencePortal(portal.admin_token)
-    reference.use(reference.prepare(planned(), send))
+    reference.use(reference.prepare(asked, send))
     return reference
 
 
-def journey_of(name: str) -> Journey:
-    row = next(row for row in planned().table.to_pylist() if row["operation"] == name)
+@pytest.fixture(scope="module")
+def ready(portal: Portal, admin: Caller) -> ReferencePortal:
+    return prepared(portal, admin, planned())
+
+
+def journey_of(name: str, asked: plan.Plan | None = None) -> Journey:
+    row = next(row for row in (asked or planned()).table.to_pylist() if row["operation"] == name)
     step = Step(0, name, row["system"], 1)
     return Journey(row["arrival"], name, row["agency"], row["dossier"], row["due_s"], (step,))
 
@@ -82,3 +86,24 @@ def test_a_wrong_answer_is_noticed(name: str, ready: ReferencePortal) -> None:
     request = ready.request(journey_of(name))
     for status, body in ((500, b"{}"), (404, b"{}"), (200, b"not JSON"), (200, b"{}"), (200, b"[]")):
         assert request.check(status, body) is not None, (status, body)
+
+
+@pytest.mark.slow
+def test_a_plan_that_is_replayed_again_asks_the_same_work(portal: Portal, admin: Caller) -> None:
+    """A portal that stays: not a stored answer to what it has already, nor a contradiction to what it was told."""
+
+    def work(asked: plan.Plan) -> list[object]:
+        reference = prepared(portal, admin, asked)
+        before = admin.get("/admin/counts").body
+        done: list[object] = []
+        for name in OPERATIONS:
+            request = reference.request(journey_of(name, asked))
+            status, body = call(portal, request)
+            done.append((name, status, request.check(status, body)))
+        after = admin.get("/admin/counts").body
+        return [*done, *((name, after[name] - before[name]) for name in after if name != "accounts")]
+
+    first = work(planned())
+    assert ("sync_events", 1) in first and ("send_document", 201, None) in first
+    assert work(planned()) == first
+    assert work(part.parse("", 1.0, 2.0, "").of(planned())) == first
