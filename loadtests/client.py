@@ -23,7 +23,7 @@ from geventhttpclient.connectionpool import ConnectionPool, SSLConnectionPool
 from geventhttpclient.response import HTTPParseError, HTTPSocketPoolResponse
 
 from caodiem.dossier import Outcome
-from caodiem.errors import UsageError
+from caodiem.errors import InvalidRun, UsageError
 from caodiem.targets import Targets, without_secrets
 from loadtests.journeys import NO_COOKIES
 from loadtests.portals import Answer, Request, raised
@@ -83,6 +83,21 @@ class Client:
         # Connections at rest, the last one used on top, with the time since when. The pool above makes and closes them.
         self._resting: list[tuple[gevent.socket.socket, float]] = []
         self._host = f"Host: {parts.netloc.rpartition('@')[2]}\r\n"
+
+    def check_trust(self) -> None:
+        """InvalidRun when we cannot verify the host's certificate: that no step is answered would say nothing of the
+        portal. Whether it answers at all is for the replay to say.
+        """
+        if not isinstance(self._connections, SSLConnectionPool):
+            return
+        try:
+            connection = self._connections.get_socket()
+        except gevent.ssl.SSLCertVerificationError as error:
+            told = f"host {without_secrets(self.host)!r}: its certificate cannot be verified: {error}"
+            raise InvalidRun(f"{told}; expected --ca FILE with the authorities to trust") from error
+        except OSError:
+            return
+        self._resting.append((connection, time.monotonic()))
 
     def send(self, request: Request, jar: Mapping[str, str] = NO_COOKIES) -> Answer:
         """One attempt. SafetyError when the host may not be loaded, or no longer, so that nothing is sent, or when a

@@ -20,12 +20,14 @@ from loadtests.portals import Answer, Request, Send
 
 
 def prepare(asked: Assignment) -> dict[str, Any]:
-    """What the portal class made ready and every worker needs; CaodiemError when it could not."""
+    """What the portal class made ready and every worker needs; CaodiemError when it could not, or when the host is not
+    who it says."""
     permitted = targets.load()
     client = Client(asked.host, permitted, 1, authorities=asked.authorities)
     send = sender(client, permitted.top_rate_per_s(asked.host))
     where = f"--portal {asked.portal}: prepare"
     try:
+        client.check_trust()
         prepared = portals.load(asked.portal, asked.admin_token).prepare(asked.plan, send)
     except CaodiemError:
         raise

@@ -53,3 +53,13 @@ class RaisesWhenTakingOver(ReferencePortal):
 
     def prepare(self, plan: Plan, send: Send) -> dict[str, Any]:
         return {}
+
+
+class PreparesNothing(RaisesWhenTakingOver):
+    """No mistake: asks what anybody may."""
+
+    def use(self, prepared: dict[str, Any]) -> None:
+        pass
+
+    def request(self, journey: Journey) -> Request:
+        return Request("GET", "/catalogue", lambda status, body: None)

@@ -1,21 +1,25 @@
 """The client's judgement of answers, against a socket that says exactly what a test wants said."""
 
 import socket
+import ssl
 import threading
 import time
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import date, datetime, timedelta
+from pathlib import Path
 
 import pytest
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 from geventhttpclient.response import HTTPResponse
 
 from caodiem.dossier import Outcome
-from caodiem.errors import SafetyError, UsageError
+from caodiem.errors import InvalidRun, SafetyError, UsageError
 from caodiem.targets import Target, Targets
 from loadtests.client import BODY_BYTES_MAX, Client, kept_cookies, server_timing, whole_reply
 from loadtests.journeys import NO_COOKIES
 from loadtests.portals import Request
+from staging import pki
 
 LOOPBACK_ONLY = Targets((), date(2026, 6, 9))
 
@@ -64,6 +68,36 @@ def test_outcomes_are_typed(said: bytes, outcome: Outcome, status: int) -> None:
         answer = Client(url, LOOPBACK_ONLY, 1).send(Request("GET", "/", all_right))
     assert (answer.outcome, answer.status) == (outcome, status)
     assert bool(answer.error) == (outcome is not Outcome.OK)
+
+
+@contextmanager
+def speaking_tls(folder: Path) -> Iterator[tuple[str, str]]:
+    """The address of a server that shows two callers its certificate and hangs up, and who vouches for it."""
+    root = pki.make_authority("Root", None, 0)
+    server = pki.make_server("127.0.0.1", "localhost", root)
+    (folder / "server.pem").write_bytes(server.certificate.public_bytes(Encoding.PEM))
+    (folder / "server.key").write_bytes(server.key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()))
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(folder / "server.pem", folder / "server.key")
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+
+        def serve() -> None:
+            for _ in range(2):
+                with listening.accept()[0] as connection, suppress(OSError):
+                    context.wrap_socket(connection, server_side=True).close()
+
+        threading.Thread(target=serve, daemon=True).start()
+        yield f"https://127.0.0.1:{listening.getsockname()[1]}", root.certificate.public_bytes(Encoding.PEM).decode()
+
+
+def test_a_certificate_that_nobody_vouches_for_proves_nothing(tmp_path: Path) -> None:
+    with speaking_tls(tmp_path) as (url, authorities):
+        with pytest.raises(InvalidRun, match=r"CERTIFICATE_VERIFY_FAILED.*expected --ca FILE"):
+            Client(url, LOOPBACK_ONLY, 1).check_trust()
+        Client(url, LOOPBACK_ONLY, 1, authorities=authorities).check_trust()
+    # Nobody listens any more, which is not a matter of trust.
+    Client(url, LOOPBACK_ONLY, 1).check_trust()
+    Client(url.replace("https", "http"), LOOPBACK_ONLY, 1).check_trust()
 
 
 def test_a_wrong_body_is_a_failure() -> None:

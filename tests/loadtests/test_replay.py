@@ -184,7 +184,11 @@ def test_a_portal_that_speaks_tls_is_verified(tmp_path: Path, into: run.Executio
         assert outcomes["ok"] == planned.arrivals
         # Whom nobody vouches for is not asked.
         assert replay(written(planned, into), into, portal.url, portal.admin_token, 20, 5.0, None) == 3
-    assert "CERTIFICATE_VERIFY_FAILED" in run.read_json(into.info)["stopped_because"]
+        assert "CERTIFICATE_VERIFY_FAILED" in run.read_json(into.info)["stopped_because"]
+        # Nor by a class that has nothing to prepare: that each step failed would say nothing of the portal.
+        unprepared = "tests.loadtests.raising_portal:PreparesNothing"
+        assert replay(written(planned, into), into, portal.url, "", 20, 5.0, None, portal=unprepared) == 3
+        assert "expected --ca FILE" in run.read_json(into.info)["stopped_because"]
 
 
 @pytest.mark.slow
