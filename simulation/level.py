@@ -56,10 +56,10 @@ def draw(
     run.write_json(into.indicators, indicators.of_level(scenario, agencies, events, clock, synced))
 
     day = traffic.journeys(scenario, events, day_s)
-    hour_s = traffic.busiest_hour(day)
+    hour_s = traffic.busiest_hour(day, scale)
     filed_in_hour = _filed_in_hour(filed, day_s, hour_s, scale)
     length_s = scenario.replay.window.value
-    start_s = traffic.busiest_window(day, hour_s, hour_s + _HOUR_S, length_s)
+    start_s = traffic.busiest_window(day, hour_s, hour_s + _HOUR_S, length_s, scale)
     drawn = traffic.plan(scenario, day, start_s, length_s, _meta(scenario, percent, scale, busiest, start_s, length_s))
     plan.write(drawn, into.plan)
     figures = _figures(scenario, day, busiest, hour_s, drawn, scale)

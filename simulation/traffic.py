@@ -9,6 +9,7 @@ Pure functions of the casework table; every draw is keyed by dossier. Gathered e
 batches smaller before it makes them fewer.
 """
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -84,17 +85,23 @@ def requests_per_s(day: Journeys, bin_s: float, scale: float = 1.0) -> dict[str,
     return rates
 
 
-def busiest_hour(day: Journeys) -> float:
-    """The second of the day at which the 60 minutes with the most requests begin, in steps of five minutes."""
-    total = np.sum(list(requests_per_s(day, 300).values()), axis=0)
+def busiest_hour(day: Journeys, scale: float = 1.0) -> float:
+    """The second of the day at which the 60 minutes with the most requests of the country begin, in steps of five
+    minutes.
+    """
+    total = np.sum(list(requests_per_s(day, 300, scale).values()), axis=0)
     return float(np.argmax(np.convolve(total, np.ones(12), "valid")) * 300)
 
 
-def busiest_window(day: Journeys, from_s: float, to_s: float, length_s: float) -> float:
-    """The second within [from_s, to_s) at which the `length_s` long slice with the most requests begins."""
-    edges = np.arange(from_s, to_s + length_s, length_s)
-    steps = np.array([len(JOURNEYS[name]) for name in day.journey])
-    counted = np.histogram(day.at_s, bins=edges, weights=steps)[0]
+def busiest_window(day: Journeys, from_s: float, to_s: float, length_s: float, scale: float = 1.0) -> float:
+    """The second within [from_s, to_s) at which the `length_s` long slice with the most requests of the country begins.
+
+    Slices stand one behind the other, as many as lie within whole; one where it is longer than that.
+    """
+    slices = max(math.floor((to_s - from_s) / length_s + 1e-9), 1)
+    edges = from_s + length_s * np.arange(slices + 1)
+    requests = np.array([len(JOURNEYS[name]) / (1.0 if name in BY_THE_CLOCK else scale) for name in day.journey])
+    counted = np.histogram(day.at_s, bins=edges, weights=requests)[0]
     return float(edges[np.argmax(counted)])
 
 

@@ -152,13 +152,41 @@ def test_the_plan_is_the_busiest_window_of_the_busiest_hour(scenario: Scenario, 
     figures = run.read_json(place.traffic)
     assert figures["plan"]["plan_hash"] == planned.meta.plan_hash == plan.read(place.plan).meta.plan_hash
     assert figures["plan"]["starts_at"][:10] == figures["busiest_day"]
-    total = np.sum(list(traffic.requests_per_s(day[2], 300).values()), axis=0)
+    total = np.sum(list(traffic.requests_per_s(day[2], 300, SCALE).values()), axis=0)
     hour = int(figures["busiest_hour"]["starts_at"][11:13]) * 12 + int(figures["busiest_hour"]["starts_at"][14:16]) // 5
     windows = [total[n : n + 12].sum() for n in range(len(total) - 11)]
     assert windows[hour] == max(windows)
     due_s = planned.table["due_s"].to_numpy()
     assert due_s.min() >= 0
     assert due_s.max() < scenario.replay.window.value
+
+
+def journeys_at(at_s: list[float], journey: list[str]) -> traffic.Journeys:
+    order, count = np.argsort(at_s, kind="stable"), len(at_s)
+    numbers = np.arange(count)
+    no_portal = np.zeros(count, dtype=bool)
+    names = np.array(journey)[order]
+    return traffic.Journeys(
+        np.array(at_s)[order], names, np.full(count, "G01"), numbers, numbers.astype(np.int32), no_portal
+    )
+
+
+def test_the_busiest_time_of_a_sample_is_that_of_the_country() -> None:
+    """A tenth of the citizens' journeys of 10 o'clock weighs more than four times as many passes at 8."""
+    name, begins = GATHERED[0].journey, [28_800.0, 36_000.0]
+    at_s = [*(begins[0] + np.arange(40) * 90.0), *(begins[1] + np.arange(10) * 396.0)]
+    found = journeys_at(at_s, [name] * 40 + ["citizen_tracks"] * 10)
+    assert [traffic.busiest_hour(found, scale) for scale in (1.0, 0.1)] == begins
+    within = journeys_at([5.0, 6, 7, 8, 25], [name] * 4 + ["citizen_tracks"])
+    assert [traffic.busiest_window(within, 0.0, 60.0, 20.0, scale) for scale in (1.0, 0.1)] == [0, 20]
+
+
+@pytest.mark.parametrize(("length_s", "expected_s"), [(1000.0, 2000.0), (7.0, 3591.0), (3600.0, 0.0), (0.1, 3599.9)])
+def test_the_busiest_slice_lies_within_its_hour(length_s: float, expected_s: float) -> None:
+    at_s = [2500.0, 3592.0, 3593.0, *[3599.95] * 3, *[3601.0] * 9]
+    assert traffic.busiest_window(journeys_at(at_s, ["citizen_tracks"] * 15), 0.0, 3600.0, length_s) == pytest.approx(
+        expected_s
+    )
 
 
 def test_rates_of_the_country_do_not_depend_on_the_scale_of_the_sample(scenario: Scenario, drawn, tmp_path) -> None:
