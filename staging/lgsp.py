@@ -8,7 +8,7 @@ One wrong entry has the whole call refused, with nothing taken, so the same call
 
 import hashlib
 import time
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Annotated, Any
 
 import msgspec
@@ -27,6 +27,7 @@ FILES_MAX = 20
 # Codes given out here begin where nobody else counts to in a day.
 _FIRST_SERIAL = 9_000_000
 _LOCAL = "%Y-%m-%d %H:%M:%S"
+_A_SECOND = timedelta(seconds=1)
 
 Status = Annotated[int, msgspec.Meta(ge=1, le=10)]
 Text = Annotated[str, msgspec.Meta(min_length=1)]
@@ -198,12 +199,21 @@ async def report_progress(call: Call[Entries]) -> Response:
 
 
 async def report_status(call: Call[Statuses]) -> Response:
-    """Report the status that dossiers have now; one that a dossier has already is no news."""
+    """Report the status that dossiers have now; one that a dossier has already is no news.
+
+    It comes without a time, so it is of now, but a second after the dossier's last step: events are told apart by it.
+    """
     agency, entries, now = call.identity.agency, call.body, datetime.now(VIET_NAM)
+    steps = []
     async with call.parts.reach("status_sync") as connection:
         known = await _known(call, connection, [(each.IdHoSo, each.MaHoSo) for each in entries])
-        news = [each for each in entries if known[each.MaHoSo] != each.TrangThai]
-        steps = [Progress(each.MaHoSo, now, each.TrangThai, agency, "CapNhatTrangThai") for each in news]
+        latest = await reports.latest(connection, [*known])
+        for each in entries:
+            code, status = each.MaHoSo, each.TrangThai
+            if known[code] != status:
+                at = max(now, latest[code] + _A_SECOND) if code in latest else now
+                steps.append(Progress(code, at, status, agency, "CapNhatTrangThai"))
+                known[code], latest[code] = status, at
         await _keep(call, connection, steps)
     return answer(Taken(len(entries)))
 

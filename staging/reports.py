@@ -74,6 +74,12 @@ async def known(connection: AsyncConnection, sync: StatusSync, codes: Sequence[s
     return {code: statuses.get(code) for code in reported}
 
 
+async def latest(connection: AsyncConnection, codes: Sequence[str]) -> dict[str, datetime]:
+    """When the last step of each dossier was, of those that have one."""
+    select = "SELECT code, max(at) FROM reported_progress WHERE code = ANY (%s) GROUP BY code"
+    return dict(await (await connection.execute(select, (list(codes),))).fetchall())
+
+
 async def keep_records(connection: AsyncConnection, records: Sequence[Record]) -> None:
     """Keep the newest record of each dossier; one that was seen before changes nothing."""
     statement = """

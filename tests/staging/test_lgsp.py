@@ -44,6 +44,10 @@ def test_the_six_steps(portal: Portal, secret: str, admin: Caller) -> None:
     # The same log is behind the older form.
     wish = {"session": token, "madonvi": "H01", "service": "TraCuuHoSo", "mahoso": codes[0]}
     assert agency.post("/adapter/number/dossiers", wish).body["result"][0]["TrangThai"] == "4"
+    # However soon one status follows upon another, in a call of its own or in the same one.
+    for told in ([6], [4], [9, 5, 4], [5]):
+        assert agency.post("/lgsp/CapNhatTrangThai", [{**status, "TrangThai": each} for each in told]).status == 200
+        assert agency.post("/adapter/number/dossiers", wish).body["result"][0]["TrangThai"] == str(told[-1])
 
 
 def test_what_is_missing_or_anothers_is_refused(portal: Portal, signed_in: SignedIn, admin: Caller) -> None:
