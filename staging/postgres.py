@@ -47,19 +47,27 @@ def database(folder: Path, *, keep: bool = False) -> Iterator[str]:
         yield conninfo
 
 
+def check() -> None:
+    """UsageError when CAODIEM_DATABASE_URL names a server that cannot be reached."""
+    url = os.environ.get(URL_VARIABLE)
+    if not url:
+        return
+    try:
+        psycopg.connect(url, connect_timeout=5).close()
+    except psycopg.Error as error:
+        raise UsageError(f"{URL_VARIABLE}: {error}; expected the URL of a PostgreSQL server, 15 or later") from error
+
+
 @contextmanager
 def _schema_in(url: str, folder: Path, keep: bool) -> Iterator[str]:
-    """A schema in the server that `url` names; UsageError when it cannot be reached."""
+    """A schema in the server that `url` names."""
     note = folder / "schema"
     if not note.exists():
         note.write_text(f"caodiem_staging_{secrets.token_hex(4)}")
     name = note.read_text()
     schema = sql.Identifier(name)
-    try:
-        with psycopg.connect(url, connect_timeout=5) as connection:
-            connection.execute(sql.SQL("CREATE SCHEMA IF NOT EXISTS {}").format(schema))
-    except psycopg.OperationalError as error:
-        raise UsageError(f"{URL_VARIABLE}: {error}; expected the URL of a PostgreSQL server, 15 or later") from error
+    with psycopg.connect(url, connect_timeout=5) as connection:
+        connection.execute(sql.SQL("CREATE SCHEMA IF NOT EXISTS {}").format(schema))
     try:
         yield make_conninfo(url, options=f"-c search_path={name}")
     finally:

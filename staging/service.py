@@ -83,13 +83,14 @@ def serve(
     behind, with database, accounts and authorities, for the next portal that is given it. `faults`: what goes wrong
     from the start, by system. `tls`: with a certificate of the authority made at start-up. `ready` is called from
     another thread, with the portal and its folder, when the portal answers; without it they are printed for a person.
-    UsageError for a port in use.
+    UsageError for a port in use, or a database of one's own that cannot be reached.
     """
     signal.signal(signal.SIGTERM, _leave)
     for variable in (adapters.SIGNATURES, adapters.STATUS_SYNC):
         if os.environ.get(variable):
             adapters.find(variable)  # a worker could tell nobody
     port = _claim(port)
+    postgres.check()  # before a folder is made that is to stay
     with kept_folder(keep) if keep else _temporary_folder(data) as folder, ThreadPoolExecutor(1) as side:
         hierarchy = side.submit(pki.make_hierarchy, folder / keys.PKI_FOLDER)
         with postgres.database(folder, keep=keep is not None) as conninfo:
@@ -200,7 +201,10 @@ def kept_folder(folder: Path) -> Iterator[Path]:
     try:
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         if not (folder / _COMPLETE).exists() and any(folder.iterdir()):
-            raise UsageError(f"folder {folder}: not one that a portal left behind whole; expected one, or an empty one")
+            raise UsageError(
+                f"folder {folder}: not one that a portal left behind whole; expected one, or an empty one: "
+                "where a first start broke off, empty it"
+            )
         lock = os.open(folder, os.O_RDONLY)
     except OSError as error:
         raise UsageError(f"folder {folder}: {error}; expected a folder to write in") from error

@@ -154,8 +154,10 @@ def test_bad_options_are_told(tmp_path: Path, portal: Portal) -> None:
 
 def test_a_database_that_cannot_be_reached_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("CAODIEM_DATABASE_URL", f"postgresql://nobody@/none?host={tmp_path}")
-    with pytest.raises((UsageError, InvalidRun), match="CAODIEM_DATABASE_URL"), running(tmp_path / "log.txt"):
+    log, kept = tmp_path / "log.txt", tmp_path / "kept"
+    with pytest.raises((UsageError, InvalidRun), match="CAODIEM_DATABASE_URL"), running(log, keep=kept):
         pass
+    assert not kept.exists()  # so that the right name finds no half of a portal there
 
 
 def test_another_server_gets_one_schema_and_loses_it(
