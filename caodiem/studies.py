@@ -5,6 +5,7 @@ simulation and report/, and imports them only where they are used.
 """
 
 import hashlib
+import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import date
@@ -53,11 +54,17 @@ def simulate_year(path: Path, scale: float, bars: Bars) -> tuple[run.Run, dict[s
 
 @contextmanager
 def _told_when_broken_off(made: run.Run) -> Iterator[None]:
-    """Say in the manifest that the work of the block broke off, where it did."""
+    """Say in the manifest that the work of the block broke off, where it did.
+
+    Input that only drawing shows to be wrong leaves nothing, as any other does, unless something was found before.
+    """
     try:
         yield
     except (KeyboardInterrupt, Exception) as error:
-        run.finish(made, "interrupted" if isinstance(error, KeyboardInterrupt) else "failed", exit_code_of(error))
+        if isinstance(error, UsageError) and {*made.folder.iterdir()} <= {made.manifest, made.scenario}:
+            shutil.rmtree(made.folder)
+        else:
+            run.finish(made, "interrupted" if isinstance(error, KeyboardInterrupt) else "failed", exit_code_of(error))
         raise
 
 

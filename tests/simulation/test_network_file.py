@@ -249,6 +249,21 @@ def test_what_proves_nothing_or_does_not_fit_is_told_before_anything_is_written(
     assert not (tmp_path / "results").exists()
 
 
+@pytest.mark.parametrize("command", ["simulate", "size"])
+def test_what_only_drawing_shows_to_be_wrong_leaves_no_run_either(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, command: str
+) -> None:
+    monkeypatch.setattr(arrivals, "_MOST_UNEVEN", 10_000)
+    monkeypatch.chdir(tmp_path)
+    uneven = 'interval = { distribution = "mixture", parts = [0, 1e12], weights = [1, 1e-12] }'
+    slo = "slo = [{ quantile = 95, response = 6 }]\n"
+    (tmp_path / "network.toml").write_text(slo + SHORT.replace("rate = 0.9", uneven, 1))
+    said = CliRunner().invoke(app, [command, "network.toml"])
+    assert isinstance(said.exception, UsageError)
+    assert str(said.exception).startswith("arrivals: the first")
+    assert not list(tmp_path.glob("results/runs/*"))
+
+
 LOOP = '[[routes]]\nfrom = "desk"\nto = "desk"\nprobability = 0.9999999\n[run]'
 
 
