@@ -5,7 +5,8 @@
     3.3  online: filed online, over all filed; the formula multiplies by the synchronised share and asks for an
          electronic result, so it counts only what is handled online end to end
     3.6  paid online: dossiers paid online over those with something to pay
-    4.2  digitised: dossiers with papers and result in electronic form over all that ended
+    4.2  digitised: dossiers with papers and result in electronic form over all that ended, which are those that the
+         agency was in charge of (regulation-qd766-formula-4-2); without a result there is none in electronic form
 
 The working document contradicts itself twice, and both readings are given: whether the time that a citizen takes to
 answer is taken off (2.1), and whether the synchronised share multiplies the online share (3.3). A second request for a
@@ -95,7 +96,7 @@ def _row(
         "online": _percent(is_remote.sum(), filed),
         "online_by_formula": _percent(online.sum(), filed) * (1.0 if synced is None else synced),
         "paid_online": _percent(paid.sum(), to_pay),
-        "digitised": _percent((finished & online).sum() + scanned * (finished & ~online).sum(), finished.sum()),
+        "digitised": _percent((finished & online).sum() + scanned * (finished & ~online).sum(), ended.sum()),
     }
     return {**row, "points": _points(scenario.indicators, row), "meets": [], "meets_all": False}
 

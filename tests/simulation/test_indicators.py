@@ -66,9 +66,10 @@ def test_each_share_is_the_one_worked_out_by_hand(scenario: Scenario, known: age
     assert row["online_by_formula"] == pytest.approx(100 * 4 / 8 * 0.8)
     # Paid: 1 and the obligation of 8; two at counters, of which 40% have a fee.
     assert row["paid_online"] == pytest.approx(100 * 2 / (2 + 0.4 * 2))
-    # Finished: 1, 2, 6 online; 3, 4, 8 of which 60% are scanned.
-    assert row["digitised"] == pytest.approx(100 * (3 + 0.6 * 3) / 6)
-    assert row["points"] == pytest.approx(20 * 5 / 7 + 22 + 22)
+    # Finished: 1, 2, 6 online; 3, 4, 8 of which 60% are scanned. 5 was refused: in charge of it, without a result.
+    digitised = 100 * (3 + 0.6 * 3) / 7
+    assert row["digitised"] == pytest.approx(digitised)
+    assert row["points"] == pytest.approx(20 * 5 / 7 + 22 + 22 * digitised / 80)
 
 
 def test_it_says_which_agencies_are_counted_and_what_was_published(
@@ -99,7 +100,7 @@ def test_too_few_dossiers_judge_no_agency(scenario: Scenario, known: agencies.Ag
     few, many = found(scenario, known), found(scenario, known, times=4)
     assert few["agencies_judged"] == 0
     assert many["agencies_judged"] == 1
-    assert many["agencies_meeting"] == {"on_time": 0, "online": 1, "paid_online": 1, "digitised": 1}
+    assert many["agencies_meeting"] == {"on_time": 0, "online": 1, "paid_online": 1, "digitised": 0}
     assert many["agencies_meeting_all"] == 0
 
 
