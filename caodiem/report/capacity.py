@@ -14,10 +14,11 @@ from matplotlib.ticker import FuncFormatter, MaxNLocator
 from caodiem.errors import ExitCode
 from caodiem.report.network import rounded
 from caodiem.report.plots import BLUE, GREEN, GREY, INK, ORANGE, PINK, RED, SKY
+from caodiem.report.words import Words
 from simulation.capacity import Bottleneck, Capacity, Needed, Rate
 from simulation.expectation import overload
 from simulation.network import INFINITE
-from simulation.objectives import Decision, Judged, Kind
+from simulation.objectives import Decision, Kind
 from simulation.replications import NO_STEADY_STATE
 from simulation.subject import MOST_FACTOR, Sizes
 from simulation.trials import Trial, Trials
@@ -32,6 +33,7 @@ _EXITS = {
 _TITLE_LETTERS = 62
 # What is said of an SLO of which no journey or step came.
 _NOBODY = "none came that it is about"
+_WORDS = Words("en")
 Figures = dict[str, Any]
 
 
@@ -81,7 +83,7 @@ def undecided(found: Capacity) -> str | None:
 def _unlimited(found: Capacity, decision: Decision) -> str:
     free = found.unlimited
     places = [place for place in range(len(free.judged)) if free.decided(place) is decision]
-    return "; ".join(f"{free.judged[place].objective.name}: {_percent(free.judged[place])}" for place in places)
+    return "; ".join(f"{free.judged[place].objective.name}: {_bad(free.judged[place].bad_share)}" for place in places)
 
 
 def _overloads(found: Capacity, names: list[str]) -> list[str]:
@@ -238,10 +240,9 @@ def _rate_lines(case: Figures) -> Iterator[str]:
 
 
 def _found(judged: Figures) -> str:
-    value, low, high = (100 * judged["bad_share"][name] for name in ("value", "low", "high"))
-    if math.isnan(value):
-        return f"{judged['decision']}: {_NOBODY}"
-    told = f"{judged['decision']}: {value:.3g}% bad ({low:.3g}% to {high:.3g}%)"
+    told = f"{judged['decision']}: {_bad(judged['bad_share'])}"
+    if math.isnan(judged["bad_share"]["value"]):
+        return told
     response = judged.get("response_s")
     if response is None:
         return told
@@ -256,11 +257,11 @@ def _points(interval: Figures) -> str:
     return f"{value:.3g} points ({low:.3g} to {high:.3g})"
 
 
-def _percent(judged: Judged) -> str:
-    share = judged.bad_share
+def _bad(share: Figures) -> str:
     if math.isnan(share["value"]):
         return _NOBODY
-    return f"{100 * share['value']:.3g}% ({100 * share['low']:.3g} to {100 * share['high']:.3g}) bad"
+    value, low, high = (_WORDS.percent(100 * share[name]) for name in ("value", "low", "high"))
+    return f"{value} bad ({low} to {high})"
 
 
 def draw(found: list[tuple[str, Capacity, Trials]], path: Path) -> Path:
