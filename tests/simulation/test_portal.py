@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from caodiem.report.inputs import input_key
+from caodiem.report.inputs import WITH_NUMBER, input_key
 from caodiem.report.words import Words, catalogue
 from caodiem.scenario import Scenario, inputs
 from caodiem.scenario_file import ScenarioError, load
@@ -95,7 +95,9 @@ def test_each_new_input_has_a_label_a_unit_and_its_file_s_key(tmp_path: Path) ->
     keys = {row["key"] for row in rows}
     assert {"portal.stations.database.outages[0].from", "portal.retries.pause", "portal.timeout"} <= keys
     assert {each for key in keys for each in [input_key(key)]} <= set(catalogue())
-    assert {f"unit_{row['unit']}" for row in rows} <= set(catalogue())
+    units = {row["unit"] for row in rows}
+    assert {"ratio", "seconds", *WITH_NUMBER} <= units
+    assert {f"unit_{unit}" for unit in units - {*WITH_NUMBER}} <= set(catalogue())
     assert Words("vi").text(input_key("portal.stations.population_db.queue"), station="X") == "Hàng đợi dài nhất: X"
 
 
