@@ -13,7 +13,7 @@ import tomllib
 from pathlib import Path
 from typing import Any
 
-from packaging.requirements import Requirement
+from packaging.requirements import InvalidRequirement, Requirement
 from packaging.utils import canonicalize_name
 
 from caodiem.errors import InvalidRun
@@ -42,7 +42,10 @@ def demands(checkout: Path) -> str:
 def _tables(checkout: Path) -> dict[str, Any]:
     """What pyproject.toml says of packages; its other tables configure tools."""
     path = checkout / "pyproject.toml"
-    found = tomllib.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
+    try:
+        found = tomllib.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
+    except ValueError as error:
+        raise InvalidRun(f"{checkout.name}: pyproject.toml: {error}") from error
     project = found.get("project", {})
     wanted = {key: project.get(key) for key in ("name", "dependencies", "optional-dependencies", "requires-python")}
     return {**wanted, "groups": found.get("dependency-groups"), "build": found.get("build-system")}
@@ -73,7 +76,10 @@ def _wanted(checkout: Path) -> list[str]:
     groups = [*(tables["optional-dependencies"] or {}).values(), *(tables["groups"] or {}).values()]
     packages = [each for group in [tables["dependencies"] or [], *groups] for each in group if isinstance(each, str)]
     # `all = ["project[dev]"]` would bring a release of the project itself, to be measured in place of the checkout.
-    foreign = [each for each in packages if canonicalize_name(Requirement(each).name) != own]
+    try:
+        foreign = [each for each in packages if canonicalize_name(Requirement(each).name) != own]
+    except InvalidRequirement as error:
+        raise InvalidRun(f"{checkout.name}: pyproject.toml: {error}") from error
     return [*foreign, *_RUNNERS]
 
 

@@ -31,7 +31,7 @@ Tell = Callable[[str], None]
 
 @dataclass(frozen=True)
 class Work:
-    """A counter of both sides, a round. `ratio` is NaN where base has none."""
+    """A counter of both sides, a round. Where base has none, `ratio` is infinite, or 1 if head has none either."""
 
     base: float
     head: float
@@ -179,7 +179,7 @@ def _count(
     laboratory: Laboratory, cases: list[Case], left_s: float, tell: Tell
 ) -> tuple[dict[str, dict[str, Work]], list[str]]:
     """Instructions of the benchmarks that the clock did not call the same, if there is time; first of those on which it
-    said nothing, where the count may decide.
+    said nothing.
     """
     found = [(case.benchmark, case.finding.outcome) for case in cases if not case.problem]
     wanted = [name for name, outcome in found if outcome is Outcome.INCONCLUSIVE]

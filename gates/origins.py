@@ -24,7 +24,7 @@ def check(name: str, checkout: Path, prefix: Path, repository: Path, modules: di
     """
     own, prefix = checkout.resolve(), prefix.resolve()
     projects = _projects(own)
-    copies: dict[Path, set[str]] = {}
+    copies: dict[Path, set[Path]] = {}
     for module, file in modules.items():
         path = Path(file).resolve()
         if path.is_relative_to(own):
@@ -32,8 +32,8 @@ def check(name: str, checkout: Path, prefix: Path, repository: Path, modules: di
         top = module.split(".")[0]
         if site := next((each for each in path.parents if each.name in _INSTALLED), None):
             if site not in copies:
-                copies[site] = _installed(site, projects)
-            if top in copies[site]:
+                copies[site] = _installed(site, own, projects)
+            if path in copies[site]:
                 raise InvalidRun(f"{name}: module {module} is an installed copy, {path}; expected {own} only")
         is_ours = any((root / top / "__init__.py").is_file() or (root / f"{top}.py").is_file() for root in roots(own))
         is_astray = path.is_relative_to(repository) and not path.is_relative_to(prefix)
@@ -46,16 +46,14 @@ def roots(checkout: Path) -> list[Path]:
     return [each for each in (checkout, checkout / "src") if each.is_dir()]
 
 
-def _projects(checkout: Path) -> set[str]:
-    """The names that the checkout's own projects are installed under."""
-    found = {
-        name
-        for depth in _DEPTHS
-        for file, names in (("pyproject.toml", _of_tables), ("setup.cfg", _of_settings))
-        for path in checkout.glob(depth + file)
-        for name in names(path)
-    }
-    return {canonicalize_name(name) for name in found if name}
+def _projects(checkout: Path) -> dict[str, Path]:
+    """The folders of the checkout's own projects, by the names that these are installed under."""
+    found = {}
+    for depth in _DEPTHS:
+        for file, names in (("pyproject.toml", _of_tables), ("setup.cfg", _of_settings)):
+            for path in checkout.glob(depth + file):
+                found |= {canonicalize_name(name): path.parent for name in names(path) if name}
+    return found
 
 
 def _of_tables(path: Path) -> list[str | None]:
@@ -76,10 +74,16 @@ def _of_settings(path: Path) -> list[str | None]:
     return [settings.get("metadata", "name", fallback=None)]
 
 
-def _installed(site: Path, projects: set[str]) -> set[str]:
-    """The top modules that these projects have put into a folder of installed packages, but for the finder by which an
-    editable install leads elsewhere.
+def _installed(site: Path, checkout: Path, projects: dict[str, Path]) -> set[Path]:
+    """The files that these projects have put into a folder of installed packages, but for the finder by which an
+    editable install leads elsewhere. A project below the top counts if it holds what was installed: it might be called
+    like a library that it only uses.
     """
-    own = (each for each in distributions(path=[str(site)]) if canonicalize_name(each.name) in projects)
-    names = {file.parts[0].split(".")[0] for each in own for file in each.files or ()}
-    return {name for name in names if not name.startswith("__editable__")}
+    found = set()
+    for each in distributions(path=[str(site)]):
+        if folder := projects.get(canonicalize_name(each.name)):
+            files = [file for file in each.files or () if not file.parts[0].startswith("__editable__")]
+            tops = {file.parts[0] for file in files}
+            if folder == checkout or any(next(folder.rglob(f"{top}/__init__.py"), None) for top in tops):
+                found |= {Path(str(each.locate_file(file))).resolve() for file in files}
+    return found

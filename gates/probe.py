@@ -15,6 +15,7 @@ import signal
 import sys
 import time
 from collections.abc import Generator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -187,7 +188,8 @@ def pytest_runtestloop(session: pytest.Session) -> None:
     if _counter is None and not session.config.option.collectonly:
         if core := os.environ.get(CORE_VARIABLE):
             for thread in Path("/proc/self/task").iterdir():  # an import may have started some
-                os.sched_setaffinity(int(thread.name), {int(core)})
+                with suppress(ProcessLookupError):
+                    os.sched_setaffinity(int(thread.name), {int(core)})
         for _ in range(REFERENCE_ROUNDS):
             clock()
             reference()

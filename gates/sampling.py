@@ -91,8 +91,11 @@ class Laboratory:
     def collect(self, tests: str, limit_s: float) -> dict[str, list[str]]:
         """Every side's benchmarks below `tests`; InvalidRun when a side cannot be collected in `limit_s`."""
         there = [name for name, side in self._sides.items() if (side.checkout / tests.split("::")[0]).exists()]
+        end_s = time.monotonic() + limit_s
         collected = {}
         for left in self._run([(name, []) for name in there], [tests, "--collect-only"], limit_s):
+            if time.monotonic() >= end_s:
+                raise InvalidRun(f"the benchmarks were not collected in the {max(limit_s, 0):.0f} s that there were")
             if left.found is None or left.found["broken"]:
                 raise InvalidRun(f"{left.name}: its benchmarks could not be collected:\n{left.told}")
             collected[left.name] = left.found["collected"]
@@ -100,6 +103,7 @@ class Laboratory:
 
     def ring(self, benchmarks: list[str], reverse: bool, limit_s: float) -> Ring:
         """Measure in the order of ARMS, or with base and head exchanged; what is not done in `limit_s` is stopped."""
+        limit_s = min(limit_s, PROCESS_MAX_S)
         order = [1, 0, 3, 2] if reverse else [0, 1, 2, 3]
         end_s = time.monotonic() + limit_s
         left = self._run([(ARMS[place], []) for place in order], [*benchmarks, *_options()], limit_s)
@@ -108,7 +112,7 @@ class Laboratory:
         problems = {name: what for name in benchmarks for what in [_problem(name, arms)] if what}
         if is_late:
             problems = dict.fromkeys(problems, f"was not measured in the {limit_s:.0f} s that there were")
-        found = [arm.found for arm in arms if arm.found is not None]
+        found = [arm.found for arm in arms if arm.found is not None and probe.REFERENCE in arm.found["benchmarks"]]
         if len(found) < len(arms):
             return Ring({}, {}, problems, is_late)
         good = [probe.REFERENCE, *(name for name in benchmarks if name not in problems)]
@@ -148,7 +152,7 @@ class Laboratory:
             }
             run = [*before, str(side.python), "-m", "pytest", *self._quiet(side.checkout), *words]
             commands.append(turns.Command(run, side.checkout, environment, output.with_suffix(".log")))
-        codes = turns.run(commands, min(limit_s, PROCESS_MAX_S))
+        codes = turns.run(commands, limit_s)
         names = [name for name, _ in arms]
         left = [_left(*each) for each in zip(names, outputs, commands, codes, strict=True)]
         for each in left:

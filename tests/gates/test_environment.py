@@ -3,6 +3,9 @@
 import sys
 from pathlib import Path
 
+import pytest
+
+from caodiem.errors import InvalidRun
 from gates import environment
 
 
@@ -28,3 +31,10 @@ def test_a_release_of_the_project_itself_is_not_installed(tmp_path: Path) -> Non
         '[project.optional-dependencies]\ndev = ["scipy"]\nall = ["Fast_Lib[dev]"]\n'
     )
     assert environment._wanted(tmp_path) == ["numpy>=2", "scipy", "pytest", "pytest-benchmark"]
+
+
+@pytest.mark.parametrize("content", ["<<<<<<< HEAD\n", '[project]\ndependencies = ["a b"]\n'])
+def test_demands_that_cannot_be_read_are_told(tmp_path: Path, content: str) -> None:
+    (tmp_path / "pyproject.toml").write_text(content)
+    with pytest.raises(InvalidRun, match=r"pyproject\.toml"):
+        environment._wanted(tmp_path)

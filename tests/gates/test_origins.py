@@ -45,7 +45,7 @@ def test_an_installed_copy_is_seen_wherever_the_checkout_keeps_its_packages(
     tmp_path: Path, file: str, content: str
 ) -> None:
     """Base and head would be the same build, and always the same."""
-    checkout = made(tmp_path / "checkout", "python/fastlib/__init__.py", file)
+    checkout = made(tmp_path / "checkout", f"{Path(file).parent}/python/fastlib/__init__.py", file)
     (checkout / file).write_text(content)
     for broken in ("tests/data/pyproject.toml", "tests/data/setup.cfg"):
         (made(checkout, broken) / broken).write_bytes(b"= \xff")
@@ -56,7 +56,17 @@ def test_an_installed_copy_is_seen_wherever_the_checkout_keeps_its_packages(
     (site / "fast_lib-1.dist-info/RECORD").write_text(f"fastlib/__init__.py,,\nfastlib/_core.so,,\n{finder},,\n")
     foreign = {path.stem: str(path) for path in (site / finder, site / "other.py")}
     origins.check("head-1", checkout, tmp_path / "venv", tmp_path, foreign)
+    # Another distribution's part of the same namespace, as zope.event is beside zope.interface.
+    origins.check("head-1", checkout, tmp_path / "venv", tmp_path, {"fastlib.other": str(site / "fastlib/other.py")})
     with pytest.raises(InvalidRun, match=r"module fastlib\._core is an installed copy"):
         origins.check(
             "head-1", checkout, tmp_path / "venv", tmp_path, {"fastlib._core": str(site / "fastlib/_core.so")}
         )
+
+
+def test_a_project_called_like_a_library_that_it_uses_does_not_make_that_its_own(tmp_path: Path) -> None:
+    checkout = made(tmp_path / "checkout", "examples/demo/pyproject.toml")
+    (checkout / "examples/demo/pyproject.toml").write_text('[project]\nname = "numpy"\n')
+    numpy = Path(str(sys.modules["pytest"].__file__)).parents[1] / "numpy/__init__.py"
+    assert numpy.is_file()
+    origins.check("head-1", checkout, Path(sys.prefix), tmp_path, {"numpy": str(numpy)})

@@ -110,7 +110,7 @@ def test_fast(benchmark):
     benchmark(sum, range(50_000))
 
 def test_hangs(benchmark, served):
-    time.sleep(60)
+    time.sleep(90)
 
 def test_dies(benchmark):
     os.kill(os.getpid(), signal.SIGSEGV)
@@ -122,13 +122,16 @@ def test_one_that_hangs_is_stopped_and_takes_nothing_from_the_others(tmp_path: P
     laboratory = laboratory_of(tmp_path, {"test_hangs.py": HANGS})
     fast, hangs, dies = laboratory.collect("test_hangs.py", 60)["base-1"]
     began_s = time.monotonic()
-    ring = laboratory.ring([fast, hangs], reverse=False, limit_s=8)
-    assert time.monotonic() - began_s < 8 + sampling.turns.STOP_S
+    ring = laboratory.ring([fast, hangs], reverse=False, limit_s=20)
+    assert time.monotonic() - began_s < 20 + sampling.turns.STOP_S
     assert ring.is_late
     assert list(ring.problems) == [hangs]
-    assert "8 s" in ring.problems[hangs]
+    assert "20 s" in ring.problems[hangs]
     assert len(ring.pairs[fast]) == 2
     assert len(list((tmp_path / "checkout").glob("*.clean"))) == 4
+    # Stopped while it still imports: nothing is known, and nothing breaks off.
+    early = laboratory.ring([fast], reverse=False, limit_s=0.3)
+    assert early.is_late and "0 s" in early.problems[fast] and not early.pairs
     assert "ended by SIGSEGV" in laboratory.ring([dies], reverse=False, limit_s=60).problems[dies]
 
 
