@@ -87,12 +87,16 @@ class Systems:
         counts = np.zeros(3, dtype=np.int64)
         self._under_way = _UnderWay(np.empty(0, dtype=_GOING), np.empty(0, dtype=EVENT), nothing, counts)
         self._left = np.empty(0, dtype=START)
+        self._failed: UsageError | None = None
 
     def advance(self, rows: np.ndarray, edges: np.ndarray, day: int) -> None:
         """Take in the events of `day` (as of `Ledger.take`; 0, 1, …; earlier is warm-up) and serve its visits.
 
-        UsageError where more journeys wait than anybody could count, since a station has too few servers.
+        UsageError where more journeys wait than anybody could count, since a station has too few servers; the same
+        on every later day, since that one was left in its middle.
         """
+        if self._failed:
+            raise self._failed
         waiting = gathered(self._causes)
         # One of each pass and one of each event that waits; no memory is taken by what is not written.
         room = len(self._left) + len(rows) * (self._causes.most + len(self._causes.passes)) + waiting.events.size
@@ -102,10 +106,11 @@ class Systems:
                 self._stations, self._under_way,
             )  # fmt: skip
         except OverflowError as error:
-            raise UsageError(
+            self._failed = UsageError(
                 f"year.stations.{self._latest()}.servers: more than {_MOST_GOING:,} journeys are under way on "
                 f"day {day} of the year; expected more servers, since more work comes than they do"
-            ) from error
+            )
+            raise self._failed from error
 
     def _latest(self) -> str:
         """The station whose servers are taken for longest."""
@@ -178,8 +183,10 @@ def _with_room(under_way, more):  # type: ignore[no-untyped-def]
     going, heap, slots = np.empty(room, dtype=_GOING), np.empty(room, dtype=EVENT), np.empty(room, dtype=np.int64)
     going[:had], heap[:had], slots[:free] = under_way.going, under_way.heap, under_way.free[:free]
     slots[free : free + room - had] = np.arange(had, room)
-    under_way.counts[_FREE] += room - had
-    return _UnderWay(going, heap, slots, under_way.counts)
+    # Its own counts: should the day end in an error, the shorter arrays stay with counts that they hold.
+    counts = under_way.counts.copy()
+    counts[_FREE] += room - had
+    return _UnderWay(going, heap, slots, counts)
 
 
 @machine_code

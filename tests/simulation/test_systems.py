@@ -15,6 +15,7 @@ import numpy as np
 import pytest
 
 from caodiem.draws import stream_word, uniform
+from caodiem.errors import UsageError
 from caodiem.scenario_file import load_document
 from caodiem.year import YearScenario
 from simulation import ledger, systems
@@ -201,3 +202,18 @@ def test_systems_see_what_a_plain_account_of_the_days_says(busy: YearScenario, s
     assert hours == dict(account.per_hour)
     # The days are busy enough to tell: people wait at several systems, batches are cut, journeys go on after midnight.
     assert sum(row["waited"] > 100 for row in found.values()) >= 3
+
+
+def test_a_day_that_overflowed_is_never_gone_on_from(busy: YearScenario, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The days that a year has queued by then would use slots that the day had just got."""
+    monkeypatch.setattr(systems, "_through_day", systems._through_day.py_func)
+    monkeypatch.setattr(systems, "_with_room", systems._with_room.py_func)
+    monkeypatch.setattr(systems, "_MOST_GOING", 100)
+    told, fast = ledger.Ledger(), systems.Systems(busy, AGENCIES, DAYS)
+    with pytest.raises(UsageError, match="journeys are under way on day 0") as first:
+        fast.advance(*told.take([events(6_000, 1)[0]], 0), 0)
+    kept = fast._under_way
+    assert kept.counts[:2].max() <= len(kept.going)
+    with pytest.raises(UsageError) as again:
+        fast.advance(*told.take([], 1), 1)
+    assert again.value is first.value
