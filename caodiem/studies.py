@@ -5,9 +5,8 @@ simulation and report/, and imports them only where they are used.
 """
 
 import hashlib
-import shutil
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import date
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -56,13 +55,18 @@ def simulate_year(path: Path, scale: float, bars: Bars) -> tuple[run.Run, dict[s
 def _told_when_broken_off(made: run.Run) -> Iterator[None]:
     """Say in the manifest that the work of the block broke off, where it did.
 
-    Input that only drawing shows to be wrong leaves nothing, as any other does, unless something was found before.
+    Input that only drawing shows to be wrong leaves nothing, as any other does, unless something was found before. A
+    folder that the user named stays.
     """
     try:
         yield
     except (KeyboardInterrupt, Exception) as error:
         if isinstance(error, UsageError) and {*made.folder.iterdir()} <= {made.manifest, made.scenario}:
-            shutil.rmtree(made.folder)
+            for written in (made.manifest, made.scenario):
+                written.unlink(missing_ok=True)
+            if made.folder.parent in (run.RUNS, SWEEPS):
+                with suppress(OSError):
+                    made.folder.rmdir()
         else:
             run.finish(made, "interrupted" if isinstance(error, KeyboardInterrupt) else "failed", exit_code_of(error))
         raise

@@ -189,6 +189,23 @@ def test_other_scenarios_and_versions_are_never_mixed(file: str, monkeypatch: py
         studies.sweep_folder(Path(file), made, Path("two.toml/in"))
 
 
+@pytest.mark.parametrize("named", [None, "mine", "linked"])
+def test_input_that_a_point_shows_to_be_wrong_leaves_only_the_folder_that_was_there(
+    file: str, monkeypatch: pytest.MonkeyPatch, named: str | None
+) -> None:
+    def end(*_: object) -> None:
+        raise UsageError("too uneven")
+
+    monkeypatch.setattr(sweep, "execute", end)
+    Path("mine").mkdir()
+    Path("linked").symlink_to("mine")
+    words = ["--into", named] if named else []
+    said = CliRunner().invoke(app, ["sweep", file, "--set", "arrivals.rate=0.2", *words])
+    assert str(said.exception) == "too uneven"
+    assert Path("linked").is_dir() and not any(Path("mine").iterdir())
+    assert not list(Path().glob("results/sweeps/*"))
+
+
 def test_a_scheduler_that_is_not_there_is_told(file: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sweep, "_CONNECT_S", 1)
     made = points(file, "arrivals.rate=0.2")
