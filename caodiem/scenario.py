@@ -441,8 +441,9 @@ class Scenario(Document):
         office = self.office
         hours = [office.morning_from, office.morning_to, office.afternoon_from, office.afternoon_to]
         values = [hour.value for hour in hours]
-        if values != sorted(values) or values[0] == values[3]:
-            found.append(("office", values, "four hours, each after the one before"))
+        if values != sorted(values) or not office.open_h_per_day > 0:
+            expected = "morning_from, morning_to, afternoon_from and afternoon_to in order, and an office that is open"
+            found.append(("office", values, expected))
         elif self.casework.promise.value > (most_h := _MOST_PROMISED_DAYS * office.open_h_per_day):
             expected = f"at most {most_h:g} hours, {_MOST_PROMISED_DAYS} working days of the office"
             found.append(("casework.promise", self.casework.promise.value, expected))

@@ -118,7 +118,15 @@ def test_values_that_contradict_each_other_are_mistakes(beside: Path) -> None:
     )
     (found,) = mistakes(beside / "late.toml")
     assert "office" in found
-    assert "four hours, each after the one before" in found
+    assert "expected morning_from, morning_to, afternoon_from and afternoon_to in order" in found
+    never = "".join(
+        f'{key} = {{ value = {hour}, unit = "hour", source = "assumed-office-hours", evidence = "assumed" }}\n'
+        for key, hour in (("morning_from", 8), ("morning_to", 8), ("afternoon_from", 17), ("afternoon_to", 17))
+    )
+    at_once = 'promise = { value = 0, unit = "working hours", source = "assumed-casework", evidence = "assumed" }\n'
+    (beside / "never.toml").write_text(f'extends = "adoption-43-to-85.toml"\n[office]\n{never}[casework]\n{at_once}')
+    (found,) = mistakes(beside / "never.toml")
+    assert "office = [8.0, 8.0, 17.0, 17.0]: expected" in found and "and an office that is open" in found
     (beside / "slow.toml").write_text(
         'extends = "adoption-43-to-85.toml"\n[casework]\n'
         'promise = { value = 7501, unit = "working hours", source = "assumed-casework", evidence = "assumed" }\n'
