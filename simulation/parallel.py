@@ -22,6 +22,8 @@ from caodiem.plan import Plan
 from caodiem.scenario import Scenario
 from simulation import agencies, compiled, level, network
 
+# What is asked for where the memory is too small.
+SMALLER_SAMPLE = "less to do with a smaller --scale"
 _POLL_S = 0.1
 _CONTEXT = multiprocessing.get_context("spawn")
 _told: Any = None
@@ -32,7 +34,7 @@ def simulate_levels(
 ) -> None:
     """Draw and simulate every level of the scenario into its folder; `progress` has a bar for each level."""
     told = _CONTEXT.Queue()
-    with processes(len(scenario.levels), told) as pool:
+    with processes(len(scenario.levels), SMALLER_SAMPLE, told) as pool:
         jobs = [
             pool.submit(_simulate_level, scenario, agencies_file, percent, scale, into) for percent in scenario.levels
         ]
@@ -40,10 +42,10 @@ def simulate_levels(
 
 
 @contextmanager
-def processes(most: int, told: Any = None, hint: str = "") -> Iterator[ProcessPoolExecutor]:
+def processes(most: int, remedy: str, told: Any = None) -> Iterator[ProcessPoolExecutor]:
     """At most so many processes, and no more than cores; an error or Ctrl-C in the parent ends them at once.
 
-    InvalidRun, with `hint` at its end, when one of them is killed.
+    InvalidRun, with `remedy` at its end, when one of them is killed or cannot start.
     """
     workers = min(most, multiprocessing.cpu_count())
     with ProcessPoolExecutor(workers, _CONTEXT, initializer=_begin, initargs=(told,)) as pool:
@@ -54,8 +56,8 @@ def processes(most: int, told: Any = None, hint: str = "") -> Iterator[ProcessPo
                 child.terminate()
             pool.shutdown(wait=False, cancel_futures=True)
             if isinstance(error, BrokenProcessPool):
-                why = "as where memory runs out; expected more of it, or less to do with a smaller --scale"
-                raise InvalidRun(f"a process of this command was killed, {why}{hint}") from error
+                why = "as where the system lacks memory; expected more of it, or"
+                raise InvalidRun(f"a process of this command ended early, {why} {remedy}") from error
             raise
 
 

@@ -20,7 +20,7 @@ from caodiem.errors import InvalidRun, UsageError
 from caodiem.network import NetworkScenario
 from caodiem.scenario import Scenario
 from simulation import agencies, level, own, replications
-from simulation.parallel import predict, processes
+from simulation.parallel import SMALLER_SAMPLE, predict, processes
 
 _CONNECT_S = 10
 _GOES_ON = "the same command goes on from what is finished"
@@ -106,7 +106,9 @@ def _results(points: list[Point], scheduler: str | None) -> Iterator[tuple[Point
 
 @contextmanager
 def _local(points: list[Point]) -> Iterator[Iterator[tuple[Point, Figures]]]:
-    with processes(len(points), hint=f"; {_GOES_ON}") as pool:
+    is_network = isinstance(points[0].scenario, NetworkScenario)
+    remedy = "a shorter run.horizon or fewer run.replications" if is_network else SMALLER_SAMPLE
+    with processes(len(points), f"{remedy}; {_GOES_ON}") as pool:
         jobs = {pool.submit(figures_of, point): point for point in points}
         yield ((jobs[job], job.result()) for job in as_completed(jobs))
 

@@ -265,7 +265,7 @@ def test_a_level_that_is_killed_for_memory_is_told_as_such(desk: Desk) -> None:
         each.kill()
     _, err = process.communicate(timeout=60)
     assert process.returncode == 3, err
-    assert "was killed" in err and "a smaller --scale" in err and "Traceback" not in err
+    assert "ended early" in err and "a smaller --scale" in err and "Traceback" not in err
     (made,) = desk.runs()
     assert run.read_json(made.manifest)["state"] == "failed"
     wait_for(lambda: not desk.alive(), 10)

@@ -278,6 +278,10 @@ def test_processes_end_when_the_sweep_is_killed_alone(tmp_path: Path) -> None:
     assert children and not alive
 
 
+def workers_of(command: psutil.Process) -> list[psutil.Process]:
+    return [each for each in command.children(recursive=True) if "multiprocessing.spawn" in " ".join(each.cmdline())]
+
+
 @pytest.mark.slow
 def test_a_process_that_is_killed_is_told_and_the_sweep_goes_on(tmp_path: Path) -> None:
     (tmp_path / "two.toml").write_text(TWO.format(horizon=200_000))
@@ -289,14 +293,15 @@ def test_a_process_that_is_killed_is_told_and_the_sweep_goes_on(tmp_path: Path) 
         stderr=subprocess.PIPE,
         text=True,
     )
-    while not list(tmp_path.glob("results/sweeps/*/points/*.json")) and begun.poll() is None:
+    # As soon as one is born, when every point is still to do.
+    while not (born := workers_of(begun)) and begun.poll() is None:
         time.sleep(0.02)
-    for each in begun.children(recursive=True):
-        if "multiprocessing.spawn" in " ".join(each.cmdline()):
-            each.kill()
+    for each in born:
+        each.kill()
     _, err = begun.communicate(timeout=60)
     assert begun.returncode == 3, err
-    assert "was killed" in err and "the same command goes on" in err and "Traceback" not in err
+    assert "ended early" in err and "the same command goes on" in err and "Traceback" not in err
+    assert "a shorter run.horizon" in err and "--scale" not in err
 
 
 @pytest.mark.slow
