@@ -108,7 +108,7 @@ def test_what_was_sent_is_what_the_replay_took_of_the_plan(tmp_path: Path) -> No
     part = "only 10 s of the plan, from its second 12.5 on, at 0.5 times its speed and only the journeys "
     assert f"loaded with 5% of that traffic ({part}citizen_tracks and ask), met every objective" in said["en"]
     assert f"sent 5% of the country's traffic ({part}citizen_tracks and ask) to one" in limits(material, Words("en"))
-    part = "chỉ 10 giây của kế hoạch, kể từ giây thứ 12,5, với tốc độ bằng 0,5 lần và chỉ các hành trình "
+    part = "chỉ 10 giây của kế hoạch, kể từ giây thứ 12,5, với tốc độ bằng 0,5 lần tốc độ gốc và chỉ các hành trình "
     assert f"khi nhận 5% lưu lượng đó ({part}citizen_tracks và ask), đạt mọi mục tiêu" in said["vi"]
     assert f"gửi 5% lưu lượng cả nước ({part}citizen_tracks và ask) tới" in limits(material, Words("vi"))
     assert material.scale == 0.25
