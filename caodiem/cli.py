@@ -516,7 +516,7 @@ def main() -> None:
         code = error.code
         if isinstance(error.__context__, BrokenPipeError):
             # Nor is it standard output. typer makes 1 of it, which would say that an SLO was missed.
-            code = ending.tell("a process of this command is gone, and the command with it", ExitCode.INVALID)
+            code = ending.tell("a pipe or connection of this command broke", ExitCode.INVALID)
     except typer.TyperException as error:
         code = ending.tell(
             f"{error.format_message().removesuffix('.')}; `caodiem --help` lists the commands", ExitCode.USAGE

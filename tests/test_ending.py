@@ -59,4 +59,4 @@ def test_another_pipe_that_breaks_is_no_missed_slo(
     with pytest.raises(SystemExit) as ended:
         cli.main()
     assert ended.value.code == 3
-    assert "a process of this command is gone" in capfd.readouterr().err
+    assert "a pipe or connection of this command broke" in capfd.readouterr().err
