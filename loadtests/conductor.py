@@ -171,7 +171,7 @@ class Conductor:
         return {
             "replay": self._replay,
             "worker": hand.label,
-            "senders": self._crew.senders + 1,
+            "senders": self._crew.senders(self._now_s) + 1,
             "plan": str((asked.plan_file if asked.part.is_whole else self._execution.plan).resolve()),
             "folder": str(self._execution.folder),
             "host": asked.host,
@@ -199,13 +199,13 @@ class Conductor:
             "sent_s": told["sent_s"],
             "answered_s": answered_s,
             "revoked_after_s": revoked_after_s,
-            "workers": self._crew.senders,
+            "workers": self._crew.senders(self._now_s),
             "written": hand.written if hand is not None else 0,
         }
         self._runner.send_message(ANSWER, answer, msg.node_id)
         if self._replay and not self._reason and not self._is_done:
             self._go_on(told["worker"], hand, msg.node_id)
-        elif hand in self._crew.present:
+        elif hand in self._crew.under_way:
             self._runner.send_message(END, {}, msg.node_id)
 
     def _go_on(self, worker: str, hand: Hand | None, node: str) -> None:
@@ -259,7 +259,9 @@ class Conductor:
         except OSError as error:
             self._stop_sending(ExitCode.INVALID, _in_words(error))
         self._failures.add(told["failures"])
-        self._watch.note(hand.label, told["at_s"], told["settled"], told["overdue"])
+        # Who was given up may never tell that it settled what it tells to be overdue.
+        overdue = told["overdue"] if hand.is_here else [0] * len(told["overdue"])
+        self._watch.note(hand.label, told["at_s"], told["settled"], overdue)
         if not self._reason:
             self._breach = self._watch.breach(told["at_s"])
             if self._breach is not None:
@@ -293,7 +295,7 @@ class Conductor:
         self._send_all(END)
 
     def _send_all(self, message: str) -> None:
-        for hand in self._crew.present:
+        for hand in self._crew.under_way:
             self._runner.send_message(message, {}, hand.node)
 
     def _workers_have_reported(self) -> bool:

@@ -3,12 +3,13 @@
 Keeps books and sends nothing; seconds are the plan's. Knows neither Locust nor gevent.
 """
 
+import math
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
-from loadtests.leases import Lease, Leases
+from loadtests.leases import SILENT_S, Lease, Leases
 
 _NOT_IN_NAMES = re.compile(r"[^A-Za-z0-9_.-]")
 _NAME_MAX = 100
@@ -30,6 +31,7 @@ class Hand:
     is_idle: bool = False
     is_through: bool = False
     gone_at_s: float | None = None
+    back_at_s: float = -math.inf  # when it was last heard while it was thought gone
     revoked_after_s: float | None = None  # to be told when it comes back, until it says so itself
     clock: dict[str, float] | None = None
 
@@ -50,24 +52,25 @@ class Crew:
         self.hands: dict[str, Hand] = {}
 
     @property
-    def present(self) -> list[Hand]:
-        """Those who have begun and are neither gone nor through."""
-        return [hand for hand in self.hands.values() if hand.is_begun and hand.is_here]
+    def under_way(self) -> list[Hand]:
+        """Those who have begun and are not through: also one that is thought gone may be there all the same."""
+        return [hand for hand in self.hands.values() if hand.is_begun and not hand.is_through]
 
     @property
-    def senders(self) -> int:
-        """How many share what may be sent: also those who are about to begin."""
-        return sum(hand.is_ordered and hand.is_here for hand in self.hands.values())
+    def present(self) -> list[Hand]:
+        """Those who have begun and are neither gone nor through."""
+        return [hand for hand in self.under_way if hand.is_here]
+
+    def senders(self, now_s: float) -> int:
+        """How many share what may be sent: also those who are about to begin, or to come back."""
+        return sum(
+            hand.is_ordered and (hand.is_here or (not hand.is_through and now_s - hand.back_at_s <= SILENT_S))
+            for hand in self.hands.values()
+        )
 
     def awaited(self, now_s: float) -> list[Hand]:
         """Those from whom something may still come: who have begun, are not through, and not gone for long."""
-        return [
-            hand
-            for hand in self.hands.values()
-            if hand.is_begun
-            and not hand.is_through
-            and (hand.gone_at_s is None or now_s - hand.gone_at_s < WAITED_FOR_S)
-        ]
+        return [hand for hand in self.under_way if hand.gone_at_s is None or now_s - hand.gone_at_s < WAITED_FOR_S]
 
     def is_done(self, now_s: float) -> bool:
         """Whether everything was granted, arrived, and came to an end."""
@@ -98,12 +101,15 @@ class Crew:
     def take_part(self, worker: str, now_s: float) -> float | None:
         """A worker that has begun is alive; returns after when its leases were revoked, if it was thought gone.
 
-        Until it says that it knows, it stays gone: an answer may be lost, and what it would send went to others.
+        Until it says that it knows, it stays gone: an answer may be lost, and what it would send went to others. The
+        others make room for it meanwhile (`senders`).
         """
         hand = self.hands[worker]
         if hand.revoked_after_s is None:
             self._leases.heard(worker, now_s)
             hand.gone_at_s = None
+        else:
+            hand.back_at_s = now_s
         return hand.revoked_after_s
 
     def lose_silent(self, now_s: float) -> list[Hand]:
@@ -127,5 +133,6 @@ class Crew:
     def _lose(self, worker: str, now_s: float) -> Hand:
         hand = self.hands[worker]
         hand.gone_at_s = hand.revoked_after_s = now_s
+        hand.back_at_s = -math.inf
         self._leases.revoke(worker, now_s)
         return hand

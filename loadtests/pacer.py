@@ -42,6 +42,10 @@ class Bound:
             self._most, self._starts_s = most, deque(self._starts_s, maxlen=most)
         self._within_s = max(1 / rate_per_s, 1.0)
 
+    def rest(self, now_s: float) -> None:
+        """As if as many as may be had been started at `now_s`."""
+        self._starts_s.extend([now_s] * self._most)
+
     def note(self, start_s: float) -> None:
         """A step is started at `start_s`."""
         self._starts_s.append(start_s)

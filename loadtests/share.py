@@ -141,11 +141,15 @@ class Share:
             return
         while self._unwritten and self._unwritten[0][0] <= told["written"]:
             self._unwritten.popleft()
-        # Said until we say it ourselves; what was leased to us since then is not meant.
-        if told["revoked_after_s"] not in (None, self._revoked_after_s):
+        if told["revoked_after_s"] is not None:
+            # Others have our leases and our share of the top rate, until the master has heard that we know.
             self._revoked_after_s = told["revoked_after_s"]
             swarm.revoke(told["revoked_after_s"])
+            return
         swarm.share(self._top_rate_per_s / max(told["workers"], 1))
+        if self._revoked_after_s is not None:
+            self._revoked_after_s = None
+            swarm.rest()
         swarm.renew(told["sent_s"])
 
     def _take_orders(self, msg: Any, **_: Any) -> None:

@@ -30,6 +30,7 @@ from loadtests.portals import Answer, Portal
 _NAN = float("nan")
 _TELL_EVERY_S = 1.0
 _SWITCH_INTERVAL_S = 2e-4
+_FENCED_FOR_S = 0.05  # how often a step that has its turn looks whether the master has answered
 # (method, operation, service time in seconds, bytes of the body, what went wrong or "")
 OnRequest = Callable[[str, str, float, int, str], None]
 
@@ -131,6 +132,11 @@ class Swarm:
         if self._bound is not None:
             self._bound.change(rate_per_s)
 
+    def rest(self) -> None:
+        """Under a top rate, send nothing for a second from now: others may just have sent what was ours to send."""
+        if self._bound is not None:
+            self._bound.rest(self.now_s)
+
     def take(self) -> Released:
         """The next step that is due; blocks until there is one."""
         if self._pacer.next_due_s <= self.now_s:
@@ -195,10 +201,13 @@ class Swarm:
                 start_s = self._bound.start_s(now_s := self.now_s)
                 if is_too_late(due_s, start_s, lateness_s):
                     break
-                if start_s == now_s:
+                if start_s > now_s:
+                    gevent.sleep(start_s - now_s)
+                elif now_s >= self._fence_s:  # our share of the top rate may have gone to others as well
+                    gevent.sleep(_FENCED_FOR_S)
+                else:
                     self._bound.note(now_s)
                     return True
-                gevent.sleep(start_s - now_s)
             return False
 
     def _go_on(self, journey: Journey, finished_s: float) -> None:

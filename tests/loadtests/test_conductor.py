@@ -69,7 +69,25 @@ for second in range(2, 9):
     settled("b-1", float(second), 10, 0)
 print(sent(END))
 """
-
+# One is silent until it is given up; what it told before, or was about to, comes later.
+GIVEN_UP = """
+conductor._crew._leases.heard("b-1", conductor._now_s + 60)
+conductor._crew._leases.heard("a-0", conductor._now_s - 60)
+pulse("b-1")
+settled("a-0", 1.0, 0, 40)
+for second in range(2, 9):
+    settled("b-1", float(second), 10, 0)
+print(sent(END))
+"""
+# The same, and then the portal fails: who was given up may send again by now.
+BROKEN = """
+conductor._crew._leases.heard("b-1", conductor._now_s + 60)
+conductor._crew._leases.heard("a-0", conductor._now_s - 60)
+pulse("b-1")
+for second in range(1, 9):
+    settled("b-1", float(second), 0, 40)
+print(*sorted({node for name, node, _ in runner.sent if name == END}))
+"""
 
 # Somebody watches when the replay ends, and the figures of both looks take a while.
 WATCHED = """
@@ -116,6 +134,16 @@ def hear(serve: Callable[..., Any], tmp_path: Path) -> Callable[[str], list[str]
 def test_what_was_overdue_with_a_worker_that_left_breaks_no_rule(hear: Callable[[str], list[str]]) -> None:
     """It told that it was overdue when it left, and will not tell that it settled."""
     assert hear(LEFT) == ["0"]
+
+
+def test_what_was_overdue_with_a_worker_that_was_given_up_breaks_no_rule(hear: Callable[[str], list[str]]) -> None:
+    """Also what it told before and is heard afterwards: it may die before it tells of anything else."""
+    assert hear(GIVEN_UP) == ["0"]
+
+
+def test_a_rule_that_is_broken_ends_the_sending_of_everybody(hear: Callable[[str], list[str]]) -> None:
+    """Also of who was given up, and is there all the same."""
+    assert hear(BROKEN) == ["a-0", "b-1"]
 
 
 def test_the_last_look_waits_for_whoever_watches(hear: Callable[[str], list[str]]) -> None:

@@ -44,6 +44,24 @@ def test_a_worker_that_comes_back_gets_nothing_until_it_knows_what_went_to_other
         assert crew.take_part("a", lost_at_s + 1.5) is None and hand.is_here
 
 
+def test_a_worker_that_comes_back_counts_among_those_who_share_the_top_rate() -> None:
+    """From its first pulse on, so that the others make room before it sends; not when it is silent once more."""
+    crew = Crew(Leases(10.0))
+    for worker in ("a", "b"):
+        hand = crew.join(worker, "node")
+        crew.heard(hand, pulse())
+        hand.is_begun = True
+        crew.take_part(worker, 0.0)
+    assert crew.senders(0.0) == 2
+    crew.take_part("b", 2.5)
+    assert crew.lose_silent(3.0) == [crew.hands["a"]] and crew.senders(3.0) == 1
+    assert crew.take_part("a", 3.5) == 3.0 and crew.senders(3.5) == 2
+    crew.take_part("b", 6.0)
+    assert crew.senders(6.0) == 1
+    crew.heard(crew.hands["a"], pulse(revoked_after_s=3.0))
+    assert crew.take_part("a", 6.5) is None and crew.senders(6.5) == 2
+
+
 def test_the_end_waits_for_a_worker_that_fell_silent_until_it_is_gone_for_long() -> None:
     crew = Crew(Leases(1.0))
     for worker in ("a", "b"):

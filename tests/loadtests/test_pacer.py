@@ -121,3 +121,10 @@ def test_a_bounds_rate_may_change() -> None:
     assert bound.start_s(0.3) == 1.1
     bound.change(4.0)
     assert bound.start_s(0.3) == 0.3
+
+
+def test_a_bound_that_rests_lets_nothing_start_for_a_second() -> None:
+    bound = Bound(4.0)
+    bound.note(0.0)
+    bound.rest(0.5)
+    assert [bound.start_s(now_s) for now_s in (0.5, 1.4, 1.6)] == [1.5, 1.5, 1.6]
