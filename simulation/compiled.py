@@ -1,7 +1,7 @@
 """The compiled engine: the same meaning as simulation/reference.py, as one event loop over arrays (Numba).
 
 Writes the same log, bit for bit, ties included; `unsupported` names what it does not take. The first call on a machine
-compiles and keeps the result beside this file.
+compiles and keeps the result (compiling.py).
 
 A pending event is a time and a place (instants.py) in a heap (heap.py); arrivals are not in it but are merged with it.
 Who waits at a station stands in a doubly linked list of steps, one list for each priority, so that giving up is a

@@ -9,6 +9,7 @@ import hashlib
 import os
 import shutil
 import tempfile
+import time
 from contextlib import suppress
 from pathlib import Path
 
@@ -19,6 +20,8 @@ from caodiem import dossier
 # Where it is kept if the user says so, as Numba has it.
 _PLACE_VARIABLE = "NUMBA_CACHE_DIR"
 _PREFIX = "caodiem-"
+_DIGITS = 16
+_A_MONTH_S = 30 * 86400.0
 
 # Compiled at the first call, once for all runs. Also for what is called from several places: inlined in each, it would
 # make a loop long to compile.
@@ -30,6 +33,9 @@ inlined = njit(inline="always")
 def keep(package: Path = Path(__file__).parent) -> Path:
     """Have Numba keep what it compiles in a folder that may be written to, and return it: where the user says, beside
     the package, in the user's cache, or until this process ends.
+
+    What other versions kept beside the package is removed; elsewhere, where other installations may keep theirs, what
+    none has used for a month.
     """
     name = _PREFIX + _version(package)
     beside = package / "__pycache__"
@@ -39,10 +45,19 @@ def keep(package: Path = Path(__file__).parent) -> Path:
         os.environ[_PLACE_VARIABLE] = str(found)  # for the processes that this one starts
         atexit.register(shutil.rmtree, found, ignore_errors=True)
     config.CACHE_DIR = str(found)
-    for old in beside.glob(f"{_PREFIX}*"):
-        if old.name != name:
-            shutil.rmtree(old, ignore_errors=True)
+    with suppress(OSError):
+        os.utime(found)
+    for place in _places(beside):
+        _remove_old(place, name, unused_s=0.0 if place == beside else _A_MONTH_S)
     return found
+
+
+def _remove_old(place: Path, name: str, unused_s: float) -> None:
+    """Remove what versions other than `name` keep in a place, where none began to use it for so long."""
+    for old in place.glob(_PREFIX + _DIGITS * "[0-9a-f]"):
+        with suppress(OSError):
+            if old.name != name and time.time() - old.stat().st_mtime >= unused_s:
+                shutil.rmtree(old, ignore_errors=True)
 
 
 def _version(package: Path) -> str:
@@ -50,7 +65,7 @@ def _version(package: Path) -> str:
     digest = hashlib.sha256()
     for path in (*sorted(package.glob("*.py")), Path(dossier.__file__)):
         digest.update(path.read_bytes())
-    return digest.hexdigest()[:16]
+    return digest.hexdigest()[:_DIGITS]
 
 
 def _places(beside: Path) -> list[Path]:

@@ -4,10 +4,13 @@ import os
 import shutil
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
+from numba import config
 
+from simulation import compiling
 from tests.conftest import ROOT
 
 # Its own file stays the same; what it inlines does not.
@@ -60,6 +63,23 @@ def test_a_run_needs_no_place_for_what_it_compiles(copy: Path) -> None:
     (copy / "temporary").mkdir()
     assert drawn(copy, HOME="/dev/null", TMPDIR=str(copy / "temporary"), PYTHONDONTWRITEBYTECODE="yes") > 0
     assert not list((copy / "temporary").iterdir())
+
+
+def test_what_no_installation_used_for_a_month_is_removed_where_several_may_keep_theirs(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(config, "CACHE_DIR", config.CACHE_DIR)
+    monkeypatch.setenv("NUMBA_CACHE_DIR", str(tmp_path))
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "none"))
+    ours = compiling.keep(tmp_path)
+    ages_d = {ours: 40, tmp_path / f"caodiem-{16 * 'a'}": 40, tmp_path / f"caodiem-{16 * 'b'}": 20}
+    for folder, age_d in {**ages_d, tmp_path / "caodiem-sweep-old": 40}.items():
+        folder.mkdir(exist_ok=True)
+        os.utime(folder, (then_s := time.time() - age_d * 86400, then_s))
+    assert compiling.keep(tmp_path) == ours
+    left = {each.name for each in tmp_path.glob("caodiem-*")}
+    assert left == {ours.name, f"caodiem-{16 * 'b'}", "caodiem-sweep-old"}
+    assert time.time() - ours.stat().st_mtime < 86400
 
 
 @pytest.mark.slow
