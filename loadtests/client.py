@@ -13,7 +13,7 @@ import select
 import time
 from collections.abc import Callable, Mapping
 from email.utils import parsedate_to_datetime
-from typing import NamedTuple
+from typing import Any, NamedTuple
 from urllib.parse import urljoin, urlsplit
 
 import gevent
@@ -57,6 +57,19 @@ class Reply(NamedTuple):
     cookies: tuple[str, ...] = ()
 
 
+class _VerifyingPool(SSLConnectionPool):
+    """Remembers a certificate that could not be verified: where all addresses fail, the first one's error is raised."""
+
+    unverified: gevent.ssl.SSLCertVerificationError | None = None
+
+    def _connect_socket(self, sock: gevent.socket.socket, address: Any) -> gevent.socket.socket:
+        try:
+            return super()._connect_socket(sock, address)
+        except gevent.ssl.SSLCertVerificationError as error:
+            self.unverified = error
+            raise
+
+
 class Client:
     """Sends requests to one host, which is checked against the permissions whenever it changes or the day does."""
 
@@ -76,7 +89,7 @@ class Client:
         limits = {"size": pool, "connection_timeout": CONNECT_TIMEOUT_S, "network_timeout": timeout_s}
         address = (parts.hostname, port, parts.hostname, port)
         self._connections = (
-            SSLConnectionPool(*address, ssl_context_factory=_trusting(authorities), **limits)
+            _VerifyingPool(*address, ssl_context_factory=_trusting(authorities), **limits)
             if parts.scheme == "https"
             else ConnectionPool(*address, **limits)
         )
@@ -85,18 +98,18 @@ class Client:
         self._host = f"Host: {parts.netloc.rpartition('@')[2]}\r\n"
 
     def check_trust(self) -> None:
-        """InvalidRun when we cannot verify the host's certificate: that no step is answered would say nothing of the
-        portal. Whether it answers at all is for the replay to say.
+        """InvalidRun when we cannot verify the host's certificate, at whichever of its addresses: that no step is
+        answered would say nothing of the portal. Whether it answers at all is for the replay to say.
         """
-        if not isinstance(self._connections, SSLConnectionPool):
+        if not isinstance(self._connections, _VerifyingPool):
             return
         try:
             connection = self._connections.get_socket()
-        except gevent.ssl.SSLCertVerificationError as error:
+        except OSError:
+            if (error := self._connections.unverified) is None:
+                return
             told = f"host {without_secrets(self.host)!r}: its certificate cannot be verified: {error}"
             raise InvalidRun(f"{told}; expected --ca FILE with the authorities to trust") from error
-        except OSError:
-            return
         self._resting.append((connection, time.monotonic()))
 
     def send(self, request: Request, jar: Mapping[str, str] = NO_COOKIES) -> Answer:

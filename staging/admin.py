@@ -47,8 +47,8 @@ class WantedDossier(msgspec.Struct, forbid_unknown_fields=True):
 class Wanted(msgspec.Struct, forbid_unknown_fields=True):
     """POST /admin/prepare. `absent` are codes that a load test will file: whatever stands under them goes. `stored`:
     how many documents of GET /admin/documents each citizen has in the store. `anew`: what these agencies reported,
-    exchanged, sent and were asked before goes, and what these citizens had to sign, so that a load test that names
-    such things finds none of its own from an earlier time.
+    exchanged, sent and were asked before goes, and what these citizens had to sign, whoever it came from, so that a
+    load test that names such things finds none of its own from an earlier time.
     """
 
     agencies: list[str]
@@ -157,6 +157,10 @@ async def _forget(connection: AsyncConnection, agencies: list[str], citizens: se
     statement = """
         DELETE FROM sync_dossiers d USING unnest(%s::text[]) AS agency
         WHERE d.key BETWEEN sync_key(agency || '-00000000-0000000') AND sync_key(agency || '-99999999-9999999')"""
+    await connection.execute(statement, (agencies,))
+    statement = """
+        DELETE FROM reported_dossiers d USING unnest(%s::text[]) AS agency
+        WHERE d.code BETWEEN agency || '-00000000-0000000' AND agency || '-99999999-9999999'"""
     await connection.execute(statement, (agencies,))
     statement = """
         DELETE FROM signing_requests r USING signing_credentials c

@@ -72,7 +72,7 @@ def test_outcomes_are_typed(said: bytes, outcome: Outcome, status: int) -> None:
 
 @contextmanager
 def speaking_tls(folder: Path) -> Iterator[tuple[str, str]]:
-    """The address of a server that shows two callers its certificate and hangs up, and who vouches for it."""
+    """The address of a server that shows three callers its certificate and hangs up, and who vouches for it."""
     root = pki.make_authority("Root", None, 0)
     server = pki.make_server("127.0.0.1", "localhost", root)
     (folder / "server.pem").write_bytes(server.certificate.public_bytes(Encoding.PEM))
@@ -82,7 +82,7 @@ def speaking_tls(folder: Path) -> Iterator[tuple[str, str]]:
     with socket.create_server(("127.0.0.1", 0)) as listening:
 
         def serve() -> None:
-            for _ in range(2):
+            for _ in range(3):
                 with listening.accept()[0] as connection, suppress(OSError):
                     context.wrap_socket(connection, server_side=True).close()
 
@@ -90,11 +90,17 @@ def speaking_tls(folder: Path) -> Iterator[tuple[str, str]]:
         yield f"https://127.0.0.1:{listening.getsockname()[1]}", root.certificate.public_bytes(Encoding.PEM).decode()
 
 
-def test_a_certificate_that_nobody_vouches_for_proves_nothing(tmp_path: Path) -> None:
+def test_a_certificate_that_nobody_vouches_for_proves_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with speaking_tls(tmp_path) as (url, authorities):
         with pytest.raises(InvalidRun, match=r"CERTIFICATE_VERIFY_FAILED.*expected --ca FILE"):
             Client(url, LOOPBACK_ONLY, 1).check_trust()
         Client(url, LOOPBACK_ONLY, 1, authorities=authorities).check_trust()
+        # As "localhost" often is: several addresses, and nobody listens at the first.
+        port = int(url.rpartition(":")[2])
+        found = [(socket.AF_INET, socket.SOCK_STREAM, 6, "", (address, port)) for address in ("127.0.0.2", "127.0.0.1")]
+        with monkeypatch.context() as patched, pytest.raises(InvalidRun, match="CERTIFICATE_VERIFY_FAILED"):
+            patched.setattr("gevent.socket.getaddrinfo", lambda *_: found)
+            Client(url, LOOPBACK_ONLY, 1).check_trust()
     # Nobody listens any more, which is not a matter of trust.
     Client(url, LOOPBACK_ONLY, 1).check_trust()
     Client(url.replace("https", "http"), LOOPBACK_ONLY, 1).check_trust()

@@ -11,10 +11,11 @@ SignedIn = Callable[[str], Caller]
 
 
 def created(agency: Caller, code: str, digest: str) -> dict[str, object]:
+    unit = code[:3]
     paper = {"IdGiayTo": "1", "MaKetQua": "", "TenGiayTo": "Tờ khai", "HashTepTin": digest}
     return {
-        "MaHoSo": code, "MaTTHC": "1.000001.H01", "MaDichVuCong": "", "ChuHoSo": "Nguyễn Văn An", "LoaiDoiTuong": 0,
-        "MaDonViTiepNhan": "H01.20", "NgayNop": "2026-06-09 08:30:00", "NgayTiepNhan": "2026-06-09 09:00:00",
+        "MaHoSo": code, "MaTTHC": f"1.000001.{unit}", "MaDichVuCong": "", "ChuHoSo": "Nguyễn Văn An", "LoaiDoiTuong": 0,
+        "MaDonViTiepNhan": f"{unit}.20", "NgayNop": "2026-06-09 08:30:00", "NgayTiepNhan": "2026-06-09 09:00:00",
         "ThanhPhanHoSo": [{"MaThanhPhanHoSo": "1", "SoLuong": 1, "LoaiBan": 2, "GiayToDinhKem": [paper]}],
     }  # fmt: skip
 
@@ -48,6 +49,29 @@ def test_the_six_steps(portal: Portal, secret: str, admin: Caller) -> None:
     for told in ([6], [4], [9, 5, 4], [5]):
         assert agency.post("/lgsp/CapNhatTrangThai", [{**status, "TrangThai": each} for each in told]).status == 200
         assert agency.post("/adapter/number/dossiers", wish).body["result"][0]["TrangThai"] == str(told[-1])
+
+
+def test_what_an_agency_reported_goes_whole_and_nobody_elses(signed_in: SignedIn, admin: Caller) -> None:
+    """Where a load test asks for it: the record as well as its statuses."""
+    names = ["G77", "G78"]
+    wanted = {"agencies": names, "citizens": 0, "dossiers": []}
+    assert admin.post("/admin/prepare", wanted).status == 200
+    asked = []
+    for name in names:
+        agency = signed_in(f"agency-{name}")
+        (file,) = agency.post("/lgsp/TepTin", {"files": [{"TenTepTin": "a.pdf", "NoiDung": "YQ=="}]}).body
+        code = agency.post("/lgsp/MaHoSo", {"code": name}).body["value"]
+        dossier = agency.post("/lgsp/NoiHoSo", created(agency, code, file["HashTepTin"])).body
+        entry = {"IdHoSo": dossier["idHoSo"], "MaHoSo": code, "TrangThai": 4}
+        assert agency.post("/lgsp/CapNhatTrangThai", [entry]).status == 200
+        asked.append((agency, {"session": agency.token, "madonvi": name, "service": "TraCuuHoSo", "mahoso": code}))
+
+    def found() -> list[int]:
+        return [len(agency.post("/adapter/number/dossiers", wish).body["result"]) for agency, wish in asked]
+
+    assert found() == [1, 1]
+    assert admin.post("/admin/prepare", {**wanted, "agencies": ["G77"], "anew": True}).status == 200
+    assert found() == [0, 1]
 
 
 def test_what_is_missing_or_anothers_is_refused(portal: Portal, signed_in: SignedIn, admin: Caller) -> None:
