@@ -8,13 +8,14 @@ import math
 import platform
 import re
 import shutil
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
 from gates.sampling import MODULE, Laboratory
 
 _ROUNDS = 3
-_SPREAD_MAX = 0.01  # of the two fewest of the rounds of a process
+_SPREAD_MAX = 0.01  # of the two rounds of a process that are most alike
 _TOTALS = re.compile(r"^(?:totals|summary): (\d+)", re.MULTILINE)
 
 
@@ -26,8 +27,8 @@ def missing() -> str:
 
 
 def count(laboratory: Laboratory, benchmarks: list[str], limit_s: float) -> dict[str, tuple[float, float]]:
-    """(base's, head's) fewest instructions of a round, which leaves out what only some rounds need. None for a
-    benchmark that crashes under valgrind, whose rounds are not alike, or that is not done in `limit_s`, taken in this
+    """(base's, head's) instructions of a round: of the two most alike, so what only one round needs is left out. None for
+    a benchmark that crashes under valgrind, whose rounds are not alike, or that is not done in `limit_s`, taken in this
     order.
     """
     valgrind = ["valgrind", "--tool=callgrind", "--instr-atstart=no"]
@@ -41,10 +42,10 @@ def count(laboratory: Laboratory, benchmarks: list[str], limit_s: float) -> dict
 def _counted(stem: Path, benchmarks: dict[str, Any]) -> dict[str, float]:
     counted = {}
     for name, taken in benchmarks.items():
-        rounds = [_dumped(stem, number) / taken["iterations"] for number in range(*taken["dumps"])]
-        fewest, next_fewest = [*sorted(rounds), math.inf][:2]
-        if next_fewest < fewest * (1 + _SPREAD_MAX):
-            counted[name] = fewest
+        rounds = sorted(_dumped(stem, number) / taken["iterations"] for number in range(*taken["dumps"]))
+        fewer, more = min(pairwise(rounds), key=lambda pair: pair[1] / pair[0], default=(1.0, math.inf))
+        if more < fewer * (1 + _SPREAD_MAX):
+            counted[name] = fewer
     return counted
 
 
