@@ -27,9 +27,10 @@ def missing() -> str:
 
 
 def count(laboratory: Laboratory, benchmarks: list[str], limit_s: float) -> dict[str, tuple[float, float]]:
-    """(base's, head's) instructions of a round: of the two most alike, so what only one round needs is left out. None for
-    a benchmark that crashes under valgrind, whose rounds are not alike, or that is not done in `limit_s`, taken in this
-    order.
+    """(base's, head's) instructions of a round: of the two most alike, so what only one round needs is left out.
+
+    None for a benchmark that crashes under valgrind, whose rounds are not alike, or that is not done in `limit_s`,
+    taken in this order.
     """
     valgrind = ["valgrind", "--tool=callgrind", "--instr-atstart=no"]
     options = [f"--benchmark-timer={MODULE}.clock", "--benchmark-max-time=0", "--benchmark-min-time=1e-9"]
