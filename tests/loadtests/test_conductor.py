@@ -69,25 +69,31 @@ for second in range(2, 9):
     settled("b-1", float(second), 10, 0)
 print(sent(END))
 """
-# One is silent until it is given up; what it told before, or was about to, comes later.
-GIVEN_UP = """
+# One is silent until it is given up.
+SILENT = """
 conductor._crew._leases.heard("b-1", conductor._now_s + 60)
 conductor._crew._leases.heard("a-0", conductor._now_s - 60)
 pulse("b-1")
+"""
+# What it told before, or was about to, comes later.
+GIVEN_UP = (
+    SILENT
+    + """
 settled("a-0", 1.0, 0, 40)
 for second in range(2, 9):
     settled("b-1", float(second), 10, 0)
 print(sent(END))
 """
-# The same, and then the portal fails: who was given up may send again by now.
-BROKEN = """
-conductor._crew._leases.heard("b-1", conductor._now_s + 60)
-conductor._crew._leases.heard("a-0", conductor._now_s - 60)
-pulse("b-1")
+)
+# Then the portal fails: who was given up may send again by now.
+BROKEN = (
+    SILENT
+    + """
 for second in range(1, 9):
     settled("b-1", float(second), 0, 40)
 print(*sorted({node for name, node, _ in runner.sent if name == END}))
 """
+)
 
 # Somebody watches when the replay ends, and the figures of both looks take a while.
 WATCHED = """
