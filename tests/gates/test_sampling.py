@@ -154,7 +154,7 @@ def test_hangs(benchmark):
 def test_what_was_counted_before_the_time_was_over_is_kept_and_is_the_rounds_alone(tmp_path: Path) -> None:
     laboratory = laboratory_of(tmp_path, {"test_counted.py": COUNTED})
     names = laboratory.collect("test_counted.py", 60)["base-1"]
-    counted = instructions.count(laboratory, names, 60)
+    counted = instructions.count(laboratory, names, 100)
     once, twice, _ = names
     assert list(counted) == [once, twice]
     for side in (0, 1):
