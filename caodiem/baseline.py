@@ -55,7 +55,7 @@ def take(folder: Path, before: Path | None = None) -> dict[str, Any]:
         raise UsageError(f"{folder}: neither replayed nor sized; expected a run of `caodiem replay`, `run` or `size`")
     return {
         "schema_version": SCHEMA_VERSION,
-        "tolerated": _tolerated(before) if before and before.is_file() else dict(_TOLERATED),
+        "tolerated": _read(before)["tolerated"] if before and before.is_file() else dict(_TOLERATED),
         **{key: manifest.get(key) for key in ("scenario", "commit", "started_at")},
         **_alike(opened, manifest),
         **figures,
@@ -79,11 +79,6 @@ def _read(file: Path) -> dict[str, Any]:
     if not isinstance(known, dict) or known.get("schema_version") != SCHEMA_VERSION:
         raise UsageError(f"{file}: schema_version: expected {SCHEMA_VERSION}, as `caodiem baseline` writes it")
     return known
-
-
-def _tolerated(file: Path) -> dict[str, float]:
-    found: dict[str, float] = _read(file)["tolerated"]
-    return found
 
 
 def result(rules: list[Rule]) -> Result:

@@ -139,10 +139,10 @@ COUNTED = """
 import time
 
 def test_once(benchmark):
-    benchmark(sum, range(40_000))
+    benchmark(sum, range(10_000))
 
 def test_twice(benchmark):
-    benchmark(sum, range(80_000))
+    benchmark(sum, range(20_000))
 
 def test_hangs(benchmark):
     time.sleep(300)
