@@ -158,4 +158,4 @@ def test_what_was_counted_before_the_time_was_over_is_kept_and_is_the_rounds_alo
     once, twice, _ = names
     assert list(counted) == [once, twice]
     for side in (0, 1):
-        assert counted[twice][side] / counted[once][side] == pytest.approx(2, rel=0.05)
+        assert counted[twice][side] / counted[once][side] == pytest.approx(2, rel=0.01)
